@@ -1,0 +1,509 @@
+"""The one settings tree of the platform, documented where each field is defined.
+
+Invariants:
+- every part reads the same tree, so a resolved copy (``vapo config``) describes a whole run;
+- an unknown key is refused, with the nearest known key named;
+- defaults are the paper's (VAPO, arXiv 2504.05118) where the paper gives a value; fields whose
+  default is our choice say so.
+
+Resolution order, later wins: defaults, preset, TOML or JSON file, environment
+(``VAPO__SECTION__KEY``), ``--set section.key=value``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+ENVIRONMENT_PREFIX = "VAPO__"
+MINIMUM_TOKEN_LENGTH = 16
+
+
+class SettingsError(ValueError):
+    """A settings source holds an unknown key or an impossible value; the text names the remedy."""
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, refuses unknown keys, takes field docs from docstrings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class RunSettings(Section):
+    """Identity of a run and where its files live."""
+
+    name: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Name of the run; prefix of all its Redis keys, so that runs can share a Redis."""
+    directory: Path = Path("runs/default")
+    """Folder of the run: logs, checkpoints, weights, metrics, plots."""
+    seed: int = 0
+    """Seed of everything random: sampling, data order, initialisation of the value head."""
+
+    @property
+    def weights_directory(self) -> Path:
+        """Folder of published weight versions (design section 5)."""
+        return self.directory / "weights"
+
+    @property
+    def checkpoints_directory(self) -> Path:
+        """Folder of trainer checkpoints."""
+        return self.directory / "checkpoints"
+
+
+class ModelSettings(Section):
+    """The policy that is trained."""
+
+    path: Path = Path("vapo/assets/chain-base")
+    """Local Hugging Face folder of a causal language model (Qwen2, Qwen3, Llama, SmolLM form)."""
+    max_context_tokens: int = Field(512, ge=8)
+    """Longest prompt plus response, in tokens; longer prompts are refused at the door."""
+
+
+class RedisSettings(Section):
+    """The queue and ledger."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    """Address without password, ``redis://host:port/db``, ``rediss://`` or ``unix://``."""
+    password_file: Path | None = None
+    """File whose first line is the password; never put the password in ``url``."""
+    timeout_seconds: float = Field(10.0, gt=0)
+    """Deadline of one Redis call."""
+
+
+class SecuritySettings(Section):
+    """Bearer tokens. All three are needed as soon as a service binds beyond loopback."""
+
+    user_token: SecretStr | None = None
+    """Submit prompts, read rollouts and metrics, chat."""
+    admin_token: SecretStr | None = None
+    """Everything a user may, and control: pause, resume, checkpoint, stop, dead letters."""
+    service_token: SecretStr | None = None
+    """What the services show one another."""
+
+    @model_validator(mode="after")
+    def _tokens_are_long(self) -> SecuritySettings:
+        for name in type(self).model_fields:
+            token = getattr(self, name)
+            if token is not None and len(token.get_secret_value()) < MINIMUM_TOKEN_LENGTH:
+                raise ValueError(
+                    f"security.{name} is shorter than {MINIMUM_TOKEN_LENGTH} characters; "
+                    "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+                )
+        return self
+
+
+class SamplingSettings(Section):
+    """How responses are sampled for training."""
+
+    samples_per_prompt: int = Field(16, ge=1)
+    """Group sampling: responses per prompt (VAPO section 5.1: 16)."""
+    temperature: float = Field(1.0, gt=0)
+    """Sampling temperature (DAPO and VAPO evaluate at 1.0; training temperature is silent)."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Nucleus; below 1 the behaviour log-probs are of the truncated distribution."""
+    max_new_tokens: int = Field(256, ge=1)
+    """Longest response, in tokens; longer ones end with finish reason ``length``."""
+
+
+class LedgerSettings(Section):
+    """Limits of the Redis ledger (design section 4). All are our choice."""
+
+    max_staleness: int = Field(1, ge=0)
+    """Hard limit, in optimiser rollout steps, between a token's weights and the trainer's."""
+    task_queue_limit: int = Field(100_000, ge=1)
+    """Tasks waiting before the gateway answers 429."""
+    lease_seconds: float = Field(30.0, gt=0)
+    """A lease not renewed for this long is taken over by another worker."""
+    max_attempts: int = Field(5, ge=1)
+    """Deliveries of one id before it becomes a dead letter."""
+    retained_rollouts: int = Field(5_000, ge=0)
+    """Trained or dropped rollouts whose payload is kept for reading over REST."""
+    heartbeat_seconds: float = Field(2.0, gt=0)
+    """Interval of a part's heartbeat; three missed ones make it DEAD in the fleet."""
+
+
+class GatewaySettings(Section):
+    """The REST front."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; beyond loopback all security tokens are required."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port to bind."""
+    max_body_bytes: int = Field(16 * 2**20, ge=1024)
+    """Largest request body; larger ones get 413."""
+    max_dataset_bytes: int = Field(256 * 2**20, ge=1024)
+    """Largest uploaded data set; larger ones get 413."""
+    backlog_low_water: int = Field(64, ge=1)
+    """Waiting training tasks below which a data set tops the queue up."""
+    generator_url: str | None = None
+    """Generator for chat; by default a READY one from the fleet."""
+    trainer_url: str | None = None
+    """Trainer for control calls; by default the one in the fleet."""
+
+
+class GeneratorSettings(Section):
+    """One vLLM engine."""
+
+    host: str = "127.0.0.1"
+    """Address to bind."""
+    port: int = Field(8001, ge=0, le=65535)
+    """Port to bind; 0 picks a free one."""
+    max_concurrent_sequences: int = Field(256, ge=1)
+    """Sequences decoded together (vLLM ``max_num_seqs``)."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Compute type; ``auto`` is float32 on CPU and bfloat16 on CUDA."""
+    tensor_parallel_size: int = Field(1, ge=1)
+    """GPUs per engine."""
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    """Share of GPU memory for vLLM (CUDA only)."""
+    cpu_kv_cache_gib: float = Field(1.0, gt=0)
+    """Key/value cache on CPU, GiB (vLLM otherwise takes a share of the machine)."""
+    enforce_eager: bool = True
+    """No graph capture; set false on GPU hosts for speed at the price of start-up time."""
+    prefix_caching: bool = True
+    """Reuse keys of shared prompts; never across weight versions."""
+    update_deadline_seconds: float = Field(120.0, gt=0)
+    """Deadline of one in-flight weight update."""
+
+
+class VerifierSettings(Section):
+    """Judgement of math answers and its reward."""
+
+    host: str = "127.0.0.1"
+    """Address to bind."""
+    port: int = Field(8002, ge=0, le=65535)
+    """Port to bind; 0 picks a free one."""
+    default: str = "math"
+    """Verifier of tasks that name none."""
+    workers: int = Field(1, ge=1)
+    """Killable worker processes for symbolic comparison."""
+    time_limit_seconds: float = Field(5.0, gt=0)
+    """Hard wall-clock limit of one symbolic judgement."""
+    memory_limit_mib: int = Field(1024, ge=64)
+    """Address-space limit of a worker."""
+    require_box: bool = True
+    """Only ``\\boxed{}`` counts as an answer."""
+    reward_correct: float = 1.0
+    """Reward of a correct response (+1, read off VAPO Figure 2b)."""
+    reward_wrong: float = -1.0
+    """Reward of any other judged response (-1, read off VAPO Figure 2b)."""
+    queue_limit: int = Field(4096, ge=1)
+    """Judgements waiting over HTTP before 429."""
+
+
+class ValueSettings(Section):
+    """A replica of the critic."""
+
+    host: str = "127.0.0.1"
+    """Address to bind."""
+    port: int = Field(8003, ge=0, le=65535)
+    """Port to bind; 0 picks a free one."""
+    token_budget: int = Field(4096, ge=16)
+    """Tokens scored in one forward pass."""
+    queue_limit: int = Field(1024, ge=1)
+    """Responses waiting over HTTP before 429."""
+
+
+class AlgorithmSettings(Section):
+    """VAPO's seven pieces and what baselines change. Equation numbers are the paper's."""
+
+    estimator: Literal["gae", "group"] = "gae"
+    """``gae``: a critic (PPO, VAPO); ``group``: group-normalised rewards (GRPO, DAPO)."""
+    decoupled_gae: bool = True
+    """Piece 2: lambda_critic for value targets, lambda_policy for advantages."""
+    lambda_critic: float = Field(1.0, ge=0, le=1)
+    """Lambda of the value targets (section 4.1: 1.0)."""
+    lambda_policy: float = Field(0.95, ge=0, le=1)
+    """Lambda of the advantages when it is not length-adaptive (VC-PPO: 0.95)."""
+    length_adaptive_lambda: bool = True
+    """Piece 3: lambda_policy = 1 - 1/(alpha * length), Eq 4-5."""
+    alpha: float = Field(0.05, gt=0)
+    """Alpha of Eq 5 (paper: 0.05, for responses of thousands of tokens)."""
+    token_level_loss: bool = True
+    """Piece 4: all tokens of the mini-batch weigh the same, Eq 7; false: Eq 6."""
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    """Epsilon_low of Eq 8."""
+    clip_high: float = Field(0.28, gt=0)
+    """Piece 5, clip-higher: epsilon_high of Eq 8 (0.2 in vanilla PPO)."""
+    positive_example_weight: float = Field(0.1, ge=0)
+    """Piece 6: mu of Eq 10; 0 switches the positive-example LM loss off."""
+    truncation: Literal["terminal", "mask_policy", "soft_punishment", "bootstrap"] = "mask_policy"
+    """What a response cut at ``max_new_tokens`` means (paper silent; docs/algorithm.md)."""
+    overlong_buffer_tokens: int = Field(32, ge=1)
+    """L_cache of DAPO Eq 13, used by ``soft_punishment``."""
+    whiten_advantages: bool = False
+    """Normalise advantages over the mini-batch (not in the paper)."""
+    correction: Literal["none", "token_tis", "icepop", "decoupled"] = "token_tis"
+    """Off-policy correction of the policy loss (our default; docs/algorithm.md)."""
+    correction_low: float = Field(0.5, ge=0)
+    """Lower bound of the correction's ratio band (IcePop)."""
+    correction_high: float = Field(2.0, gt=0)
+    """Upper bound: the cap of TIS, the band of IcePop."""
+    entropy_weight: float = Field(0.0, ge=0)
+    """Entropy bonus (paper: none)."""
+
+
+class ValuePretrainingSettings(Section):
+    """Piece 1: fit the critic to Monte-Carlo returns of the fixed start policy (section 4.1)."""
+
+    enabled: bool = True
+    """Pretrain the critic before the first policy update."""
+    max_steps: int = Field(50, ge=1)
+    """Most rollout batches spent (section 5.1: 50 steps)."""
+    explained_variance: float = Field(0.5, le=1)
+    """Stop once explained variance against Monte-Carlo returns reaches this (our choice)."""
+    epochs: int = Field(1, ge=1)
+    """Passes over each pretraining batch (our choice)."""
+    checkpoint: Path | None = None
+    """Folder of an already pretrained critic; when set, pretraining is skipped."""
+
+
+class TrainerSettings(Section):
+    """Optimisation of actor and critic."""
+
+    host: str = "127.0.0.1"
+    """Address rank 0 binds."""
+    port: int = Field(8004, ge=0, le=65535)
+    """Port of rank 0; 0 picks a free one."""
+    prompts_per_step: int = Field(512, ge=1)
+    """Prompts per rollout batch (section 5.1: 512)."""
+    mini_batch_rollouts: int = Field(512, ge=1)
+    """Responses per optimiser step (section 5.1: 512)."""
+    epochs: int = Field(1, ge=1)
+    """Passes over each rollout batch (VC-PPO Algorithm 1: one)."""
+    max_steps: int = Field(300, ge=1)
+    """Rollout batches to train on; 300 is about the paper's 5,000 gradient updates / 16."""
+    actor_learning_rate: float = Field(1e-6, gt=0)
+    """Section 5.1: 1e-6."""
+    critic_learning_rate: float = Field(2e-6, gt=0)
+    """Section 5.1: 2e-6."""
+    warmup_steps: int = Field(10, ge=0)
+    """Optimiser steps of linear warm-up, then constant (length silent in the paper)."""
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    """AdamW first moment."""
+    adam_beta2: float = Field(0.95, ge=0, lt=1)
+    """AdamW second moment."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW decoupled weight decay (silent in the paper)."""
+    gradient_clip: float = Field(1.0, gt=0)
+    """Global gradient norm limit (silent in the paper)."""
+    token_budget: int = Field(4096, ge=16)
+    """Tokens per micro-batch, padding included."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    """Attention kernel of the trainer."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass."""
+    critic_version_lag: int = Field(1, ge=0)
+    """Service values are reused when the critic is at most this many versions newer."""
+    publish_every_steps: int = Field(1, ge=1)
+    """Rollout steps between weight publications."""
+    checkpoint_every_steps: int = Field(10, ge=1)
+    """Rollout steps between checkpoints."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """Checkpoints kept."""
+    keep_weight_versions: int = Field(4, ge=2)
+    """Published versions kept on disk."""
+    mismatch_limit: float = Field(0.05, gt=0)
+    """Refuse to start above this mean |behaviour - trainer| log-prob difference (nats/token)."""
+    threads: int = Field(1, ge=1)
+    """CPU threads of the trainer (CPU only)."""
+    batch_deadline_seconds: float = Field(3600.0, gt=0)
+    """Longest wait for a rollout batch before the trainer reports what is missing and stops."""
+
+
+class EvaluationSettings(Section):
+    """Held-out evaluation (VAPO: avg@32 at temperature 1.0, top-p 0.7)."""
+
+    samples: int = Field(32, ge=1)
+    """Responses per problem (k of avg@k)."""
+    temperature: float = Field(1.0, gt=0)
+    """Sampling temperature."""
+    top_p: float = Field(0.7, gt=0, le=1)
+    """Nucleus."""
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    run: RunSettings = RunSettings()
+    model: ModelSettings = ModelSettings()
+    redis: RedisSettings = RedisSettings()
+    security: SecuritySettings = SecuritySettings()
+    sampling: SamplingSettings = SamplingSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    generator: GeneratorSettings = GeneratorSettings()
+    verifier: VerifierSettings = VerifierSettings()
+    value: ValueSettings = ValueSettings()
+    algorithm: AlgorithmSettings = AlgorithmSettings()
+    value_pretraining: ValuePretrainingSettings = ValuePretrainingSettings()
+    trainer: TrainerSettings = TrainerSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @property
+    def rollouts_per_step(self) -> int:
+        """Responses in one rollout batch."""
+        return self.trainer.prompts_per_step * self.sampling.samples_per_prompt
+
+    @property
+    def admission_capacity(self) -> int:
+        """Most rollouts admitted and not yet trained (design section 4)."""
+        return (self.ledger.max_staleness + 1) * self.rollouts_per_step
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.trainer.mini_batch_rollouts > self.rollouts_per_step:
+            raise ValueError(
+                f"trainer.mini_batch_rollouts={self.trainer.mini_batch_rollouts} is more than "
+                f"prompts_per_step * samples_per_prompt = {self.rollouts_per_step}; lower it"
+            )
+        if self.sampling.max_new_tokens >= self.model.max_context_tokens:
+            raise ValueError(
+                f"sampling.max_new_tokens={self.sampling.max_new_tokens} leaves no room for a "
+                f"prompt in model.max_context_tokens={self.model.max_context_tokens}; "
+                "lower the first or raise the second"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _open_addresses_need_tokens(self) -> Settings:
+        missing = [name for name in SecuritySettings.model_fields
+                   if getattr(self.security, name) is None]
+        for part in ("gateway", "generator", "verifier", "value", "trainer"):
+            host = getattr(self, part).host
+            if missing and not is_loopback(host):
+                raise ValueError(
+                    f"{part}.host={host} is reachable from other machines, but "
+                    f"security.{missing[0]} is not set; set all three tokens or bind 127.0.0.1"
+                )
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` only accepts connections from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(
+    file: Path | None = None,
+    assignments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    base: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Resolve the tree from its sources.
+
+    Args:
+        file: TOML or JSON file, or None.
+        assignments: ``section.key=value`` strings; values are JSON, or else plain text.
+        environment: variables to read ``VAPO__SECTION__KEY`` from; the process's by default.
+        base: nested differences from the defaults that come first (a preset).
+
+    Raises:
+        SettingsError: unknown key, unreadable file or impossible value; the text says what to do.
+    """
+    merged: dict[str, Any] = {}
+    for layer in (base or {}, _read_file(file), _from_environment(environment), _from_assignments(assignments)):
+        _merge(merged, layer)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def dump_settings(settings: Settings, reveal_secrets: bool = False) -> dict[str, Any]:
+    """The tree as JSON-ready values; tokens are masked unless ``reveal_secrets``."""
+    tree = settings.model_dump(mode="json")
+    if reveal_secrets:
+        for name in SecuritySettings.model_fields:
+            token = getattr(settings.security, name)
+            tree["security"][name] = token.get_secret_value() if token else None
+    return tree
+
+
+def _read_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        text = file.read_text(encoding="utf-8")
+        return json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError(f"the settings file {file} is not valid: {error}") from None
+
+
+def _from_environment(environment: Mapping[str, str] | None) -> dict[str, Any]:
+    variables = os.environ if environment is None else environment
+    return _nest((name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), value)
+                 for name, value in variables.items() if name.startswith(ENVIRONMENT_PREFIX))
+
+
+def _from_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    pairs = []
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {assignment!r} has no '='; write section.key=value")
+        pairs.append((key.strip().split("."), value))
+    return _nest(pairs)
+
+
+def _nest(pairs: Iterable[tuple[list[str], str]]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, text in pairs:
+        node = tree
+        for name in path[:-1]:
+            node = node.setdefault(name, {})
+        node[path[-1]] = _parse(text)
+    return tree
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(_explain_one(dict(item)) for item in error.errors())
+
+
+def _explain_one(item: dict[str, Any]) -> str:
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        shown = "" if isinstance(item["input"], (dict, Settings)) or "security" in path else f" = {item['input']!r}"
+        return f"{path or 'settings'}{shown}: {item['msg'].removeprefix('Value error, ')}"
+    known = _known_keys()
+    near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else "see `vapo config` for all keys"
+    return f"unknown setting {path!r}; {hint}"
+
+
+def _known_keys() -> list[str]:
+    keys = []
+    for section, field in Settings.model_fields.items():
+        keys.append(section)
+        keys.extend(f"{section}.{name}" for name in field.annotation.model_fields)  # type: ignore[union-attr]
+    return keys
