@@ -1,0 +1,11 @@
+"""The `vapo` command line.
+
+Each command is one module of this package, named in `vapo.cli.registry`; only the module of the command
+that is called gets imported, so that `vapo --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from vapo.cli.dispatch import main
+
+__all__ = ["main"]

@@ -1,0 +1,80 @@
+"""From the words on the command line to the command's module and its exit status.
+
+Invariants: exit status 0 for success, 1 for a failure named in one message on stderr, 2 for wrong arguments
+(argparse's own), 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from vapo.cli.errors import CommandError
+from vapo.cli.registry import COMMANDS, Command, find
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; `argv` without the program's name. Returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"vapo {version()}")
+        return 0
+    command = find(words[0])
+    if command is None:
+        print(unknown(words[0]), file=sys.stderr)
+        return 2
+    return carry_out(command, words[1:])
+
+
+def carry_out(command: Command, words: Sequence[str]) -> int:
+    """Import the command's module, parse its arguments and run it."""
+    try:
+        module = importlib.import_module(command.module)
+        parser = argparse.ArgumentParser(prog=f"vapo {command.name}", description=command.summary)
+        module.add_arguments(parser)
+        return int(module.run(parser.parse_args(list(words))))
+    except CommandError as error:
+        print(f"vapo {command.name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`head`, `less`) has gone; keep the interpreter from writing to it again as it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def overview() -> str:
+    """The text of `vapo --help`."""
+    width = max(len(command.name) for command in COMMANDS)
+    lines = [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS]
+    return "\n".join(
+        ["usage: vapo COMMAND [options]", "", "Online reinforcement learning with VAPO.", "", *lines]
+        + ["", "vapo COMMAND --help shows the options of one command."]
+    )
+
+
+def unknown(name: str) -> str:
+    """The message for a command that does not exist, with the nearest name that does."""
+    near = difflib.get_close_matches(name, [command.name for command in COMMANDS], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "vapo --help lists the commands."
+    return f"vapo: no command {name!r}; {hint}"
+
+
+def version() -> str:
+    """The installed version, or 'unknown' when run from a tree that is not installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("vapo")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,42 @@
+"""The table of commands.
+
+Invariant: this module imports nothing heavy. A command's module is imported only when that command runs, and offers
+
+    add_arguments(parser: argparse.ArgumentParser) -> None
+    run(arguments: argparse.Namespace) -> int        # the exit status
+
+A failure the user can mend is raised as `vapo.cli.errors.CommandError`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: its name, the module that carries it out, and one line for the overview."""
+
+    name: str
+    module: str
+    summary: str
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("demo", "vapo.cli.demo", "train the small model on this machine and show what it learnt"),
+    Command("up", "vapo.cli.up", "start all parts on this machine with your own model and settings"),
+    Command("submit", "vapo.cli.submit", "send a JSONL file of prompts with reference answers"),
+    Command("eval", "vapo.cli.eval", "measure avg@k, pass@k and maj@k on a held-out file"),
+    Command("status", "vapo.cli.status", "one look at the run: parts, queues, step, weight version"),
+    Command("watch", "vapo.cli.watch", "follow a run as it trains"),
+    Command("metrics", "vapo.cli.metrics", "print the metrics of a run, newest or all"),
+    Command("export", "vapo.cli.export", "write a plain Hugging Face checkpoint"),
+    Command("config", "vapo.cli.config", "print the resolved settings and where they differ"),
+    Command("base-model", "vapo.cli.base_model", "make the demo's base checkpoint from scratch"),
+    Command("doctor", "vapo.cli.doctor", "check what this machine has and what it lacks"),
+)
+
+
+def find(name: str) -> Command | None:
+    """The command called `name`, or None."""
+    return next((command for command in COMMANDS if command.name == name), None)
