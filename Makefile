@@ -1,0 +1,37 @@
+# make demo | test | test-unit | lint | clean. Every target first makes .venv, which needs Python 3.11 or newer,
+# and a C compiler where a package comes without a ready build. Nothing is installed outside this folder.
+
+VENV := .venv
+STAMP := $(VENV)/.complete
+RUN := $(VENV)/bin/python
+
+.PHONY: help demo test test-unit lint clean environment
+
+help:
+	@echo "make demo       train the small model on this machine and show what it learnt"
+	@echo "make test       the whole test suite"
+	@echo "make test-unit  the quick part of it: no processes"
+	@echo "make lint       ruff and mypy"
+	@echo "make clean      remove the environment, caches and runs"
+
+demo: $(STAMP)
+	@exec $(RUN) -m vapo.cli demo $(ARGS)
+
+test: $(STAMP)
+	$(RUN) -m pytest $(ARGS)
+
+test-unit: $(STAMP)
+	$(RUN) -m pytest tests/unit tests/property -m "not slow" $(ARGS)
+
+lint: $(STAMP)
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+environment: $(STAMP)
+
+$(STAMP): constraints.txt pyproject.toml scripts/bootstrap.py scripts/python.sh
+	@python="$$(sh scripts/python.sh)" && exec "$$python" scripts/bootstrap.py
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,152 @@
+"""Makes `.venv` from `constraints.txt` and `pyproject.toml`; standard library only.
+
+Invariants:
+- `.venv/.complete` exists only when the environment matches both files, so a second `make` does nothing;
+- an interrupted installation is never built upon: `.venv/.unfinished` marks it and the next run starts over;
+- one process at a time works on the environment;
+- pip's resolver is not used, so that no package can draw CUDA builds into a CPU environment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = ROOT / ".venv"
+CONSTRAINTS = ROOT / "constraints.txt"
+COMPLETE = ENVIRONMENT / ".complete"
+UNFINISHED = ENVIRONMENT / ".unfinished"
+PYTHON = ENVIRONMENT / "bin" / "python"
+
+TORCH_REMEDY = """
+pip cannot find {torch} where it is configured to look.
+It is PyTorch's CPU build; the plain 'torch' would bring several GB of CUDA packages and is not used instead.
+Point pip at a place that has it, then run make again:
+  - PIP_EXTRA_INDEX_URL=ADDRESS make ...   with the address of PyTorch's package index for CPU
+    (the "pip" and "CPU" choices on PyTorch's installation page show it), or
+  - PIP_FIND_LINKS=FOLDER make ...         with a folder that holds the wheel file.
+"""
+
+
+class BootstrapError(Exception):
+    """The environment could not be made; the text says what to do."""
+
+
+def main() -> int:
+    """Make the environment; returns the exit status."""
+    if sys.version_info < (3, 11):
+        print(f"vapo needs Python 3.11 or newer; this is {sys.version.split()[0]}.", file=sys.stderr)
+        return 1
+    try:
+        with only_one_at_a_time():
+            make_environment()
+    except BootstrapError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted; the next make starts the installation over.", file=sys.stderr)
+        return 130
+    return 0
+
+
+@contextmanager
+def only_one_at_a_time() -> Iterator[None]:
+    """Hold a lock on the project folder, so that `make demo` and `make test` can be started together."""
+    descriptor = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def make_environment() -> None:
+    """Create or bring up to date, and set the stamp last."""
+    if newer_than_sources(COMPLETE):
+        return
+    started = time.monotonic()
+    COMPLETE.unlink(missing_ok=True)
+    create_if_needed()
+    UNFINISHED.touch()
+    install_packages()
+    install_project()
+    UNFINISHED.unlink()
+    COMPLETE.touch()
+    print(f"The environment is ready ({time.monotonic() - started:.0f} s).", flush=True)
+
+
+def newer_than_sources(stamp: Path) -> bool:
+    """Whether another process has finished the work while this one waited for the lock."""
+    sources = (CONSTRAINTS, ROOT / "pyproject.toml", Path(__file__))
+    return stamp.exists() and stamp.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
+
+
+def create_if_needed() -> None:
+    """An empty environment, unless a sound one of this Python version is there already."""
+    if UNFINISHED.exists() or not runs_this_version():
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+    if not PYTHON.exists():
+        print(f"Making .venv with Python {sys.version.split()[0]} ...", flush=True)
+        create()
+
+
+def runs_this_version() -> bool:
+    """Whether `.venv` holds a working Python of the running version, in its present place."""
+    probe = "import sys; print(sys.version, sys.prefix)"
+    if not PYTHON.exists():
+        return False
+    answer = subprocess.run([PYTHON, "-c", probe], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() == f"{sys.version} {ENVIRONMENT}"
+
+
+def create() -> None:
+    """`python -m venv .venv`, with the remedy when the system's Python lacks the parts it needs."""
+    try:
+        venv.EnvBuilder(with_pip=True, symlinks=True).create(ENVIRONMENT)
+    except (subprocess.CalledProcessError, OSError) as error:
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        raise BootstrapError(
+            f"Python could not make a virtual environment: {error}\n"
+            "On Debian and Ubuntu the package python3-venv is needed for it."
+        ) from None
+
+
+def install_packages() -> None:
+    """All pinned packages; torch first, so that its absence is told at once."""
+    torch = pinned("torch")
+    print(f"Installing {torch} and the other packages of constraints.txt ...", flush=True)
+    if pip("install", "--no-deps", torch) != 0:
+        raise BootstrapError(TORCH_REMEDY.format(torch=torch))
+    if pip("install", "--no-deps", "--requirement", CONSTRAINTS) != 0:
+        raise BootstrapError("pip could not install constraints.txt; its message is above.")
+
+
+def pinned(name: str) -> str:
+    """The requirement that constraints.txt holds for `name`, such as `torch==2.13.0+cpu`."""
+    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if line.startswith(f"{name}=="))
+
+
+def install_project() -> None:
+    """The project itself, editable, built with the pinned setuptools (no build environment to download)."""
+    if pip("install", "--no-deps", "--no-build-isolation", "--editable", ROOT) != 0:
+        raise BootstrapError("pip could not install the project itself; its message is above.")
+
+
+def pip(*arguments: str | Path) -> int:
+    """Run the environment's pip; returns its exit status. Questions are refused, since nobody may be there."""
+    options = ["--quiet", "--no-input", "--disable-pip-version-check"]
+    return subprocess.run([PYTHON, "-m", "pip", *options, *arguments], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
