@@ -1,0 +1,46 @@
+"""One way to connect to Redis, for every part.
+
+Invariant: a Redis that restarts is waited for, up to a deadline, and every call may safely be sent
+twice: the ledger's scripts check the state they expect, so a repeated call changes nothing.
+"""
+
+from __future__ import annotations
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from vapo.settings import RedisSettings, SettingsError
+
+RECONNECT_ATTEMPTS = 90
+RECONNECT_CAP_SECONDS = 1.0
+
+
+def connect(settings: RedisSettings) -> Redis:
+    """A client that decodes nothing and reconnects for about 90 s before it gives up.
+
+    Raises:
+        SettingsError: the password file cannot be read.
+    """
+    return Redis.from_url(
+        settings.url,
+        password=_password(settings),
+        socket_timeout=settings.timeout_seconds,
+        socket_connect_timeout=settings.timeout_seconds,
+        health_check_interval=30,
+        retry=Retry(ExponentialBackoff(cap=RECONNECT_CAP_SECONDS, base=0.05), RECONNECT_ATTEMPTS),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError],
+    )
+
+
+def _password(settings: RedisSettings) -> str | None:
+    if settings.password_file is None:
+        return None
+    try:
+        return settings.password_file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(
+            f"redis.password_file={settings.password_file} cannot be read: {error.strerror}"
+        ) from None

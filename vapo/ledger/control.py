@@ -1,0 +1,57 @@
+"""Switches people turn while a run goes on, and facts all parts must agree on."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from vapo.ledger.keys import Keys
+
+
+class DisagreementError(RuntimeError):
+    """This part was started with another model or tokenizer than the run."""
+
+
+class Control:
+    """Pause, stop, and the run's identity."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis, self._key, self._run = redis, keys.named("control"), keys.named("run")
+
+    def pause(self) -> None:
+        """Stop admitting training tasks; what is admitted is finished."""
+        self._redis.hset(self._key, "paused", "1")
+
+    def resume(self) -> None:
+        """Undo :meth:`pause`."""
+        self._redis.hset(self._key, "paused", "0")
+
+    @property
+    def paused(self) -> bool:
+        """Whether training is paused."""
+        return self._redis.hget(self._key, "paused") == b"1"
+
+    def stop(self) -> None:
+        """Ask the trainer to checkpoint and end the run."""
+        self._redis.hset(self._key, "stop", "1")
+
+    def clear_stop(self) -> None:
+        """Forget an earlier stop, when a run is started again."""
+        self._redis.hdel(self._key, "stop")
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether someone asked the run to end."""
+        return self._redis.hget(self._key, "stop") == b"1"
+
+    def agree(self, fact: str, value: str) -> None:
+        """The first part to state a fact (``tokenizer``...) fixes it; the rest must agree.
+
+        Raises:
+            DisagreementError: another part stated another value.
+        """
+        self._redis.hsetnx(self._run, fact, value)
+        stated = (self._redis.hget(self._run, fact) or b"").decode()
+        if stated != value:
+            raise DisagreementError(
+                f"{fact} {value!r} differs from the run's {stated!r}; start this part with the "
+                "run's model folder, or use another run.name")

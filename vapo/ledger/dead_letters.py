@@ -1,0 +1,45 @@
+"""Dead letters: ids that failed for good, with their reason, visible and revivable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis import Redis
+
+from vapo.ledger.keys import Keys
+from vapo.ledger.scripts import Scripts
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One failed task or rollout."""
+
+    entry: str
+    stage: str
+    id: str
+    samples: str
+    reason: str
+    at: float
+
+
+class DeadLetters:
+    """The dead-letter stream of a run."""
+
+    def __init__(self, redis: Redis, keys: Keys, scripts: Scripts) -> None:
+        self._redis, self._keys, self._scripts = redis, keys, scripts
+        self._stream = keys.named("stream:dead")
+
+    def list(self, count: int = 100) -> list[DeadLetter]:
+        """The newest letters first."""
+        return [_letter(entry, fields)
+                for entry, fields in self._redis.xrevrange(self._stream, count=count)]
+
+    def revive(self, entry: str) -> bool:
+        """Put a letter back into the stream it died in. False when there is no such letter."""
+        return self._scripts("revive", [self._stream], [self._keys.prefix, entry]) == 1
+
+
+def _letter(entry: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
+    text = {name.decode(): value.decode() for name, value in fields.items()}
+    return DeadLetter(entry.decode(), text["stage"], text["id"], text["samples"], text["reason"],
+                      float(text["at"]))

@@ -1,0 +1,65 @@
+"""What a run tells: metrics per step, events as they happen, results of evaluations.
+
+Invariant: a training step has one metrics row; writing it again (after a resume) replaces it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from redis import Redis
+
+from vapo.ledger.keys import Keys
+
+EVENTS_KEPT = 10_000
+
+
+class Journal:
+    """Metrics, events and evaluation results of a run."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._metrics, self._events = keys.named("metrics"), keys.named("events")
+
+    def write_metrics(self, step: int, metrics: dict[str, Any]) -> None:
+        """Store the row of one training step and tell listeners."""
+        row = {"step": step, "at": time.time(), **metrics}
+        with self._redis.pipeline() as pipe:
+            pipe.zremrangebyscore(self._metrics, step, step)
+            pipe.zadd(self._metrics, {json.dumps(row): step})
+            pipe.execute()
+        self.tell("metrics", row)
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop rows of steps that a resumed trainer will do again."""
+        self._redis.zremrangebyscore(self._metrics, f"({step}", "+inf")
+
+    def metrics(self, last: int | None = None) -> list[dict[str, Any]]:
+        """Rows in step order; only the ``last`` ones if given."""
+        start = 0 if last is None else -last
+        return [json.loads(row) for row in self._redis.zrange(self._metrics, start, -1)]
+
+    def tell(self, kind: str, data: dict[str, Any]) -> None:
+        """Append an event (``metrics``, ``weights``, ``evaluation``, ``fleet``, ``control``...)."""
+        self._redis.xadd(self._events, {"kind": kind, "data": json.dumps(data)},
+                         maxlen=EVENTS_KEPT, approximate=True)
+
+    def events(self, after: str, block_seconds: float,
+               count: int = 100) -> list[tuple[str, str, dict[str, Any]]]:
+        """Events after id ``after`` (``$`` for new ones): (id, kind, data). Waits at most that long."""
+        reply = self._redis.xread({self._events: after}, count=count,
+                                  block=max(1, int(block_seconds * 1000)))
+        entries = [entry for _, entries in (reply or []) for entry in entries]
+        return [(entry.decode(), fields[b"kind"].decode(), json.loads(fields[b"data"]))
+                for entry, fields in entries]
+
+    def note_result(self, key: str, rollout_id: str, result: dict[str, Any]) -> None:
+        """Store one judged response of an evaluation."""
+        self._redis.hset(key, rollout_id, json.dumps(result))
+
+    def read_results(self, key: str) -> dict[str, dict[str, Any]]:
+        """All judged responses of an evaluation."""
+        return {rollout_id.decode(): json.loads(result)
+                for rollout_id, result in self._redis.hgetall(key).items()}

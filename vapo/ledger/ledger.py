@@ -1,0 +1,248 @@
+"""The ledger: every rollout of a run, and who works on it (design section 4).
+
+Invariants:
+- payload once, ids in streams: a rollout is one hash; a stage adds fields to it and moves its id
+  to the next stream in one atomic script (at-least-once delivery, exactly-once effect);
+- every wait has a deadline, given by the caller;
+- the set of rollouts admitted and not yet trained never exceeds the admission capacity;
+- nothing vanishes: an id is in a stream, trained, dropped with a reason, or a dead letter.
+
+All methods are synchronous and thread-safe; asynchronous callers use ``asyncio.to_thread``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redis import Redis
+
+from vapo.ledger import leases
+from vapo.ledger.connection import connect
+from vapo.ledger.control import Control
+from vapo.ledger.dead_letters import DeadLetters
+from vapo.ledger.fleet import Fleet
+from vapo.ledger.journal import Journal
+from vapo.ledger.keys import GROUP, ROLLOUT_STAGES, TASK_STAGES, Keys, Stage
+from vapo.ledger.leases import Lease
+from vapo.ledger.records import TaskRecord, read_rollout, read_task
+from vapo.ledger.scripts import Scripts
+from vapo.messages import Generated, Rollout, Task, Values, Verdict, encode
+from vapo.settings import Settings
+
+TRIM_PER_CALL = 200
+
+
+class QueueFull(RuntimeError):
+    """The task queue holds as many tasks as it may; try again later."""
+
+
+class Ledger:
+    """All that the parts do with Redis, for one run."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.redis = redis
+        self.keys = Keys(settings.run.name)
+        self.settings = settings
+        self._scripts = Scripts(redis)
+        self.dead_letters = DeadLetters(redis, self.keys, self._scripts)
+        self.fleet = Fleet(redis, self.keys, settings.ledger.heartbeat_seconds)
+        self.journal = Journal(redis, self.keys)
+        self.control = Control(redis, self.keys)
+        leases.make_groups(redis, self.keys)
+
+    @classmethod
+    def open(cls, settings: Settings) -> Ledger:
+        """Connect to the Redis the settings name."""
+        return cls(connect(settings.redis), settings)
+
+    # Tasks -----------------------------------------------------------------------------------
+
+    def submit(self, task: Task) -> bool:
+        """Queue a task. False when its id is known already (nothing changes).
+
+        Raises:
+            QueueFull: ``ledger.task_queue_limit`` training tasks are waiting.
+        """
+        reply = self._scripts("submit_task", [self.keys.task(task.id)], [
+            self.keys.prefix, task.id, encode(task), task.samples, task.purpose,
+            self.settings.ledger.task_queue_limit, time.time()])
+        if reply == -1:
+            raise QueueFull(f"{self.settings.ledger.task_queue_limit} tasks are waiting already "
+                            "(ledger.task_queue_limit); retry later or raise the limit")
+        return reply == 1
+
+    def task(self, task_id: str) -> TaskRecord | None:
+        """A task and how far it is, or None."""
+        return read_task(self.redis, self.keys, task_id)
+
+    def lease_tasks(self, consumer: str, count: int) -> list[Lease]:
+        """Admit and lease up to ``count`` tasks, evaluations first; never waits."""
+        reply = self._scripts("lease_tasks", [self.keys.named("backlog")], [
+            self.keys.prefix, GROUP, consumer, count, self.settings.admission_capacity])
+        return [Lease(Stage(stage.decode()), entry.decode(), task_id.decode(),
+                      tuple(int(part) for part in samples.decode().split(",") if part))
+                for stage, entry, task_id, samples in reply]
+
+    def missing_samples(self, lease: Lease) -> list[int]:
+        """Samples of a leased task that nobody has generated yet."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for sample in lease.samples:
+                pipe.exists(self.keys.rollout(f"{lease.id}.{sample}"))
+            return [sample for sample, known in zip(lease.samples, pipe.execute(), strict=True)
+                    if not known]
+
+    def record_generated(self, task_id: str, sample: int, generated: Generated) -> bool:
+        """Store one finished response and pass it to the verifier. False when known already."""
+        rollout_id = f"{task_id}.{sample}"
+        return self._scripts("record_generated",
+                             [self.keys.rollout(rollout_id), self.keys.task(task_id)],
+                             [self.keys.prefix, rollout_id, task_id, sample, encode(generated),
+                              generated.token_ids.size, time.time()]) == 1
+
+    def finish_task_lease(self, lease: Lease, give_back: bool = False) -> bool:
+        """End a task lease when all its samples exist.
+
+        With ``give_back`` it ends in any case and the missing samples are queued again, for a
+        worker that shuts down. Returns False when samples are missing and the lease stays.
+        """
+        return self._scripts("finish_lease", [self.keys.stream(lease.stage)], [
+            self.keys.prefix, GROUP, lease.entry, lease.id, lease.sample_list,
+            int(give_back)]) == 1
+
+    # Stages ----------------------------------------------------------------------------------
+
+    def lease(self, stage: Stage, consumer: str, count: int, block_seconds: float) -> list[Lease]:
+        """Lease up to ``count`` rollouts waiting at ``stage``; waits for the first one."""
+        return leases.read_new(self.redis, self.keys, stage, consumer, count, block_seconds)
+
+    def pending(self, stage: Stage, consumer: str) -> list[Lease]:
+        """What ``consumer`` held when it last stopped, oldest first."""
+        return leases.read_pending(self.redis, self.keys, stage, consumer)
+
+    def renew(self, consumer: str, held: Sequence[Lease]) -> None:
+        """Keep leases alive; call at least every ``lease_seconds / 3``."""
+        for stage in {lease.stage for lease in held}:
+            leases.renew(self.redis, self.keys, stage, consumer,
+                         [lease.entry for lease in held if lease.stage == stage])
+
+    def take_over(self, stage: Stage, consumer: str, count: int) -> list[Lease]:
+        """Lease what dead workers left; ids delivered too often become dead letters."""
+        limits = self.settings.ledger
+        expired = leases.expired(self.redis, self.keys, stage, limits.lease_seconds, count)
+        fresh = {entry: deliveries for entry, deliveries in expired
+                 if deliveries < limits.max_attempts}
+        worn = {entry: deliveries for entry, deliveries in expired if entry not in fresh}
+        for lease in leases.claim(self.redis, self.keys, stage, consumer, limits.lease_seconds, worn):
+            self.bury(lease, f"delivered {lease.deliveries - 1} times without a result "
+                             f"(ledger.max_attempts={limits.max_attempts})")
+        return leases.claim(self.redis, self.keys, stage, consumer, limits.lease_seconds, fresh)
+
+    def rollout(self, rollout_id: str) -> Rollout | None:
+        """One rollout with all that is known of it, or None."""
+        return read_rollout(self.redis, self.keys, rollout_id)
+
+    def rollouts(self, rollout_ids: Sequence[str]) -> list[Rollout | None]:
+        """Several rollouts, in order; None where one is gone."""
+        return [self.rollout(rollout_id) for rollout_id in rollout_ids]
+
+    def record_verdict(self, lease: Lease, rollout: Rollout, verdict: Verdict) -> bool:
+        """Store a verdict and pass the rollout on. False when it had moved already.
+
+        A training rollout goes to the value service; one without a reward (the reference could
+        not be judged) is dropped, never punished. An evaluation's rollout ends here.
+        """
+        if rollout.task.purpose == "eval":
+            self._note_evaluation(rollout, verdict)
+            return self._advance(lease, "", "verdict", encode(verdict), "done")
+        if verdict.reward is None:
+            self.redis.hset(self.keys.rollout(rollout.id), "verdict", encode(verdict))
+            return self.drop(lease, f"verdict_{verdict.verdict}", requeue=False)
+        return self._advance(lease, Stage.VERIFIED, "verdict", encode(verdict))
+
+    def record_values(self, lease: Lease, values: Values) -> bool:
+        """Store a critic's values and pass the rollout to the trainer."""
+        return self._advance(lease, Stage.SCORED, "values", encode(values))
+
+    def drop(self, lease: Lease, reason: str, requeue: bool) -> bool:
+        """Take a leased rollout out, with a reason, and free its slot; re-queue it if asked."""
+        return self._scripts("drop", [self.keys.rollout(lease.id), self.keys.stream(lease.stage)], [
+            self.keys.prefix, GROUP, lease.entry, lease.id, str(lease.stage), reason,
+            int(requeue), time.time()]) == 1
+
+    def bury(self, lease: Lease, reason: str) -> bool:
+        """Move a leased id to the dead letters, with its reason."""
+        is_task = lease.stage in TASK_STAGES
+        key = self.keys.task(lease.id) if is_task else self.keys.rollout(lease.id)
+        return self._scripts("bury", [key, self.keys.stream(lease.stage)], [
+            self.keys.prefix, GROUP, lease.entry, str(lease.stage), lease.id, lease.sample_list,
+            reason[:2000], time.time()]) == 1
+
+    # Trainer ---------------------------------------------------------------------------------
+
+    def mark_trained(self, rollout_id: str, note: Mapping[str, Any]) -> bool:
+        """Free the slot of a rollout after its optimiser step; its lease stays."""
+        return self._scripts("mark_trained", [self.keys.rollout(rollout_id)], [
+            self.keys.prefix, rollout_id, encode(dict(note)), time.time()]) == 1
+
+    def acknowledge(self, entry: str, rollout_id: str) -> bool:
+        """A durable checkpoint holds the rollout's effect: end its lease for good."""
+        return self._scripts("acknowledge",
+                             [self.keys.rollout(rollout_id), self.keys.stream(Stage.SCORED)],
+                             [self.keys.prefix, GROUP, entry, rollout_id]) == 1
+
+    def redeliver(self, consumer: str) -> list[Lease]:
+        """After a trainer's restart: exactly the rollouts trained since its checkpoint, and those
+        it had leased and not trained, in their first order.
+        """
+        held = self.pending(Stage.SCORED, consumer)
+        return [lease for lease in held
+                if self._scripts("redeliver", [self.keys.rollout(lease.id)],
+                                 [self.keys.prefix, lease.id]) == b"scored"]
+
+    def trim(self) -> int:
+        """Delete finished payloads beyond the retention limit; returns how many went."""
+        return self._scripts("trim", [self.keys.named("finished")], [
+            self.keys.prefix, self.settings.ledger.retained_rollouts, TRIM_PER_CALL])
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def depths(self) -> dict[str, int]:
+        """Ids per queue: waiting (``tasks``, ``generated``...), leased, admitted, backlog, dead."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for stage in Stage:
+                pipe.xlen(self.keys.stream(stage))
+            pipe.llen(self.keys.named("backlog"))
+            pipe.scard(self.keys.named("admitted"))
+            pipe.xlen(self.keys.named("stream:dead"))
+            names = [*map(str, Stage), "backlog", "admitted", "dead"]
+            return dict(zip(names, pipe.execute(), strict=True))
+
+    def counters(self) -> dict[str, int]:
+        """Totals since the run began: submitted, generated, trained, dropped by reason, ..."""
+        raw = self.redis.hgetall(self.keys.named("counters"))
+        return {name.decode(): int(value) for name, value in raw.items()}
+
+    def recent_rollouts(self, count: int) -> list[str]:
+        """Ids of the rollouts that finished last, newest first."""
+        ids = self.redis.lrange(self.keys.named("finished"), -count, -1)
+        return [rollout_id.decode() for rollout_id in reversed(ids)]
+
+    def evaluation_results(self, evaluation_id: str) -> dict[str, dict[str, Any]]:
+        """Rollout id to verdict, extracted answer, length and version of one evaluation."""
+        return self.journal.read_results(self.keys.evaluation(evaluation_id))
+
+    def _note_evaluation(self, rollout: Rollout, verdict: Verdict) -> None:
+        self.journal.note_result(self.keys.evaluation(rollout.task.evaluation or "none"), rollout.id, {
+            "verdict": verdict.verdict, "extracted": verdict.extracted,
+            "tokens": int(rollout.generated.token_ids.size),
+            "oldest_version": rollout.generated.oldest_version,
+            "finish_reason": rollout.generated.finish_reason})
+
+    def _advance(self, lease: Lease, next_stage: str, field: str, body: bytes,
+                 final: str = "") -> bool:
+        assert lease.stage in ROLLOUT_STAGES, lease.stage
+        return self._scripts("advance", [self.keys.rollout(lease.id), self.keys.stream(lease.stage)], [
+            self.keys.prefix, GROUP, lease.entry, lease.id, str(lease.stage), str(next_stage), field,
+            body, time.time(), final]) == 1

@@ -1,0 +1,19 @@
+-- End the lease of a task entry once all its samples exist; give the missing ones back if asked.
+-- KEYS: stream. ARGV: prefix, group, entry, task id, samples, give back ('1' or '0').
+-- Returns 1 when the entry is gone, 0 when samples are missing and it stays leased.
+redis.replicate_commands()
+local prefix, group, entry, id, samples, give_back = unpack(ARGV)
+local missing = {}
+local made, wanted = unpack(redis.call('HMGET', prefix .. 'task:' .. id, 'made', 'samples'))
+local complete = made and tonumber(made) >= tonumber(wanted)
+if not complete then for sample in string.gmatch(samples, '%d+') do
+  if redis.call('EXISTS', prefix .. 'rollout:' .. id .. '.' .. sample) == 0 then
+    missing[#missing + 1] = sample
+  end
+end end
+if #missing > 0 and give_back == '0' then return 0 end
+if redis.call('XACK', KEYS[1], group, entry) == 1 and #missing > 0 then
+  redis.call('XADD', KEYS[1], '*', 'id', id, 'samples', table.concat(missing, ','))
+end
+redis.call('XDEL', KEYS[1], entry)
+return 1

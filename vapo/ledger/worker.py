@@ -1,0 +1,86 @@
+"""The queue worker that the verifier and value services share.
+
+Invariants: leases are renewed while a batch is worked on; a handler that raises leaves its batch
+leased, to be delivered again and at last buried with its reason; stopping finishes the batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from vapo.ledger.keys import Stage
+from vapo.ledger.leases import Lease
+from vapo.ledger.ledger import Ledger
+from vapo.messages import MessageError, Rollout
+
+logger = logging.getLogger(__name__)
+
+Work = list[tuple[Lease, Rollout]]
+Handler = Callable[[Work], None]
+"""Does the work and records the results in the ledger."""
+
+BLOCK_SECONDS = 0.5
+
+
+class StageWorker:
+    """Feeds rollouts waiting at one stage to a handler, in batches."""
+
+    def __init__(self, ledger: Ledger, stage: Stage, consumer: str, handler: Handler,
+                 batch_size: int) -> None:
+        self._ledger, self._stage, self._consumer = ledger, stage, consumer
+        self._handler, self._batch_size = handler, batch_size
+        self._lease_seconds = ledger.settings.ledger.lease_seconds
+        self._held: list[Lease] = []
+        self._stopping = threading.Event()
+        self._next_take_over = 0.0
+
+    def run(self) -> None:
+        """Work until :meth:`stop`; meant for a thread."""
+        renewer = threading.Thread(target=self._renew_until_stopped, daemon=True,
+                                   name=f"renew-{self._stage}")
+        renewer.start()
+        while not self._stopping.is_set():
+            self._work(self._next_batch())
+        renewer.join(timeout=self._lease_seconds)
+
+    def stop(self) -> None:
+        """Finish the batch in hand, then return from :meth:`run`."""
+        self._stopping.set()
+
+    def _next_batch(self) -> list[Lease]:
+        if time.monotonic() >= self._next_take_over:
+            self._next_take_over = time.monotonic() + self._lease_seconds / 2
+            abandoned = self._ledger.take_over(self._stage, self._consumer, self._batch_size)
+            if abandoned:
+                return abandoned
+        return self._ledger.lease(self._stage, self._consumer, self._batch_size, BLOCK_SECONDS)
+
+    def _work(self, leases: Sequence[Lease]) -> None:
+        self._held = list(leases)
+        try:
+            work = [pair for pair in map(self._load, leases) if pair is not None]
+            if work:
+                self._handler(work)
+        except Exception:
+            # The leases expire and the batch is delivered again, at most ledger.max_attempts times.
+            logger.exception("batch of %d rollouts at stage %s failed", len(leases), self._stage)
+        finally:
+            self._held = []
+
+    def _load(self, lease: Lease) -> tuple[Lease, Rollout] | None:
+        try:
+            rollout = self._ledger.rollout(lease.id)
+        except MessageError as error:
+            self._ledger.bury(lease, f"unreadable record: {error}")
+            return None
+        if rollout is None:
+            self._ledger.bury(lease, "its record is gone")
+            return None
+        return lease, rollout
+
+    def _renew_until_stopped(self) -> None:
+        while not self._stopping.wait(self._lease_seconds / 3):
+            self._ledger.renew(self._consumer, self._held)
