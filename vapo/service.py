@@ -1,0 +1,252 @@
+"""The shell all HTTP parts share: health, metrics, tokens, body limits, heartbeat, clean shutdown.
+
+Invariants:
+- ``/healthz`` says the process lives, ``/readyz`` that it can serve now (503 with the reason if not);
+- every other path asks for a bearer token as soon as tokens are set, compared in constant time;
+- a body beyond the limit is refused while it is read, never held whole;
+- SIGTERM ends the server within the grace period, and the part leaves the fleet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hmac
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import Depends, FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from redis.exceptions import RedisError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vapo import __version__
+from vapo.ledger.fleet import Fleet, Member
+from vapo.problems import Problem, install_problem_handlers, problem_response
+from vapo.settings import SecuritySettings, Settings, load_settings
+from vapo.telemetry import new_registry
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5
+DEFAULT_BODY_LIMIT = 16 * 2**20
+
+
+class AccessScope(IntEnum):
+    """Who may call: a higher scope may do all that a lower one may."""
+
+    USER = 1
+    SERVICE = 2
+    ADMIN = 3
+
+
+Readiness = Callable[[], str | None]
+"""None when ready, else the reason why not."""
+
+
+def create_app(title: str, settings: Settings, readiness: Readiness,
+               registry: CollectorRegistry | None = None, body_limit: int = DEFAULT_BODY_LIMIT,
+               on_start: Callable[[], None] | None = None,
+               on_stop: Callable[[], None] | None = None) -> FastAPI:
+    """A FastAPI app with everything but the part's own routes.
+
+    ``on_start`` and ``on_stop`` run in the server's lifespan (worker threads start and end there).
+    """
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if on_start:
+            on_start()
+        try:
+            yield
+        finally:
+            if on_stop:
+                on_stop()
+
+    app = FastAPI(title=f"vapo {title}", version=__version__, lifespan=lifespan)
+    app.state.security = settings.security
+    app.add_middleware(BodyLimit, limit=body_limit)
+    install_problem_handlers(app)
+    _add_health(app, readiness, registry or new_registry())
+    return app
+
+
+def require(scope: AccessScope) -> Any:
+    """Route dependency: the caller's bearer token must carry at least ``scope``."""
+    def check(request: Request) -> None:
+        allowed = allowed_tokens(request.app.state.security, scope)
+        if allowed and not token_matches(request.headers.get("authorization", ""), allowed):
+            raise Problem(401, f"a bearer token with {scope.name.lower()} scope is required",
+                          {"WWW-Authenticate": "Bearer"})
+    return Depends(check)
+
+
+USER, SERVICE, ADMIN = AccessScope.USER, AccessScope.SERVICE, AccessScope.ADMIN
+
+
+def allowed_tokens(security: SecuritySettings, scope: AccessScope) -> list[str]:
+    """Tokens that open ``scope``; an empty list when no token is set (loopback only)."""
+    tokens = {AccessScope.USER: security.user_token, AccessScope.SERVICE: security.service_token,
+              AccessScope.ADMIN: security.admin_token}
+    if not any(tokens.values()):
+        return []
+    return [token.get_secret_value() for rank, token in tokens.items() if token and rank >= scope] or [""]
+
+
+def token_matches(header: str, allowed: Sequence[str]) -> bool:
+    """Whether an Authorization header holds one of ``allowed``, in constant time."""
+    scheme, _, token = header.partition(" ")
+    matches = [hmac.compare_digest(token.encode(), good.encode()) for good in allowed if good]
+    return scheme.lower() == "bearer" and any(matches)
+
+
+def service_headers(settings: Settings) -> dict[str, str]:
+    """Headers one service shows another."""
+    token = settings.security.service_token
+    return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+
+
+class BodyLimit:
+    """ASGI middleware that answers 413 as soon as a body exceeds its limit."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app, self.limit = app, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, counting its bytes."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self.limit:
+            await self._refuse()(scope, receive, send)
+            return
+        await self._counted(scope, receive, send)
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen = 0
+
+        async def counting() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.limit:
+                raise Problem(413, self._detail())
+            return message
+
+        await self.app(scope, counting, send)
+
+    def _detail(self) -> str:
+        return f"the body is larger than {self.limit} bytes; send it in parts"
+
+    def _refuse(self) -> Response:
+        return problem_response(413, self._detail())
+
+
+def _add_health(app: FastAPI, readiness: Readiness, registry: CollectorRegistry) -> None:
+    @app.get("/healthz", tags=["health"])
+    def healthz() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/readyz", tags=["health"])
+    def readyz() -> dict[str, str]:
+        """The part can serve now; 503 with the reason otherwise."""
+        try:
+            reason = readiness()
+        except RedisError as error:
+            reason = f"Redis does not answer: {error}"
+        if reason:
+            raise Problem(503, reason)
+        return {"status": "ready"}
+
+    @app.get("/metrics", tags=["health"], dependencies=[require(USER)])
+    def metrics() -> Response:
+        """Prometheus text format."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class Heartbeat:
+    """Keeps a part's entry in the fleet fresh from a thread of its own."""
+
+    def __init__(self, fleet: Fleet, describe: Callable[[], Member], seconds: float) -> None:
+        self._fleet, self._describe, self._seconds = fleet, describe, seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
+
+    def start(self) -> None:
+        """Begin beating."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Leave the fleet."""
+        self._stopping.set()
+        self._thread.join(timeout=self._seconds + 1)
+        try:
+            self._fleet.leave(self._describe().name)
+        except RedisError as error:
+            logger.warning("could not leave the fleet: %s", error)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._fleet.beat(self._describe())
+            except RedisError as error:
+                logger.warning("heartbeat missed: %s", error)
+            if self._stopping.wait(self._seconds):
+                return
+
+
+def member_name(part: str) -> str:
+    """A name no other process of the fleet has."""
+    return f"{part}-{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+
+
+def parse_arguments(part: str, argv: Sequence[str] | None = None) -> Settings:
+    """The command line every part understands: ``--config FILE`` and ``--set section.key=value``."""
+    parser = argparse.ArgumentParser(prog=part, description=f"vapo {part}")
+    parser.add_argument("--config", type=Path, help="settings file (TOML or JSON); see `vapo config`")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+                        help="override one setting; may be repeated")
+    arguments = parser.parse_args(argv)
+    return load_settings(arguments.config, arguments.set)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening-ready socket, so that port 0 is known before the server starts.
+
+    Raises:
+        OSError: the address is taken; the text names it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot bind {host}:{port}: {error.strerror}; "
+                                   "choose another port or stop what uses it") from None
+    return listener
+
+
+def bound_url(listener: socket.socket) -> str:
+    """URL others reach this listener at."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(app: FastAPI, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT, then shut down within the grace period."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on",
+                            timeout_graceful_shutdown=GRACE_SECONDS)
+    uvicorn.Server(config).run(sockets=[listener])

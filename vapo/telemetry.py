@@ -1,0 +1,47 @@
+"""Logging for people, metrics for Prometheus.
+
+Invariant: one log form in all parts, one line an event; metric names start with ``vapo_`` and end
+with their unit.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def configure_logging(level: int = logging.INFO) -> None:
+    """Log to stderr, with libraries' chatter at warning level."""
+    logging.basicConfig(level=level, format=LOG_FORMAT, stream=sys.stderr, force=True)
+    for noisy in ("httpx", "httpcore", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry with this process's CPU, memory and descriptors in it."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
+
+
+class MappingCollector(Collector):
+    """Shows a function's mapping of name to number as gauges ``{prefix}_{name}``, read on scrape."""
+
+    def __init__(self, prefix: str, documentation: str, read) -> None:  # noqa: ANN001
+        self._prefix, self._documentation, self._read = prefix, documentation, read
+
+    def collect(self):  # noqa: ANN201
+        """One gauge for each number of the mapping."""
+        for name, value in self._read().items():
+            if isinstance(value, (int, float)):
+                safe = "".join(c if c.isalnum() else "_" for c in name)
+                yield GaugeMetricFamily(f"{self._prefix}_{safe}", self._documentation, value=value)
+
+
+__all__ = ["CollectorRegistry", "Gauge", "MappingCollector", "configure_logging", "new_registry"]
