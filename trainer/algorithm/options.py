@@ -1,0 +1,117 @@
+"""The switches of the objective, as one frozen record of plain values.
+
+Invariants:
+- field names equal those of ``vapo.settings.AlgorithmSettings``, so that
+  ``Options(**settings.algorithm.model_dump(), max_response_tokens=...)`` is the whole conversion;
+- an impossible value is refused when the record is made, not in the middle of a step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from trainer.algorithm.corrections import correction_names
+
+
+class Truncation(StrEnum):
+    """What a response means that was cut at the length limit. The VAPO paper is silent."""
+
+    TERMINAL = "terminal"
+    """It ended there and keeps its reward, as if it had stopped by itself (DAPO section 3.4)."""
+    MASK_POLICY = "mask_policy"
+    """Overlong filtering (DAPO section 3.4): it keeps its reward for the critic, whose value then
+    means "success within the budget", but neither policy term sees it."""
+    SOFT_PUNISHMENT = "soft_punishment"
+    """As ``TERMINAL``, with the length penalty of DAPO Eq 13 added to every reward."""
+    BOOTSTRAP = "bootstrap"
+    """Its reward is replaced by V of its last state (Step-3.5-Flash, arXiv 2602.10604). The critic
+    does not train on it: at lambda_critic = 1 its target would be the critic's own output."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """All switches of the objective; the defaults are VAPO's (docs/algorithm.md has the sources).
+
+    Raises:
+        ValueError: a value lies outside its range, or ``soft_punishment`` has no length limit.
+    """
+
+    estimator: Literal["gae", "group"] = "gae"
+    """``gae``: a critic (PPO, VAPO). ``group``: rewards against their prompt's (GRPO, DAPO)."""
+    decoupled_gae: bool = True
+    """Value targets use ``lambda_critic``; off: they use the policy's lambda (section 4.1)."""
+    lambda_critic: float = 1.0
+    """Lambda of the value targets (section 5.1: 1.0)."""
+    lambda_policy: float = 0.95
+    """Lambda of the advantages where it is not length-adaptive (VC-PPO: 0.95)."""
+    length_adaptive_lambda: bool = True
+    """lambda_policy = 1 - 1 / (alpha * length) for each row, Eq 5."""
+    alpha: float = 0.05
+    """Alpha of Eq 5."""
+    token_level_loss: bool = True
+    """Eq 7; off: the sample-level loss of Eq 6."""
+    clip_low: float = 0.2
+    """Epsilon_low of Eq 8."""
+    clip_high: float = 0.28
+    """Epsilon_high of Eq 8 (clip-higher)."""
+    positive_example_weight: float = 0.1
+    """Mu of Eq 10; 0 leaves the positive-example loss out."""
+    truncation: Truncation | str = Truncation.MASK_POLICY
+    """Treatment of truncated rows. ``mask_policy`` by default: a cut-off answer says nothing about
+    the tokens it did write, so no token is blamed for the budget, and overlong filtering is the
+    single largest step of DAPO's ladder after dynamic sampling (+6); the critic still learns that
+    running out of budget fails."""
+    overlong_buffer_tokens: int = 4096
+    """L_cache of DAPO Eq 13, tokens."""
+    max_response_tokens: int | None = None
+    """L_max of DAPO Eq 13, tokens; needed by ``soft_punishment`` alone."""
+    whiten_advantages: bool = False
+    """Zero mean and unit deviation over the policy's tokens (in no equation of the paper)."""
+    correction: str = "token_tis"
+    """Off-policy correction, a name in ``corrections.correction_names()``."""
+    correction_low: float = 0.5
+    """Lower bound of the correction (IcePop)."""
+    correction_high: float = 2.0
+    """Upper bound of the correction: cap of token TIS, upper edge of IcePop's band."""
+    correct_positive_examples: bool = True
+    """The positive-example loss carries the policy loss's correction weight too: Eq 9 has no
+    ratio of its own to hold stale tokens back."""
+    entropy_weight: float = 0.0
+    """Weight of an entropy bonus (the paper has none)."""
+    group_standard_deviation: bool = True
+    """Group advantages are divided by the group's standard deviation (GRPO, DAPO Eq 9)."""
+    drop_uniform_groups: bool = False
+    """Groups whose rewards are all equal leave the policy loss (DAPO's dynamic sampling)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "truncation", Truncation(self.truncation))
+        _require(self.estimator in ("gae", "group"), "estimator", self.estimator, "gae or group")
+        _require(0 <= self.lambda_critic <= 1, "lambda_critic", self.lambda_critic, "0 to 1")
+        _require(0 <= self.lambda_policy <= 1, "lambda_policy", self.lambda_policy, "0 to 1")
+        _require(self.alpha > 0, "alpha", self.alpha, "a positive number")
+        _require(0 < self.clip_low < 1, "clip_low", self.clip_low, "more than 0, less than 1")
+        _require(self.clip_high > 0, "clip_high", self.clip_high, "a positive number")
+        _require(self.positive_example_weight >= 0, "positive_example_weight",
+                 self.positive_example_weight, "0 or more")
+        _require(self.entropy_weight >= 0, "entropy_weight", self.entropy_weight, "0 or more")
+        _require(self.correction in correction_names(), "correction", self.correction,
+                 "one of " + ", ".join(correction_names()))
+        _require(0 <= self.correction_low <= self.correction_high, "correction_low",
+                 self.correction_low, f"0 to correction_high = {self.correction_high}")
+        self._check_soft_punishment()
+
+    def _check_soft_punishment(self) -> None:
+        if self.truncation is not Truncation.SOFT_PUNISHMENT:
+            return
+        limit = self.max_response_tokens
+        _require(limit is not None and limit >= 1, "max_response_tokens", limit,
+                 "the sampling limit in tokens, since truncation is soft_punishment")
+        _require(1 <= self.overlong_buffer_tokens <= (limit or 0), "overlong_buffer_tokens",
+                 self.overlong_buffer_tokens, f"1 to max_response_tokens = {limit}")
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}={value!r} is not allowed; set it to {expected}")
