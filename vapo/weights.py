@@ -103,11 +103,13 @@ class WeightChannel:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._stream, self._steps = keys.named("weights"), keys.named("weight_steps")
+        self._newest = keys.named("weight_newest")
 
     def announce(self, manifest: Manifest) -> None:
         """Tell all consumers of a version whose files are complete."""
         with self._redis.pipeline() as pipe:
             pipe.hset(self._steps, str(manifest.version), manifest.step)
+            pipe.set(self._newest, manifest.version)
             pipe.xadd(self._stream, {"version": manifest.version, "step": manifest.step},
                       maxlen=ANNOUNCEMENTS_KEPT, approximate=True)
             pipe.execute()

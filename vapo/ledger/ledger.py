@@ -77,10 +77,15 @@ class Ledger:
         """A task and how far it is, or None."""
         return read_task(self.redis, self.keys, task_id)
 
-    def lease_tasks(self, consumer: str, count: int) -> list[Lease]:
-        """Admit and lease up to ``count`` tasks, evaluations first; never waits."""
+    def lease_tasks(self, consumer: str, count: int, version: int) -> list[Lease]:
+        """Admit and lease up to ``count`` tasks, evaluations first; never waits.
+
+        ``version`` is the weight version the generator has loaded; one that is behind the newest
+        announced version gets nothing until it has caught up.
+        """
         reply = self._scripts("lease_tasks", [self.keys.named("backlog")], [
-            self.keys.prefix, GROUP, consumer, count, self.settings.admission_capacity])
+            self.keys.prefix, GROUP, consumer, count, self.settings.admission_capacity,
+            version])
         return [Lease(Stage(stage.decode()), entry.decode(), task_id.decode(),
                       tuple(int(part) for part in samples.decode().split(",") if part))
                 for stage, entry, task_id, samples in reply]

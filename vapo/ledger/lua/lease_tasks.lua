@@ -1,9 +1,12 @@
 -- Admit tasks from the backlog while slots are free, then lease up to `count` of them.
--- ARGV: prefix, group, consumer, count, capacity. KEYS: the backlog.
+-- ARGV: prefix, group, consumer, count, capacity, weight version the generator has loaded.
+-- KEYS: the backlog. A generator behind the newest announced version gets nothing: a rollout begun
+-- under old weights could be trained only beyond the staleness limit.
 -- Admission counts rollouts; a task larger than the capacity is admitted when nothing else is.
 -- Returns a list of {stage, entry, task id, samples}.
 redis.replicate_commands()
-local prefix, group, consumer, count, capacity = unpack(ARGV)
+local prefix, group, consumer, count, capacity, version = unpack(ARGV)
+if tonumber(version) < tonumber(redis.call('GET', prefix .. 'weight_newest') or 0) then return {} end
 local admitted = prefix .. 'admitted'
 local paused = redis.call('HGET', prefix .. 'control', 'paused') == '1'
 while not paused do
