@@ -240,15 +240,21 @@ class AlgorithmSettings(Section):
     overlong_buffer_tokens: int = Field(32, ge=1)
     """L_cache of DAPO Eq 13, used by ``soft_punishment``."""
     whiten_advantages: bool = False
-    """Normalise advantages over the mini-batch (not in the paper)."""
+    """Normalise advantages over the rollout batch (not in the paper)."""
     correction: Literal["none", "token_tis", "icepop", "decoupled"] = "token_tis"
     """Off-policy correction of the policy loss (our default; docs/algorithm.md)."""
     correction_low: float = Field(0.5, ge=0)
     """Lower bound of the correction's ratio band (IcePop)."""
     correction_high: float = Field(2.0, gt=0)
     """Upper bound: the cap of TIS, the band of IcePop."""
+    correct_positive_examples: bool = True
+    """The positive-example loss carries the correction weight too (our choice)."""
     entropy_weight: float = Field(0.0, ge=0)
     """Entropy bonus (paper: none)."""
+    group_standard_deviation: bool = True
+    """Estimator ``group``: divide by the group's standard deviation (DAPO Eq 9)."""
+    drop_uniform_groups: bool = False
+    """Groups all correct or all wrong leave the policy loss (DAPO's dynamic sampling)."""
 
 
 class ValuePretrainingSettings(Section):

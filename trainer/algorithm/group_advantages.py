@@ -60,7 +60,7 @@ def uniform_groups(correct: Tensor, group_ids: Tensor) -> Tensor:
 
 
 def _group_sums(per_row: Tensor, group_ids: Tensor) -> _GroupSums:
-    _, member, count = group_ids.unique(return_inverse=True, return_counts=True)
+    _, member, count = torch.unique(group_ids, return_inverse=True, return_counts=True)
     values = per_row.to(torch.float64)
     start = torch.zeros(count.numel(), dtype=torch.float64, device=per_row.device)
     mean = start.index_add(0, member, values) / count
