@@ -1,0 +1,86 @@
+"""The settings tree: resolution order, refusals with remedies, secrets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vapo.settings import Settings, SettingsError, dump_settings, load_settings
+
+TOKEN = "a-token-long-enough-for-the-rule"
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[run]\nseed = 2\n[trainer]\nmax_steps = 20\nwarmup_steps = 2\n")
+    settings = load_settings(
+        file,
+        ["trainer.max_steps=40"],
+        environment={"VAPO__TRAINER__MAX_STEPS": "30", "VAPO__TRAINER__WARMUP_STEPS": "3"},
+        base={"run": {"seed": 1, "name": "from-preset"}},
+    )
+    assert settings.run.name == "from-preset"
+    assert settings.run.seed == 2
+    assert settings.trainer.warmup_steps == 3
+    assert settings.trainer.max_steps == 40
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("trainer.actor_learning_rat=1", ["trainer.actor_learning_rat", "trainer.actor_learning_rate"]),
+        ("sampler.temperature=1", ["sampler"]),
+        ("sampling.temperature=-1", ["sampling.temperature", "greater than 0"]),
+        ("trainer.max_steps", ["section.key=value"]),
+        ("sampling.max_new_tokens=9999", ["max_new_tokens=9999", "max_context_tokens"]),
+        ("trainer.mini_batch_rollouts=999999", ["mini_batch_rollouts=999999", "lower it"]),
+        ("gateway.host=0.0.0.0", ["gateway.host=0.0.0.0", "user_token"]),
+        ('security.user_token="short"', ["security", "shorter than 16"]),
+    ],
+)
+def test_refusals_name_thing_value_and_remedy(assignment: str, words: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(assignments=[assignment], environment={})
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_unreadable_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="missing.toml"):
+        load_settings(tmp_path / "missing.toml", environment={})
+
+
+def test_dump_is_loadable_and_hides_tokens(tmp_path: Path) -> None:
+    names = ("user_token", "admin_token", "service_token")
+    settings = load_settings(
+        assignments=["gateway.host=0.0.0.0", *(f'security.{name}="{TOKEN}"' for name in names)],
+        environment={},
+    )
+    assert TOKEN not in json.dumps(dump_settings(settings))
+    file = tmp_path / "resolved.json"
+    file.write_text(json.dumps(dump_settings(settings, reveal_secrets=True)))
+    assert load_settings(file, environment={}) == settings
+
+
+def test_a_refused_token_is_not_shown() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(assignments=['security.user_token="hunter2"'], environment={})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_field_is_documented() -> None:
+    for name, section in Settings.model_fields.items():
+        assert section.annotation is not None
+        for key, field in section.annotation.model_fields.items():
+            assert field.description, f"{name}.{key} has no docstring"
+
+
+def test_admission_capacity_follows_the_staleness_limit() -> None:
+    settings = load_settings(
+        assignments=["trainer.prompts_per_step=4", "sampling.samples_per_prompt=8",
+                     "trainer.mini_batch_rollouts=16", "ledger.max_staleness=2"],
+        environment={},
+    )
+    assert settings.admission_capacity == 3 * 4 * 8
