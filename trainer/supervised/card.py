@@ -98,8 +98,7 @@ def _measurement_table(measured: dict[str, Measurement]) -> str:
     if not measured:
         return "Nothing was measured."
     rows = [
-        f"| {name} | {one.accuracy:.3f} | {one.mean_length:.0f} |"
-        for name, one in measured.items()
+        f"| {name} | {one.accuracy:.3f} | {one.mean_length:.0f} |" for name, one in measured.items()
     ]
     header = ["| held-out problems | accuracy | mean length (characters) |", "|---|---|---|"]
     return "\n".join([*header, *rows])

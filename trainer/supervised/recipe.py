@@ -35,7 +35,7 @@ class Recipe:
     """
 
     seed: int = 0
-    steps: int = 1300
+    steps: int = 900
     batch_size: int = 32
     terms: tuple[int, ...] = DEMO_TERMS
     careful_share_at_start: float = 0.9

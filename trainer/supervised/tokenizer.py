@@ -18,9 +18,7 @@ _CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor
 
 def build_tokenizer(context_length: int) -> PreTrainedTokenizerFast:
     """The tokenizer, ready for ``save_pretrained``; loads again through ``AutoTokenizer``."""
-    vocabulary = {
-        token: index for index, token in enumerate([PADDING, END, UNKNOWN, *CHARACTERS])
-    }
+    vocabulary = {token: index for index, token in enumerate([PADDING, END, UNKNOWN, *CHARACTERS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     # "." would not match the newline, which would then vanish from every encoding.
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")

@@ -84,9 +84,7 @@ def _columns(partial_sum: int, operand: int) -> str:
     return f"{units_column} {tens}-{operand_tens}{'-1' * carry}={total}"
 
 
-def _in_head_error(
-    partial_sum: int, operand: int, habits: Habits, generator: random.Random
-) -> int:
+def _in_head_error(partial_sum: int, operand: int, habits: Habits, generator: random.Random) -> int:
     error = 0
     if has_carry(partial_sum, operand) and generator.random() < habits.dropped_carry:
         error = -10 if operand > 0 else 10
