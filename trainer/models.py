@@ -1,0 +1,137 @@
+"""The actor as a transformers causal LM that yields log-probs of given tokens, and never all logits.
+
+Invariants:
+- written once for CPU (float32) and CUDA (bfloat16 compute, float32 master weights);
+- log-probs are of the tempered distribution, since that is what the generator samples from;
+- the output head runs only where a response token is predicted, in chunks whose logits are
+  recomputed in the backward pass, so memory does not grow with vocabulary times tokens;
+- log-probs and entropy leave in float32 (float64 for a float64 model).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from trainer.batch import MicroBatch
+
+SUPPORTED_MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
+"""Forms whose logits are the output head applied to the last hidden state, and nothing else."""
+LOGIT_CHUNK_ELEMENTS = 2**24
+"""Logits held at a time: 64 MiB of float32 (our choice)."""
+
+
+class ModelError(ValueError):
+    """A checkpoint cannot be trained; the text names it and what is supported."""
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """What the actor says of the N response tokens of a micro-batch."""
+
+    log_probs: Tensor
+    """float32[N] of the tempered distribution."""
+    entropy: Tensor
+    """float32[N] of the same distribution, nats; without gradient unless asked for."""
+
+
+class Policy(nn.Module):
+    """The actor. Its transformers model is ``causal_lm``."""
+
+    def __init__(self, causal_lm: PreTrainedModel, entropy_gradient: bool = False) -> None:
+        """
+        Args:
+            causal_lm: model with an output head.
+            entropy_gradient: let gradients flow through the entropy (for an entropy bonus).
+        """
+        super().__init__()
+        self.causal_lm = causal_lm
+        self.entropy_gradient = entropy_gradient
+        self.chunk_elements = LOGIT_CHUNK_ELEMENTS
+
+    def forward(self, batch: MicroBatch) -> TokenScores:
+        """Log-prob and entropy at every response token of ``batch``, float32[N] each."""
+        output = self.causal_lm.base_model(
+            input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False
+        )
+        states = output.last_hidden_state.flatten(0, 1)[batch.action_index]
+        size = max(1, self.chunk_elements // self.causal_lm.config.vocab_size)
+        if len(states) <= size:
+            return TokenScores(*self._score(states, batch.actions, batch.temperatures))
+        temperatures = batch.temperatures
+        pieces = zip(states.split(size), batch.actions.split(size),
+                     temperatures.split(size) if temperatures is not None else [None] * len(states))
+        scores = [checkpoint(self._score, *piece, use_reentrant=False) for piece in pieces]
+        return TokenScores(*(torch.cat(parts) for parts in zip(*scores, strict=True)))
+
+    def _score(
+        self, states: Tensor, actions: Tensor, temperatures: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        logits = self.causal_lm.get_output_embeddings()(states)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        if temperatures is not None:
+            logits = logits / temperatures[:, None]
+        log_probs = -functional.cross_entropy(logits, actions, reduction="none")
+        with nullcontext() if self.entropy_gradient else torch.no_grad():
+            return log_probs, _entropy(logits)
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    """H of softmax(logits) along the last axis, nats; 0 log 0 = 0 even for logits of -inf."""
+    log_probs = functional.log_softmax(logits, dim=-1)
+    return torch.special.entr(log_probs.exp()).sum(-1)
+
+
+def load_policy(
+    folder: Path,
+    *,
+    attention: str = "sdpa",
+    gradient_checkpointing: bool = False,
+    entropy_gradient: bool = False,
+    device: torch.device | str = "cpu",
+) -> Policy:
+    """The causal LM in a local Hugging Face ``folder``, in float32, ready to train.
+
+    Raises:
+        ModelError: the folder has no config, or a form whose logits need more than an output head.
+    """
+    check_model_type(folder)
+    causal_lm = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation=attention, local_files_only=True
+    )
+    if gradient_checkpointing:
+        enable_gradient_checkpointing(causal_lm)
+    causal_lm.train()
+    return Policy(causal_lm, entropy_gradient).to(device)
+
+
+def check_model_type(folder: Path) -> None:
+    """Raises ModelError unless ``folder`` holds a model of a supported form."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has no config.json; give a local Hugging Face model folder")
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if config.model_type not in SUPPORTED_MODEL_TYPES:
+        raise ModelError(
+            f"{folder} is of model type {config.model_type!r}; the trainer supports "
+            f"{', '.join(SUPPORTED_MODEL_TYPES)}"
+        )
+
+
+def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
+    """Recompute each layer's activations in the backward pass; needs training mode."""
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.train()
+
+
+def compute_precision(device: torch.device, sharded: bool) -> AbstractContextManager[object]:
+    """bfloat16 autocast on CUDA, nothing on CPU; sharded models bring their own mixed precision."""
+    if device.type != "cuda" or sharded:
+        return nullcontext()
+    return torch.autocast("cuda", dtype=torch.bfloat16)

@@ -1,0 +1,75 @@
+"""AdamW with linear warm-up to a constant rate and a global gradient-norm limit.
+
+Invariants:
+- the rate is a function of the number of steps taken, so the schedule's state is that number;
+- actor and critic each have their own optimiser and their own step count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """Hyper-parameters of one optimiser."""
+
+    learning_rate: float
+    warmup_steps: int = 0
+    """Optimiser steps of linear warm-up; the first one already moves."""
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 0.0
+    gradient_clip: float = 1.0
+    """Largest global L2 norm of the gradient."""
+
+
+def learning_rate(options: OptimiserOptions, steps_taken: int) -> float:
+    """Rate of the next step: linear warm-up, then constant."""
+    if steps_taken >= options.warmup_steps:
+        return options.learning_rate
+    return options.learning_rate * (steps_taken + 1) / options.warmup_steps
+
+
+class Optimiser:
+    """Steps the parameters of one model."""
+
+    def __init__(self, model: nn.Module, options: OptimiserOptions) -> None:
+        self.options = options
+        self.steps_taken = 0
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self.adamw = torch.optim.AdamW(
+            self._parameters,
+            lr=options.learning_rate,
+            betas=(options.beta1, options.beta2),
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
+
+    def step(self) -> float:
+        """Apply and clear the accumulated gradients.
+
+        Returns:
+            Their global L2 norm before clipping.
+
+        Raises:
+            FloatingPointError: the norm is not finite; parameters are unchanged.
+        """
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.options.gradient_clip)
+        total = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        if not total < float("inf"):
+            self.adamw.zero_grad(set_to_none=True)
+            raise FloatingPointError(
+                f"gradient norm is {total} at optimiser step {self.steps_taken}; lower the "
+                "learning rate or look for broken log-probs or rewards in this batch"
+            )
+        for group in self.adamw.param_groups:
+            group["lr"] = learning_rate(self.options, self.steps_taken)
+        self.adamw.step()
+        self.adamw.zero_grad(set_to_none=True)
+        self.steps_taken += 1
+        return total

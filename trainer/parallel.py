@@ -1,0 +1,158 @@
+"""Data parallelism over ranks: FSDP2 sharding, row split, and the few collectives the trainer needs.
+
+Invariants:
+- every rank holds the same rollout batch and computes a share of its rows; gradients are *summed*
+  over ranks, never averaged, because losses already have global denominators;
+- all ranks run the same number of forward and backward passes (idle micro-batches make up);
+- one rank needs no process group, and then nothing here communicates;
+- what ranks send one another is tensors and bytes, never pickles.
+
+Started by ``torchrun`` (elastic); gloo on CPU, nccl on CUDA.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+from trainer.models import Policy
+from vapo.critic import Critic
+
+COLLECTIVE_DEADLINE = timedelta(minutes=30)
+"""A rank that waits this long for another gives up: the others are dead or stuck."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's place among the trainer's processes."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Rank 0 alone talks to the ledger, writes files and serves HTTP."""
+        return self.rank == 0
+
+    @property
+    def sharded(self) -> bool:
+        """Whether models are sharded over several ranks."""
+        return self.size > 1
+
+
+def join_ranks(environment: Mapping[str, str] | None = None) -> Ranks:
+    """This process's rank from torchrun's variables; joins the process group if there are several."""
+    variables = os.environ if environment is None else environment
+    size = int(variables.get("WORLD_SIZE", "1"))
+    rank = int(variables.get("RANK", "0"))
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(variables.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if size > 1:
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo", timeout=COLLECTIVE_DEADLINE
+        )
+    return Ranks(rank, size, device)
+
+
+def leave_ranks(ranks: Ranks) -> None:
+    """Leave the process group, if there is one."""
+    if ranks.sharded:
+        dist.destroy_process_group()
+
+
+def shard_policy(policy: Policy, ranks: Ranks) -> Policy:
+    """Shard the actor in place over all ranks; a single rank's is left as it is.
+
+    Embedding, final norm and output head form the outermost group: it stays gathered between the
+    forward and the backward pass, where the chunked output head is recomputed.
+    """
+    if ranks.sharded:
+        precision = _mixed_precision(ranks.device)
+        _shard(policy.causal_lm.base_model.layers, policy, ranks, precision)
+    return policy
+
+
+def shard_critic(critic: Critic, ranks: Ranks) -> Critic:
+    """Shard the critic in place over all ranks; its value head keeps computing in float32."""
+    if ranks.sharded:
+        precision = _mixed_precision(ranks.device)
+        _shard(critic.model.layers, critic.model, ranks, precision)
+        _shard([], critic, ranks, MixedPrecisionPolicy())
+    return critic
+
+
+def _shard(
+    layers: Sequence[nn.Module], root: nn.Module, ranks: Ranks, precision: MixedPrecisionPolicy
+) -> None:
+    mesh = init_device_mesh(ranks.device.type, (ranks.size,))
+    for module in (*layers, root):
+        sharded = fully_shard(module, mesh=mesh, mp_policy=precision)
+        assert isinstance(sharded, FSDPModule)
+        sharded.set_force_sum_reduction_for_comms(True)
+        sharded.set_gradient_divide_factor(1.0)
+
+
+def _mixed_precision(device: torch.device) -> MixedPrecisionPolicy:
+    if device.type != "cuda":
+        return MixedPrecisionPolicy()
+    return MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+
+
+def split_rows(rows: Sequence[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
+    """Share ``rows`` among ``parts`` ranks with about equal tokens: longest first, to the least laden.
+
+    Args:
+        rows: row numbers.
+        lengths: tokens of every row of the batch, indexed by row number.
+        parts: number of ranks.
+
+    Returns:
+        One list per rank, together a partition of ``rows``; the same on every rank.
+    """
+    shares: list[list[int]] = [[] for _ in range(parts)]
+    loads = [0] * parts
+    for row in sorted(rows, key=lambda row: (-lengths[row], row)):
+        least = loads.index(min(loads))
+        shares[least].append(row)
+        loads[least] += lengths[row]
+    return shares
+
+
+def sum_over_ranks(tensor: Tensor, ranks: Ranks) -> Tensor:
+    """Element-wise sum over ranks, in place."""
+    if ranks.sharded:
+        dist.all_reduce(tensor, dist.ReduceOp.SUM)
+    return tensor
+
+
+def largest_over_ranks(number: int, ranks: Ranks) -> int:
+    """The largest ``number`` any rank has."""
+    if not ranks.sharded:
+        return number
+    tensor = torch.tensor([number], dtype=torch.int64, device=ranks.device)
+    dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    return int(tensor)
+
+
+def broadcast_bytes(data: bytes | None, ranks: Ranks) -> bytes:
+    """Rank 0's ``data`` on every rank; the others pass None."""
+    if not ranks.sharded:
+        assert data is not None
+        return data
+    size = largest_over_ranks(len(data) if data is not None else 0, ranks)
+    buffer = torch.empty(size, dtype=torch.uint8, device=ranks.device)
+    if data is not None:
+        buffer.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+    dist.broadcast(buffer, src=0)
+    return buffer.cpu().numpy().tobytes()

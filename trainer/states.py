@@ -1,0 +1,104 @@
+"""Full, unsharded tensors of models and optimisers, whatever number of ranks they are spread over.
+
+Invariants: the same names and values come out for any number of ranks, so a checkpoint written by
+one rank resumes on four; every rank must call these functions (they communicate when sharded).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from trainer.models import Policy
+from trainer.optimiser import Optimiser
+from vapo.critic import Critic
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+"""AdamW's state of one parameter."""
+
+
+def policy_state(policy: Policy) -> dict[str, Tensor]:
+    """Weights under their Hugging Face names, on the CPU; a tied output head is left out."""
+    model = policy.causal_lm
+    tied = set(model.all_tied_weights_keys)
+    return {name: _full(tensor) for name, tensor in model.state_dict().items() if name not in tied}
+
+
+def critic_state(critic: Critic) -> dict[str, Tensor]:
+    """Weights under their Hugging Face names plus ``value_head.*``, on the CPU."""
+    return {name: _full(tensor) for name, tensor in critic.state_dict().items()}
+
+
+def load_policy_state(policy: Policy, state: Mapping[str, Tensor]) -> None:
+    """Inverse of :func:`policy_state`. Raises ValueError when the names or shapes differ."""
+    model = policy.causal_lm
+    tied = set(model.all_tied_weights_keys)
+    _load(model, {name: t for name, t in model.state_dict().items() if name not in tied}, state)
+
+
+def load_critic_state(critic: Critic, state: Mapping[str, Tensor]) -> None:
+    """Inverse of :func:`critic_state`. Raises ValueError when the names or shapes differ."""
+    _load(critic, critic.state_dict(), state)
+
+
+def optimiser_state(model: nn.Module, optimiser: Optimiser) -> dict[str, Tensor]:
+    """AdamW's moments as ``<parameter>.<moment>``, on the CPU; empty before the first step."""
+    state = {}
+    for name, parameter in model.named_parameters():
+        for moment, tensor in optimiser.adamw.state.get(parameter, {}).items():
+            state[f"{name}.{moment}"] = _full(tensor)
+    return state
+
+
+def load_optimiser_state(
+    model: nn.Module, optimiser: Optimiser, state: Mapping[str, Tensor]
+) -> None:
+    """Inverse of :func:`optimiser_state`.
+
+    Raises:
+        ValueError: a parameter's moments are missing or have another shape.
+    """
+    for name, parameter in model.named_parameters():
+        if not state:
+            optimiser.adamw.state.pop(parameter, None)
+            continue
+        absent = [m for m in MOMENTS if f"{name}.{m}" not in state]
+        if absent:
+            raise ValueError(f"optimiser state of {name} lacks {absent}; the checkpoint is of "
+                             "another model")
+        first, second, step = (state[f"{name}.{moment}"] for moment in MOMENTS)
+        optimiser.adamw.state[parameter] = {
+            "step": step.clone(),
+            "exp_avg": _like(first, parameter),
+            "exp_avg_sq": _like(second, parameter),
+        }
+
+
+def _load(model: nn.Module, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    different = sorted(own.keys() ^ state.keys())
+    different += [n for n in own.keys() & state.keys() if own[n].shape != state[n].shape]
+    if different:
+        raise ValueError(f"weights do not fit {type(model).__name__}: tensors {different[:4]} are "
+                         "missing, superfluous or of another shape; use the same base model")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(_like(state[name], tensor))
+
+
+def _full(tensor: Tensor) -> Tensor:
+    whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return whole.detach().cpu().clone().contiguous()
+
+
+def _like(full: Tensor, target: Tensor) -> Tensor:
+    """``full`` placed, typed and sharded as ``target`` is; a tensor of its own."""
+    if full.shape != target.shape:
+        raise ValueError(f"a tensor of shape {list(full.shape)} was found where "
+                         f"{list(target.shape)} is needed; the checkpoint is of another model")
+    local = full.to(target.device, target.dtype, copy=True)
+    if not isinstance(target, DTensor):
+        return local
+    return distribute_tensor(local, target.device_mesh, target.placements, src_data_rank=None)
