@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +66,11 @@ class Policy(nn.Module):
         size = max(1, self.chunk_elements // self.causal_lm.config.vocab_size)
         if len(states) <= size:
             return TokenScores(*self._score(states, batch.actions, batch.temperatures))
-        temperatures = batch.temperatures
-        pieces = zip(states.split(size), batch.actions.split(size),
-                     temperatures.split(size) if temperatures is not None else [None] * len(states))
-        scores = [checkpoint(self._score, *piece, use_reentrant=False) for piece in pieces]
+        scores = [
+            checkpoint(self._score, *piece, use_reentrant=False)
+            for piece in zip(*(_split(tensor, size, len(states)) for tensor in
+                               (states, batch.actions, batch.temperatures)), strict=True)
+        ]
         return TokenScores(*(torch.cat(parts) for parts in zip(*scores, strict=True)))
 
     def _score(
@@ -81,6 +83,10 @@ class Policy(nn.Module):
         log_probs = -functional.cross_entropy(logits, actions, reduction="none")
         with nullcontext() if self.entropy_gradient else torch.no_grad():
             return log_probs, _entropy(logits)
+
+
+def _split(tensor: Tensor | None, size: int, length: int) -> Sequence[Tensor | None]:
+    return tensor.split(size) if tensor is not None else [None] * -(-length // size)
 
 
 def _entropy(logits: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from trainer.algorithm.corrections import needs_proximal_log_probs
 from trainer.algorithm.denominators import Denominators, add_denominators
 from trainer.algorithm.metrics import MetricSums, add_metrics, reduce_metrics
 from trainer.algorithm.options import Options
+from trainer.algorithm.ragged import row_token_index
 from trainer.algorithm.vapo import (
     AdvantageBatch,
     RowBatch,
@@ -33,7 +34,7 @@ from trainer.algorithm.vapo import (
     policy_objective,
     value_objective,
 )
-from trainer.batch import Batch
+from trainer.batch import Batch, MicroBatch
 from trainer.forward import (
     Packing,
     StateValues,
@@ -73,29 +74,17 @@ class Learner:
     """Version of the weights last published, which the models held at the start of this step."""
 
 
-@dataclass
-class Progress:
-    """What the mini-batches of one rollout batch leave behind."""
-
-    log_probs: Tensor
-    """float[N] log-probs of each token when its mini-batch was last trained on."""
-    proximal: Tensor
-    """float[N] log-probs at the start of the rollout step, where known."""
-    metrics: list[MetricSums] = field(default_factory=list)
-    denominators: list[Denominators] = field(default_factory=list)
-    gradient_norms: dict[str, list[float]] = field(
-        default_factory=lambda: {"policy": [], "value": []})
-
-
 @dataclass(frozen=True)
 class UpdateResult:
     """Outcome of one rollout batch."""
 
     advantages: AdvantageBatch
     values: Tensor
-    """float[N] the values the advantages were made of."""
+    """float[N] the values the advantages were made of; zeros when the estimator has no critic."""
     log_probs: Tensor
-    """float[N] of each token when it was trained on."""
+    """float[N] of each token when it was last trained on."""
+    proximal_log_probs: Tensor
+    """float[N] at the start of the rollout step; zeros where the correction has no use for them."""
     rescored_fraction: float
     """Share of rows whose values the trainer computed itself."""
     metrics: dict[str, float]
@@ -115,23 +104,128 @@ def update(
         ranks: this process among the trainer's.
         random: decides which rows meet in a mini-batch; must be in the same state on every rank.
         phases: receives the time spent on each phase.
+
+    Raises:
+        FloatingPointError: a gradient is not finite.
     """
     with phases.measure("values"):
         values, rescored = batch_values(learner, batch, algorithm, options, ranks)
         advantages = compute_advantages_and_targets(row_batch(batch, values), algorithm)
+    step = RolloutStep(learner, batch, advantages, algorithm, options, ranks)
     mini_batches = draw_mini_batches(len(batch), options, random)
     with phases.measure("proximal"):
-        progress = _begin(learner.policy, batch, mini_batches, algorithm, options, ranks)
-    for number, rows in enumerate(mini_batches):
-        denominators = count_denominators(advantages.select_rows(_index(rows, batch)))
-        progress.denominators.append(denominators)
-        if algorithm.estimator == "gae":
+        step.score_proximal(mini_batches)
+    for rows in mini_batches:
+        step.train(rows, phases)
+    metrics = step.reduced_metrics()
+    before = values.before_tokens if values else torch.zeros_like(step.log_probs)
+    return UpdateResult(advantages, before, step.log_probs, step.proximal, rescored, metrics)
+
+
+class RolloutStep:
+    """The optimiser steps on one rollout batch, whose advantages and targets are constants."""
+
+    def __init__(
+        self, learner: Learner, batch: Batch, advantages: AdvantageBatch, algorithm: Options,
+        options: UpdateOptions, ranks: Ranks,
+    ) -> None:
+        self.learner = learner
+        self.batch = batch
+        self.advantages = advantages
+        self.algorithm = algorithm
+        self.options = options
+        self.ranks = ranks
+        nothing = torch.zeros(batch.response_tokens, dtype=scores_dtype(learner.policy),
+                              device=batch.device)
+        self.log_probs = nothing
+        """float[N] log-prob of each token when its mini-batch was last trained on."""
+        self.proximal = nothing.clone()
+        """float[N] log-prob of each token at the start of the rollout step, where known."""
+        self._metrics: list[MetricSums] = []
+        self._denominators: list[Denominators] = []
+        self._gradient_norms: dict[str, list[float]] = {}
+
+    def score_proximal(self, mini_batches: Sequence[Sequence[int]]) -> None:
+        """Fill ``proximal`` for all rows but the first mini-batch's, if the correction needs it."""
+        later = sorted(set(range(len(self.batch))) - set(mini_batches[0]))
+        if later and needs_proximal_log_probs(self.algorithm.correction):
+            self.proximal = token_log_probs(
+                self.learner.policy, self.batch, later, self.options.packing, self.ranks)
+
+    def train(self, rows: Sequence[int], phases: Phases) -> None:
+        """One optimiser step of the critic, then one of the actor, on ``rows``."""
+        denominators = count_denominators(self.advantages.select_rows(self._index(rows)))
+        if self.algorithm.estimator == "gae":
             with phases.measure("critic"):
-                _critic_step(learner, batch, rows, advantages, denominators, options, ranks, progress)
+                self.accumulate_value_gradient(rows, denominators)
+                self._note_norm("value", self.learner.critic_optimiser.step())
         with phases.measure("actor"):
-            _actor_step(learner, batch, rows, advantages, denominators, algorithm, options, ranks,
-                        progress, first=number == 0)
-    return _result(batch, values, advantages, rescored, progress, ranks)
+            log_probs = self.accumulate_policy_gradient(rows, denominators)
+            self._note_norm("policy", self.learner.policy_optimiser.step())
+        self._record(rows, sum_over_ranks(log_probs, self.ranks))
+        self._denominators.append(denominators)
+
+    def accumulate_value_gradient(self, rows: Sequence[int], denominators: Denominators) -> None:
+        """Add this rank's gradient of the value loss (spec section 1.8) of ``rows``."""
+        for micro in self._micro_batches(rows):
+            with compute_precision(self.batch.device, self.ranks.sharded):
+                values = self.learner.critic(
+                    micro.input_ids, micro.position_ids, micro.action_index)
+            objective = value_objective(
+                values, self.advantages.select_rows(micro.rows), denominators)
+            objective.loss.backward()
+            self._metrics.append(objective.metrics)
+
+    def accumulate_policy_gradient(
+        self, rows: Sequence[int], denominators: Denominators
+    ) -> Tensor:
+        """Add this rank's gradient of the actor loss (Eq 10) of ``rows``.
+
+        Returns:
+            float[N] current log-probs of this rank's tokens, 0 elsewhere.
+        """
+        first = not self._denominators
+        log_probs = torch.zeros_like(self.log_probs)
+        for micro in self._micro_batches(rows):
+            with compute_precision(self.batch.device, self.ranks.sharded):
+                scores = self.learner.policy(micro)
+            objective = policy_objective(
+                scores.log_probs,
+                self.batch.behaviour_log_probs[micro.tokens],
+                None if first else self.proximal[micro.tokens],
+                self.advantages.select_rows(micro.rows),
+                denominators, self.algorithm, scores.entropy,
+            )
+            objective.loss.backward()
+            log_probs[micro.tokens] = scores.log_probs.detach()
+            self._metrics.append(objective.metrics)
+        return log_probs
+
+    def reduced_metrics(self) -> dict[str, float]:
+        """Means over the rollout batch and all ranks; losses are means over optimiser steps."""
+        steps = len(self._denominators)
+        sums = sum_metrics(add_metrics(self._metrics), self.batch.device, self.ranks)
+        means = {name: total / steps if name.endswith("loss") else total
+                 for name, total in sums.items()}
+        metrics = reduce_metrics(means, add_denominators(self._denominators))
+        return metrics | {f"{name}/gradient_norm": max(norms)
+                          for name, norms in self._gradient_norms.items()}
+
+    def _record(self, rows: Sequence[int], log_probs: Tensor) -> None:
+        """Keep this mini-batch's log-probs; the first one's are also its proximal log-probs."""
+        tokens = row_token_index(self.batch.lengths, self._index(rows))
+        self.log_probs[tokens] = log_probs[tokens]
+        if not self._denominators:
+            self.proximal[tokens] = log_probs[tokens]
+
+    def _micro_batches(self, rows: Sequence[int]) -> list[MicroBatch]:
+        return micro_batches_of_rank(self.batch, rows, self.options.packing, self.ranks)
+
+    def _note_norm(self, name: str, norm: float) -> None:
+        self._gradient_norms.setdefault(name, []).append(norm)
+
+    def _index(self, rows: Sequence[int]) -> Tensor:
+        return torch.tensor(rows, dtype=torch.int64, device=self.batch.device)
 
 
 def batch_values(
@@ -187,90 +281,7 @@ def draw_mini_batches(
             for part in np.array_split(random.permutation(rows), parts)]
 
 
-def _begin(
-    policy: Policy, batch: Batch, mini_batches: Sequence[Sequence[int]], algorithm: Options,
-    options: UpdateOptions, ranks: Ranks,
-) -> Progress:
-    nothing = torch.zeros(batch.response_tokens, dtype=scores_dtype(policy), device=batch.device)
-    later = sorted(set(range(len(batch))) - set(mini_batches[0]))
-    if not later or not needs_proximal_log_probs(algorithm.correction):
-        return Progress(log_probs=nothing, proximal=nothing.clone())
-    proximal = token_log_probs(policy, batch, later, options.packing, ranks)
-    return Progress(log_probs=nothing, proximal=proximal)
-
-
-def _critic_step(
-    learner: Learner, batch: Batch, rows: Sequence[int], advantages: AdvantageBatch,
-    denominators: Denominators, options: UpdateOptions, ranks: Ranks, progress: Progress,
-) -> None:
-    for micro in micro_batches_of_rank(batch, rows, options.packing, ranks):
-        with compute_precision(batch.device, ranks.sharded):
-            values = learner.critic(micro.input_ids, micro.position_ids, micro.action_index)
-        objective = value_objective(values, advantages.select_rows(micro.rows), denominators)
-        objective.loss.backward()
-        progress.metrics.append(objective.metrics)
-    progress.gradient_norms["value"].append(learner.critic_optimiser.step())
-
-
-def _actor_step(
-    learner: Learner, batch: Batch, rows: Sequence[int], advantages: AdvantageBatch,
-    denominators: Denominators, algorithm: Options, options: UpdateOptions, ranks: Ranks,
-    progress: Progress, first: bool,
-) -> None:
-    log_probs = torch.zeros_like(progress.log_probs)
-    for micro in micro_batches_of_rank(batch, rows, options.packing, ranks):
-        with compute_precision(batch.device, ranks.sharded):
-            scores = learner.policy(micro)
-        objective = policy_objective(
-            scores.log_probs, batch.behaviour_log_probs[micro.tokens],
-            None if first else progress.proximal[micro.tokens],
-            advantages.select_rows(micro.rows), denominators, algorithm, scores.entropy,
-        )
-        objective.loss.backward()
-        log_probs[micro.tokens] = scores.log_probs.detach()
-        progress.metrics.append(objective.metrics)
-    progress.gradient_norms["policy"].append(learner.policy_optimiser.step())
-    _record(batch, rows, sum_over_ranks(log_probs, ranks), progress, first)
-
-
-def _record(
-    batch: Batch, rows: Sequence[int], log_probs: Tensor, progress: Progress, first: bool
-) -> None:
-    """Keep this mini-batch's log-probs; the first one's are also its proximal log-probs."""
-    in_rows = torch.zeros(len(batch), dtype=torch.bool, device=batch.device)
-    in_rows[_index(rows, batch)] = True
-    tokens = in_rows.repeat_interleave(batch.lengths)
-    progress.log_probs[tokens] = log_probs[tokens]
-    if first:
-        progress.proximal[tokens] = log_probs[tokens]
-
-
-def _result(
-    batch: Batch, values: StateValues | None, advantages: AdvantageBatch, rescored: float,
-    progress: Progress, ranks: Ranks,
-) -> UpdateResult:
-    sums = sum_metrics(add_metrics(progress.metrics), batch.device, ranks)
-    metrics = reduce_metrics(_mean_losses(sums, len(progress.denominators)),
-                             add_denominators(progress.denominators))
-    for name, norms in progress.gradient_norms.items():
-        if norms:
-            metrics[f"{name}/gradient_norm"] = max(norms)
-    nothing = torch.zeros(batch.response_tokens, device=batch.device)
-    return UpdateResult(advantages, values.before_tokens if values else nothing,
-                        progress.log_probs, rescored, metrics)
-
-
 def sum_metrics(sums: MetricSums, device: torch.device, ranks: Ranks) -> MetricSums:
     """Metric sums of all ranks; every rank has the same names."""
     stacked = sum_over_ranks(torch.stack([sums[name].to(device) for name in sorted(sums)]), ranks)
     return dict(zip(sorted(sums), stacked.cpu(), strict=True))
-
-
-def _mean_losses(sums: MetricSums, optimiser_steps: int) -> MetricSums:
-    """Losses are normalised per optimiser step: their sum over the rollout batch becomes a mean."""
-    return {name: total / optimiser_steps if name.endswith("loss") else total
-            for name, total in sums.items()}
-
-
-def _index(rows: Sequence[int], batch: Batch) -> Tensor:
-    return torch.tensor(rows, dtype=torch.int64, device=batch.device)
