@@ -73,28 +73,30 @@ def generalised_advantages(
     return advantages_from_returns(returns, values)
 
 
-def discounted_suffix_sums(steps: Tensor, discounts: Tensor) -> Tensor:
+def discounted_suffix_sums(steps: Tensor, discounts: Tensor, chunk: int = CHUNK) -> Tensor:
     """y[:, t] = steps[:, t] + discount * y[:, t + 1] for all t, by matrix products over chunks.
 
     Inside a chunk y is ``steps`` times a triangular matrix of powers of the row's discount. What
-    crosses chunk borders is the same recursion with discount**CHUNK over the chunks' first
-    elements, so the function calls itself on a sequence ``CHUNK`` times shorter.
+    crosses chunk borders is the same recursion with discount**chunk over the chunks' first
+    elements, so the function calls itself on a sequence ``chunk`` times shorter.
 
     Args:
         steps: float[B, T].
         discounts: float[B], in [0, 1].
+        chunk: tokens per matrix product, at least 2.
 
     Returns:
         [B, T] of the dtype of ``steps``.
     """
     rows, width = steps.shape
-    chunk = min(CHUNK, width)
-    powers = discounts.to(torch.float64)[:, None] ** torch.arange(chunk + 1, device=steps.device)
+    exponents = torch.arange(chunk + 1, device=steps.device)
+    powers = discounts.to(torch.float64)[:, None] ** exponents
     missing = -width % chunk
     chunks = torch.nn.functional.pad(steps, (missing, 0)).view(rows, -1, chunk)
     sums = torch.bmm(chunks, _triangle_of_powers(powers[:, :-1]).to(steps.dtype))
     if chunks.shape[1] > 1:
-        entering = discounted_suffix_sums(sums[:, :, 0].contiguous(), powers[:, -1])[:, 1:]
+        heads = sums[:, :, 0].contiguous()
+        entering = discounted_suffix_sums(heads, powers[:, -1], chunk)[:, 1:]
         decay = powers.flip(1)[:, :-1].to(steps.dtype)
         sums[:, :-1].addcmul_(entering[:, :, None], decay[:, None, :])
     return sums.view(rows, -1)[:, missing:]

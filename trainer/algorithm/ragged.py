@@ -56,7 +56,8 @@ def row_token_index(lengths: Tensor, rows: Tensor) -> Tensor:
 
 def pad_left(flat: Tensor, lengths: list[int]) -> Tensor:
     """Align rows at their last token, zeros before the first: [N] -> [B, max length]."""
-    return pad_sequence(torch.split(flat, lengths), batch_first=True, padding_side="left")
+    rows = list(torch.split(flat, lengths))
+    return pad_sequence(rows, batch_first=True, padding_side="left")
 
 
 def unpad_left(padded: Tensor, lengths: list[int]) -> Tensor:

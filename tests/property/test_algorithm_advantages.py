@@ -1,0 +1,115 @@
+"""Vectorised advantages against the slow reference, over ragged batches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import reference_vapo as reference
+from tests.algorithm_cases import random_batch, row_batch, rows_of
+from trainer.algorithm.advantages import discounted_suffix_sums, generalised_advantages
+from trainer.algorithm.options import Options, Truncation
+from trainer.algorithm.vapo import compute_advantages_and_targets
+
+LENGTHS = st.lists(st.integers(1, 75), min_size=1, max_size=5)
+SEEDS = st.integers(0, 10_000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LENGTHS, SEEDS, st.sampled_from([0.02, 0.05, 0.5]), st.sampled_from([0.0, 0.7, 0.95, 1.0]),
+       st.sampled_from(list(Truncation)))
+def test_agrees_with_the_reference(
+    lengths: list[int], seed: int, alpha: float, lambda_critic: float, truncation: Truncation
+) -> None:
+    batch = random_batch(seed, lengths)
+    options = Options(alpha=alpha, lambda_critic=lambda_critic, truncation=truncation,
+                      max_response_tokens=60, overlong_buffer_tokens=30)
+    result = compute_advantages_and_targets(batch, options)
+    assert batch.values is not None
+    assert batch.bootstrap_values is not None
+    got_advantages = rows_of(result.advantages, batch.lengths)
+    got_targets = rows_of(result.targets, batch.lengths)
+    for row, values in enumerate(rows_of(batch.values, batch.lengths)):
+        reward, final = batch.rewards[row].item(), 0.0
+        if truncation is Truncation.SOFT_PUNISHMENT:
+            reward += max(-1.0, min(0.0, (30 - len(values)) / 30))
+        if truncation is Truncation.BOOTSTRAP and batch.truncated[row]:
+            reward, final = 0.0, batch.bootstrap_values[row].item()
+        lam = reference.length_adaptive_lambda(len(values), alpha)
+        expected = reference.advantages(values, reward, lam, final)
+        assert got_advantages[row] == pytest.approx(expected, abs=1e-11)
+        goals = reference.targets(values, reward, lambda_critic, final)
+        assert got_targets[row] == pytest.approx(goals, abs=1e-11)
+
+
+@settings(max_examples=30, deadline=None)
+@given(LENGTHS, SEEDS, st.sampled_from([0.0, 0.5, 0.95]))
+def test_without_decoupling_one_lambda_serves_both(
+    lengths: list[int], seed: int, lam: float
+) -> None:
+    batch = random_batch(seed, lengths)
+    assert batch.values is not None
+    options = Options(decoupled_gae=False, length_adaptive_lambda=False, lambda_policy=lam,
+                      lambda_critic=1.0)
+    result = compute_advantages_and_targets(batch, options)
+    assert torch.allclose(result.targets, result.advantages + batch.values, atol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(LENGTHS, SEEDS)
+def test_a_row_does_not_depend_on_its_batch_mates(lengths: list[int], seed: int) -> None:
+    batch = random_batch(seed, lengths)
+    together = compute_advantages_and_targets(batch, Options(lambda_critic=0.9))
+    assert batch.values is not None
+    for row, values in enumerate(rows_of(batch.values, batch.lengths)):
+        alone = compute_advantages_and_targets(
+            row_batch([values], [batch.rewards[row].item()]), Options(lambda_critic=0.9))
+        part = together.select_rows(torch.tensor([row]))
+        assert torch.allclose(part.advantages, alone.advantages, atol=1e-12)
+        assert torch.allclose(part.targets, alone.targets, atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.floats(-1, 1))
+def test_monte_carlo_targets_do_not_see_the_critic(seed: int, shift: float) -> None:
+    batch = random_batch(seed, [12, 40])
+    assert batch.values is not None
+    moved = type(batch)(**{**batch.__dict__, "values": batch.values * 3 + shift})
+    assert torch.equal(compute_advantages_and_targets(batch, Options()).targets,
+                       compute_advantages_and_targets(moved, Options()).targets)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 40), SEEDS, st.sampled_from([2, 3, 7, 32]))
+def test_chunked_scan_is_the_plain_recursion(
+    rows: int, width: int, seed: int, chunk: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    steps = torch.randn(rows, width, generator=generator, dtype=torch.float64)
+    discounts = torch.rand(rows, generator=generator, dtype=torch.float64).round(decimals=1)
+    got = discounted_suffix_sums(steps, discounts, chunk)
+    following = torch.zeros(rows, dtype=torch.float64)
+    for t in range(width - 1, -1, -1):
+        following = steps[:, t] + discounts * following
+        assert torch.allclose(got[:, t], following, atol=1e-12)
+
+
+def test_long_rows_in_float32_stay_within_1e_5() -> None:
+    lengths = torch.tensor([8192, 5000, 33, 1])
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(int(lengths.sum()), generator=generator) * 2 - 1
+    lambdas = 1 - 1 / (0.05 * lengths.double()).clamp(min=1)
+    rewards, none = torch.tensor([1.0, -1.0, 1.0, -1.0]), torch.zeros(4)
+    single = generalised_advantages(values, lengths, rewards, none, lambdas)
+    double = generalised_advantages(values.double(), lengths, rewards, none, lambdas)
+    assert (single.double() - double).abs().max().item() < 1e-5
+    recursion = torch.zeros((), dtype=torch.float64)
+    following = torch.zeros((), dtype=torch.float64)
+    for t in range(8191, -1, -1):
+        reward = 1.0 if t == 8191 else 0.0
+        delta = reward + following - values[t].double()
+        recursion = delta + lambdas[0] * recursion
+        following = values[t].double()
+    assert double[0].item() == pytest.approx(recursion.item(), abs=1e-9)

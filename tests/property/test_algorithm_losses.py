@@ -1,0 +1,139 @@
+"""Losses and gradients against the slow reference, and whatever the split into micro-batches."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests import reference_vapo as reference
+from tests.algorithm_cases import random_batch, random_log_probs, rows_of
+from trainer.algorithm.corrections import Bounds, TokenLogProbs, correct, correction_names
+from trainer.algorithm.denominators import Denominators, add_denominators
+from trainer.algorithm.metrics import add_metrics, reduce_metrics
+from trainer.algorithm.options import Options, Truncation
+from trainer.algorithm.ragged import row_token_index
+from trainer.algorithm.vapo import (
+    AdvantageBatch,
+    compute_advantages_and_targets,
+    count_denominators,
+    policy_objective,
+    value_objective,
+)
+
+LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=6)
+SEEDS = st.integers(0, 10_000)
+OPTIONS = st.builds(
+    Options,
+    alpha=st.just(0.3),
+    lambda_critic=st.sampled_from([0.9, 1.0]),
+    token_level_loss=st.booleans(),
+    positive_example_weight=st.sampled_from([0.0, 0.1]),
+    truncation=st.sampled_from(list(Truncation)),
+    correction=st.sampled_from(correction_names()),
+    correct_positive_examples=st.booleans(),
+    entropy_weight=st.sampled_from([0.0, 0.01]),
+    max_response_tokens=st.just(25),
+    overlong_buffer_tokens=st.just(10),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LENGTHS, SEEDS, OPTIONS)
+def test_policy_loss_and_gradient_agree_with_the_reference(
+    lengths: list[int], seed: int, options: Options
+) -> None:
+    batch = compute_advantages_and_targets(random_batch(seed, lengths), options)
+    current, behaviour, proximal = random_log_probs(seed, sum(lengths))
+    current.requires_grad_()
+    entropies = torch.full_like(behaviour, 0.7)
+    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch),
+                              options, entropies)
+    result.loss.backward()
+    rows = _reference_rows(batch, [current.detach(), behaviour, proximal], options)
+    low, high, mu = options.clip_low, options.clip_high, options.positive_example_weight
+    clipped = reference.policy_loss(rows, low, high, options.token_level_loss)
+    imitation = reference.positive_example_loss(rows, options.correct_positive_examples)
+    bonus = 0.7 * options.entropy_weight if any(row.in_policy for row in rows) else 0.0
+    assert result.loss.item() == pytest.approx(clipped + mu * imitation - bonus, abs=1e-12)
+    expected = reference.policy_gradient(rows, low, high, options.token_level_loss, mu,
+                                         options.correct_positive_examples)
+    assert current.grad is not None
+    assert current.grad.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(LENGTHS, SEEDS, OPTIONS, st.data())
+def test_the_split_into_micro_batches_and_ranks_changes_nothing(
+    lengths: list[int], seed: int, options: Options, data: st.DataObject
+) -> None:
+    batch = compute_advantages_and_targets(random_batch(seed, lengths), options)
+    log_probs = random_log_probs(seed, sum(lengths))
+    order = data.draw(st.permutations(range(len(lengths))))
+    cuts = data.draw(st.lists(st.integers(0, len(lengths)), max_size=3))
+    edges = sorted({0, len(lengths), *cuts})
+    parts = [torch.tensor(order[a:b]) for a, b in pairwise(edges)]
+    counted = [count_denominators(batch.select_rows(rows)) for rows in parts]
+    denominators = add_denominators(counted)
+    assert denominators == count_denominators(batch)
+    whole = _step(batch, log_probs, [torch.arange(len(lengths))], denominators, options)
+    split = _step(batch, log_probs, parts, denominators, options)
+    for one, other in zip(whole[:3], split[:3], strict=True):
+        assert torch.allclose(one, other, rtol=1e-6, atol=1e-14)
+    assert split[3] == pytest.approx(whole[3], rel=1e-9, abs=1e-12)
+
+
+def test_positives_weigh_mu_times_all_over_positive_tokens_at_ratio_one() -> None:
+    """The positive-example loss is an extra advantage of mu N_all / N_pos on correct rows."""
+    source = random_batch(7, [10, 30])
+    source = type(source)(**{**source.__dict__, "correct": torch.tensor([True, False])})
+    options = Options(truncation="terminal", correction="none")
+    batch = compute_advantages_and_targets(source, options)
+    current = random_log_probs(7, 40)[0].requires_grad_()
+    policy_objective(current, current.detach(), None, batch, count_denominators(batch),
+                     options).loss.backward()
+    bonus = torch.cat([torch.full((10,), 0.1 * 40 / 10), torch.zeros(30)])
+    assert torch.allclose(current.grad, -(batch.advantages + bonus) / 40)  # type: ignore[arg-type]
+
+
+def _step(
+    batch: AdvantageBatch, log_probs: list[Tensor], parts: list[Tensor],
+    denominators: Denominators, options: Options,
+) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
+    """Losses, gradients and metrics of one optimiser step taken part by part."""
+    current = log_probs[0].clone().requires_grad_()
+    values = log_probs[1].clone().requires_grad_()
+    losses, metrics = [], []
+    for rows in parts:
+        index = row_token_index(batch.lengths, rows)
+        part = batch.select_rows(rows)
+        entropy = -current[index] * current[index].exp()
+        policy = policy_objective(current[index], log_probs[1][index], log_probs[2][index], part,
+                                  denominators, options, entropy)
+        value = value_objective(values[index], part, denominators)
+        (policy.loss + value.loss).backward()
+        losses.append(torch.stack([policy.loss, value.loss]).detach())
+        metrics += [policy.metrics, value.metrics]
+    assert current.grad is not None
+    assert values.grad is not None
+    reduced = reduce_metrics(add_metrics(metrics), denominators)
+    return torch.stack(losses).sum(0), current.grad, values.grad, reduced
+
+
+def _reference_rows(
+    batch: AdvantageBatch, log_probs: list[Tensor], options: Options
+) -> list[reference.RowTerms]:
+    current, behaviour, proximal = log_probs
+    correction = correct(options.correction, TokenLogProbs(current, proximal, behaviour),
+                         Bounds(options.correction_low, options.correction_high))
+    columns = [rows_of(flat, batch.lengths) for flat in (
+        current, correction.anchor, batch.advantages, correction.weights,
+        batch.positive_mask, batch.policy_mask)]
+    return [
+        reference.RowTerms(p, q, a, w, correct=positive[0], in_policy=used[0])
+        for p, q, a, w, positive, used in zip(*columns, strict=True)
+    ]
