@@ -62,7 +62,8 @@ class Critic(nn.Module):
         output = self.model(input_ids=input_ids, position_ids=position_ids, use_cache=False)
         states = output.last_hidden_state.flatten(0, 1)[state_index]
         with torch.autocast(states.device.type, enabled=False):
-            return self.value_head(states.to(self.value_head.weight.dtype)).squeeze(-1)
+            weight, bias = self.value_head.weight, self.value_head.bias
+            return torch.mv(states.to(weight.dtype), weight[0]) + bias
 
 
 def load_critic(
