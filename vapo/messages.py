@@ -112,6 +112,11 @@ class Generated:
         """Version of the oldest weights any of its tokens was sampled under."""
         return min(span.version for span in self.version_spans)
 
+    @property
+    def newest_version(self) -> int:
+        """Version of the newest weights any of its tokens was sampled under."""
+        return max(span.version for span in self.version_spans)
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -6,6 +6,8 @@ twice: the ledger's scripts check the state they expect, so a repeated call chan
 
 from __future__ import annotations
 
+import math
+
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -14,23 +16,24 @@ from redis.retry import Retry
 
 from vapo.settings import RedisSettings, SettingsError
 
-RECONNECT_ATTEMPTS = 90
+PATIENCE_SECONDS = 90.0
 RECONNECT_CAP_SECONDS = 1.0
 
 
-def connect(settings: RedisSettings) -> Redis:
-    """A client that decodes nothing and reconnects for about 90 s before it gives up.
+def connect(settings: RedisSettings, patience_seconds: float = PATIENCE_SECONDS) -> Redis:
+    """A client that decodes nothing and reconnects for about that long before it gives up.
 
     Raises:
         SettingsError: the password file cannot be read.
     """
+    attempts = math.ceil(patience_seconds / RECONNECT_CAP_SECONDS)
     return Redis.from_url(
         settings.url,
         password=_password(settings),
         socket_timeout=settings.timeout_seconds,
         socket_connect_timeout=settings.timeout_seconds,
         health_check_interval=30,
-        retry=Retry(ExponentialBackoff(cap=RECONNECT_CAP_SECONDS, base=0.05), RECONNECT_ATTEMPTS),
+        retry=Retry(ExponentialBackoff(cap=RECONNECT_CAP_SECONDS, base=0.05), attempts),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
     )
 

@@ -10,6 +10,10 @@ from vapo.ledger.keys import Keys
 from vapo.ledger.scripts import Scripts
 
 
+class PayloadGone(RuntimeError):
+    """A dead letter names a record that no longer exists."""
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """One failed task or rollout."""
@@ -35,8 +39,15 @@ class DeadLetters:
                 for entry, fields in self._redis.xrevrange(self._stream, count=count)]
 
     def revive(self, entry: str) -> bool:
-        """Put a letter back into the stream it died in. False when there is no such letter."""
-        return self._scripts("revive", [self._stream], [self._keys.prefix, entry]) == 1
+        """Put a letter back into the stream it died in. False when there is no such letter.
+
+        Raises:
+            PayloadGone: what it names was deleted; the letter stays.
+        """
+        reply = self._scripts("revive", [self._stream], [self._keys.prefix, entry])
+        if reply == -1:
+            raise PayloadGone(f"the payload of dead letter {entry} is gone; submit it again")
+        return reply == 1
 
 
 def _letter(entry: bytes, fields: dict[bytes, bytes]) -> DeadLetter:

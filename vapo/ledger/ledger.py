@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 
 from vapo.ledger import leases
-from vapo.ledger.connection import connect
+from vapo.ledger.connection import PATIENCE_SECONDS, connect
 from vapo.ledger.control import Control
 from vapo.ledger.dead_letters import DeadLetters
 from vapo.ledger.fleet import Fleet
@@ -38,6 +39,22 @@ class QueueFull(RuntimeError):
     """The task queue holds as many tasks as it may; try again later."""
 
 
+class NoteConflict(RuntimeError):
+    """A note was changed by someone else since it was read."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A text that must change together with a submission: a data set's position, a record."""
+
+    hash: str
+    """Name of the run's hash it is kept in."""
+    field: str
+    expected: str
+    """What it must be now; empty for "not there yet"."""
+    value: str
+
+
 class Ledger:
     """All that the parts do with Redis, for one run."""
 
@@ -53,9 +70,9 @@ class Ledger:
         leases.make_groups(redis, self.keys)
 
     @classmethod
-    def open(cls, settings: Settings) -> Ledger:
-        """Connect to the Redis the settings name."""
-        return cls(connect(settings.redis), settings)
+    def open(cls, settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Ledger:
+        """Connect to the Redis the settings name; calls wait that long for one that restarts."""
+        return cls(connect(settings.redis, patience_seconds), settings)
 
     # Tasks -----------------------------------------------------------------------------------
 
@@ -65,13 +82,33 @@ class Ledger:
         Raises:
             QueueFull: ``ledger.task_queue_limit`` training tasks are waiting.
         """
-        reply = self._scripts("submit_task", [self.keys.task(task.id)], [
-            self.keys.prefix, task.id, encode(task), task.samples, task.purpose,
-            self.settings.ledger.task_queue_limit, time.time()])
+        return self.submit_all([task])[0]
+
+    def submit_all(self, tasks: Sequence[Task], notes: Sequence[Note] = ()) -> list[bool]:
+        """Queue all tasks or none, and change ``notes`` with them, in one atomic step.
+
+        Returns for each task whether it was accepted; False when its id is known already.
+
+        Raises:
+            QueueFull: there is no room for all of the training tasks.
+            NoteConflict: a note no longer has the value it was read with; nothing was queued.
+        """
+        limit = self.settings.ledger.task_queue_limit
+        reply = self._scripts("submit_tasks", [self.keys.task(task.id) for task in tasks], [
+            self.keys.prefix, limit, time.time(), len(notes),
+            *(part for note in notes for part in (note.hash, note.field, note.expected, note.value)),
+            *(part for task in tasks for part in (
+                task.id, encode(task), task.samples, task.purpose, task.evaluation or ""))])
         if reply == -1:
-            raise QueueFull(f"{self.settings.ledger.task_queue_limit} tasks are waiting already "
+            raise QueueFull(f"no room for {len(tasks)} more tasks: at most {limit} may wait "
                             "(ledger.task_queue_limit); retry later or raise the limit")
-        return reply == 1
+        if reply == -2:
+            raise NoteConflict(f"{', '.join(note.field for note in notes)} changed meanwhile")
+        return [accepted == 1 for accepted in reply]
+
+    def note(self, hash_name: str, field: str) -> str:
+        """Value of a note; empty when there is none."""
+        return (self.redis.hget(self.keys.named(hash_name), field) or b"").decode()
 
     def task(self, task_id: str) -> TaskRecord | None:
         """A task and how far it is, or None."""
@@ -92,11 +129,9 @@ class Ledger:
 
     def missing_samples(self, lease: Lease) -> list[int]:
         """Samples of a leased task that nobody has generated yet."""
-        with self.redis.pipeline(transaction=False) as pipe:
-            for sample in lease.samples:
-                pipe.exists(self.keys.rollout(f"{lease.id}.{sample}"))
-            return [sample for sample, known in zip(lease.samples, pipe.execute(), strict=True)
-                    if not known]
+        made = self.redis.hmget(self.keys.task(lease.id),
+                                [f"made:{sample}" for sample in lease.samples])
+        return [sample for sample, known in zip(lease.samples, made, strict=True) if known is None]
 
     def record_generated(self, task_id: str, sample: int, generated: Generated) -> bool:
         """Store one finished response and pass it to the verifier. False when known already."""
@@ -162,8 +197,7 @@ class Ledger:
             self._note_evaluation(rollout, verdict)
             return self._advance(lease, "", "verdict", encode(verdict), "done")
         if verdict.reward is None:
-            self.redis.hset(self.keys.rollout(rollout.id), "verdict", encode(verdict))
-            return self.drop(lease, f"verdict_{verdict.verdict}", requeue=False)
+            return self._drop(lease, f"verdict_{verdict.verdict}", False, "verdict", encode(verdict))
         return self._advance(lease, Stage.VERIFIED, "verdict", encode(verdict))
 
     def record_values(self, lease: Lease, values: Values) -> bool:
@@ -172,9 +206,7 @@ class Ledger:
 
     def drop(self, lease: Lease, reason: str, requeue: bool) -> bool:
         """Take a leased rollout out, with a reason, and free its slot; re-queue it if asked."""
-        return self._scripts("drop", [self.keys.rollout(lease.id), self.keys.stream(lease.stage)], [
-            self.keys.prefix, GROUP, lease.entry, lease.id, str(lease.stage), reason,
-            int(requeue), time.time()]) == 1
+        return self._drop(lease, reason, requeue)
 
     def bury(self, lease: Lease, reason: str) -> bool:
         """Move a leased id to the dead letters, with its reason."""
@@ -243,7 +275,14 @@ class Ledger:
             "verdict": verdict.verdict, "extracted": verdict.extracted,
             "tokens": int(rollout.generated.token_ids.size),
             "oldest_version": rollout.generated.oldest_version,
+            "newest_version": rollout.generated.newest_version,
             "finish_reason": rollout.generated.finish_reason})
+
+    def _drop(self, lease: Lease, reason: str, requeue: bool, field: str = "",
+              body: bytes = b"") -> bool:
+        return self._scripts("drop", [self.keys.rollout(lease.id), self.keys.stream(lease.stage)], [
+            self.keys.prefix, GROUP, lease.entry, lease.id, str(lease.stage), reason,
+            int(requeue), time.time(), field, body]) == 1
 
     def _advance(self, lease: Lease, next_stage: str, field: str, body: bytes,
                  final: str = "") -> bool:

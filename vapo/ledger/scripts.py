@@ -11,12 +11,12 @@ from typing import Any
 
 from redis import Redis
 
-NAMES = ("submit_task", "lease_tasks", "record_generated", "finish_lease", "advance",
+NAMES = ("submit_tasks", "lease_tasks", "record_generated", "finish_lease", "advance",
          "mark_trained", "acknowledge", "redeliver", "drop", "bury", "revive", "trim")
 
 
 class Scripts:
-    """All scripts, registered on one connection; called as ``scripts.advance(keys=, args=)``."""
+    """All scripts, registered on one connection; called by name."""
 
     def __init__(self, redis: Redis) -> None:
         folder = files("vapo.ledger") / "lua"

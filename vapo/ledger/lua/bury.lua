@@ -1,23 +1,37 @@
 -- Move an id to the dead letters, with its reason. KEYS: hash of the task or rollout, its stream.
 -- ARGV: prefix, group, entry, stage, id, samples ('' for a rollout), reason, time.
--- Returns 1 buried, 0 the entry was no longer leased.
+-- A task's letter names only the samples that do not exist. An evaluation counts what died as failed,
+-- so that it ends. Returns 1 buried, 0 the entry was no longer leased or nothing of it is missing.
 redis.replicate_commands()
 local prefix, group, entry, stage, id, samples, reason, time = unpack(ARGV)
 local held = redis.call('XACK', KEYS[2], group, entry)
 redis.call('XDEL', KEYS[2], entry)
 if held == 0 then return 0 end
+local missing, lost, task = {}, {}, KEYS[1]
 if samples == '' then
-  redis.call('SREM', prefix .. 'admitted', id)
+  lost[1] = id
+  task = prefix .. 'task:' .. (redis.call('HGET', KEYS[1], 'task') or '')
 else
   for sample in string.gmatch(samples, '%d+') do
-    local rollout = id .. '.' .. sample
-    if redis.call('EXISTS', prefix .. 'rollout:' .. rollout) == 0 then
-      redis.call('SREM', prefix .. 'admitted', rollout)
+    if redis.call('HEXISTS', task, 'made:' .. sample) == 0 then
+      missing[#missing + 1] = sample
+      lost[#lost + 1] = id .. '.' .. sample
     end
   end
+  if #lost == 0 then return 0 end
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'state', 'dead') end
-redis.call('XADD', prefix .. 'stream:dead', '*', 'stage', stage, 'id', id, 'samples', samples,
-           'reason', reason, 'at', time)
+redis.call('SREM', prefix .. 'admitted', unpack(lost))
+local evaluation = redis.call('HGET', task, 'evaluation')
+if evaluation then
+  local result = cjson.encode({verdict = 'failed', reason = reason, stage = stage})
+  for _, rollout in ipairs(lost) do
+    redis.call('HSETNX', prefix .. 'evaluation:' .. evaluation, rollout, result)
+  end
+end
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('HSET', KEYS[1], 'state', 'dead', 'dead_at', time)
+end
+redis.call('XADD', prefix .. 'stream:dead', '*', 'stage', stage, 'id', id,
+           'samples', table.concat(missing, ','), 'reason', reason, 'at', time)
 redis.call('HINCRBY', prefix .. 'counters', 'dead', 1)
 return 1

@@ -4,13 +4,11 @@
 redis.replicate_commands()
 local prefix, group, entry, id, samples, give_back = unpack(ARGV)
 local missing = {}
-local made, wanted = unpack(redis.call('HMGET', prefix .. 'task:' .. id, 'made', 'samples'))
-local complete = made and tonumber(made) >= tonumber(wanted)
-if not complete then for sample in string.gmatch(samples, '%d+') do
-  if redis.call('EXISTS', prefix .. 'rollout:' .. id .. '.' .. sample) == 0 then
+for sample in string.gmatch(samples, '%d+') do
+  if redis.call('HEXISTS', prefix .. 'task:' .. id, 'made:' .. sample) == 0 then
     missing[#missing + 1] = sample
   end
-end end
+end
 if #missing > 0 and give_back == '0' then return 0 end
 if redis.call('XACK', KEYS[1], group, entry) == 1 and #missing > 0 then
   redis.call('XADD', KEYS[1], '*', 'id', id, 'samples', table.concat(missing, ','))

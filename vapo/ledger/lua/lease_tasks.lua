@@ -3,6 +3,7 @@
 -- KEYS: the backlog. A generator behind the newest announced version gets nothing: a rollout begun
 -- under old weights could be trained only beyond the staleness limit.
 -- Admission counts rollouts; a task larger than the capacity is admitted when nothing else is.
+-- Samples that exist already (a late worker made them) take no slot: nothing would free it.
 -- Returns a list of {stage, entry, task id, samples}.
 redis.replicate_commands()
 local prefix, group, consumer, count, capacity, version = unpack(ARGV)
@@ -13,14 +14,22 @@ while not paused do
   local item = redis.call('LINDEX', KEYS[1], 0)
   if not item then break end
   local id, list = string.match(item, '^(.*)|([%d,]*)$')
-  local slots = {}
-  for sample in string.gmatch(list, '%d+') do slots[#slots + 1] = id .. '.' .. sample end
+  local task = prefix .. 'task:' .. id
+  local samples, slots = {}, {}
+  for sample in string.gmatch(list, '%d+') do
+    if redis.call('HEXISTS', task, 'made:' .. sample) == 0 then
+      samples[#samples + 1] = sample
+      slots[#slots + 1] = id .. '.' .. sample
+    end
+  end
   local outstanding = redis.call('SCARD', admitted)
   if outstanding > 0 and outstanding + #slots > tonumber(capacity) then break end
   redis.call('LPOP', KEYS[1])
-  redis.call('SADD', admitted, unpack(slots))
-  redis.call('XADD', prefix .. 'stream:tasks', '*', 'id', id, 'samples', list)
-  redis.call('HSET', prefix .. 'task:' .. id, 'state', 'admitted')
+  if #slots > 0 then
+    redis.call('SADD', admitted, unpack(slots))
+    redis.call('XADD', prefix .. 'stream:tasks', '*', 'id', id, 'samples', table.concat(samples, ','))
+    redis.call('HSET', task, 'state', 'admitted')
+  end
 end
 local leases = {}
 for _, stage in ipairs({'eval_tasks', 'tasks'}) do

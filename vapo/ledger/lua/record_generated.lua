@@ -1,10 +1,11 @@
 -- Store one finished response and pass it on. KEYS: rollout hash, task hash.
 -- ARGV: prefix, rollout id, task id, sample, body, tokens, time. Returns 1 stored, 0 known already.
+-- The task's record, which outlives payloads, says which samples exist: its fields `made:{sample}`.
 redis.replicate_commands()
 local prefix, id, task, sample, body, tokens, time = unpack(ARGV)
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-local made_before, wanted = unpack(redis.call('HMGET', KEYS[2], 'made', 'samples'))
-if not made_before or tonumber(made_before) >= tonumber(wanted) then return 0 end
+local wanted = redis.call('HGET', KEYS[2], 'samples')
+if not wanted or tonumber(sample) >= tonumber(wanted) then return 0 end
+if redis.call('HSETNX', KEYS[2], 'made:' .. sample, time) == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'state', 'generated', 'task', task, 'sample', sample,
            'generated', body, 'generated_at', time)
 redis.call('XADD', prefix .. 'stream:generated', '*', 'id', id)

@@ -1,0 +1,48 @@
+-- Accept tasks once each, all or none. KEYS: hashes of the tasks.
+-- ARGV: prefix, queue limit, time, number of notes, then for each note: hash, field, value it must have now
+-- ('' = none), new value; then for each task: id, body, samples, purpose, evaluation ('' = none).
+-- Notes change with the tasks or not at all: a data set's position, an evaluation's record.
+-- Returns a list of 1 accepted, 0 already known; or -1 queue full; or -2 a note had another value.
+redis.replicate_commands()
+local prefix, limit, time, notes = unpack(ARGV, 1, 4)
+local backlog = prefix .. 'backlog'
+local first_task = 5 + 4 * tonumber(notes)
+for at = 5, first_task - 1, 4 do
+  local now = redis.call('HGET', prefix .. ARGV[at], ARGV[at + 1])
+  if (now or '') ~= ARGV[at + 2] then return -2 end
+end
+local new_training_tasks = 0
+for number, key in ipairs(KEYS) do
+  if ARGV[first_task + 5 * (number - 1) + 3] == 'train' and redis.call('EXISTS', key) == 0 then
+    new_training_tasks = new_training_tasks + 1
+  end
+end
+if new_training_tasks > 0
+   and redis.call('LLEN', backlog) + new_training_tasks > tonumber(limit) then return -1 end
+
+local function accept(key, id, body, samples, purpose, evaluation)
+  if redis.call('EXISTS', key) == 1 then return 0 end
+  redis.call('HSET', key, 'body', body, 'samples', samples, 'purpose', purpose, 'made', 0,
+             'state', 'queued', 'queued_at', time)
+  if evaluation ~= '' then redis.call('HSET', key, 'evaluation', evaluation) end
+  local wanted = {}
+  for sample = 0, tonumber(samples) - 1 do wanted[#wanted + 1] = sample end
+  local list = table.concat(wanted, ',')
+  if purpose == 'train' then
+    redis.call('RPUSH', backlog, id .. '|' .. list)
+  else
+    redis.call('XADD', prefix .. 'stream:eval_tasks', '*', 'id', id, 'samples', list)
+  end
+  redis.call('HINCRBY', prefix .. 'counters', 'submitted_' .. purpose, 1)
+  return 1
+end
+
+local accepted = {}
+for number, key in ipairs(KEYS) do
+  local at = first_task + 5 * (number - 1)
+  accepted[number] = accept(key, unpack(ARGV, at, at + 4))
+end
+for at = 5, first_task - 1, 4 do
+  redis.call('HSET', prefix .. ARGV[at], ARGV[at + 1], ARGV[at + 3])
+end
+return accepted
