@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need a real Redis."""
+"""Fixtures of the tests of the ledger and the gateway."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ import pytest
 from tests.support.ledger_records import close, settings_for
 from tests.support.running_redis import RunningRedis
 from vapo.ledger import Ledger
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRedis]:
-    """One server for all tests that do not kill it; each test uses a run of its own."""
-    server = RunningRedis(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
+from vapo.redis_server import PrivateRedis
 
 
 @pytest.fixture
@@ -31,8 +23,8 @@ def own_redis(tmp_path: Path) -> Iterator[RunningRedis]:
 
 
 @pytest.fixture
-def make_ledger(redis_server: RunningRedis) -> Iterator[Callable[..., Ledger]]:
-    """Makes ledgers of fresh runs; arguments are ``section.key=value`` settings."""
+def make_ledger(redis_server: PrivateRedis) -> Iterator[Callable[..., Ledger]]:
+    """Makes ledgers of fresh runs with small limits; arguments are ``section.key=value``."""
     opened: list[Ledger] = []
 
     def make(*assignments: str) -> Ledger:
@@ -42,9 +34,3 @@ def make_ledger(redis_server: RunningRedis) -> Iterator[Callable[..., Ledger]]:
     yield make
     for ledger in opened:
         close(ledger)
-
-
-@pytest.fixture
-def ledger(make_ledger: Callable[..., Ledger]) -> Ledger:
-    """A ledger of a fresh run."""
-    return make_ledger()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import uuid
 
 from redis import Redis
 
@@ -10,13 +10,13 @@ from vapo.ledger import Ledger
 from vapo.messages import Generated, Task, Values, Verdict, VersionSpan, float_array, token_array
 from vapo.settings import RedisSettings, Settings, load_settings
 
-_RUN_NUMBERS = itertools.count()
+
 
 
 def settings_for(redis: RedisSettings, *assignments: str) -> Settings:
     """Settings of a run no other test uses, with small limits."""
     base = {
-        "run": {"name": f"test-{next(_RUN_NUMBERS)}"},
+        "run": {"name": f"test-{uuid.uuid4().hex[:12]}"},
         "redis": redis.model_dump(),
         "sampling": {"samples_per_prompt": 2, "max_new_tokens": 64},
         "trainer": {"prompts_per_step": 4, "mini_batch_rollouts": 4},
