@@ -7,9 +7,16 @@ import math
 import pytest
 import torch
 
+from tests.algorithm_cases import row_batch
 from trainer.algorithm import diagnostics
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.metrics import kl_estimate, reduce_metrics, value_metric_sums
+from trainer.algorithm.options import Options
+from trainer.algorithm.vapo import (
+    compute_advantages_and_targets,
+    count_denominators,
+    policy_objective,
+)
 
 RETURNS = torch.tensor([1.0, 1.0, -1.0, -1.0])
 
@@ -75,3 +82,27 @@ def test_advantage_by_decile() -> None:
     got = diagnostics.advantage_by_decile(advantages, lengths)
     assert got == pytest.approx([float(decile) for decile in range(10)])
     assert math.isnan(diagnostics.advantage_by_decile(torch.ones(1), torch.tensor([1]))[5])
+
+
+def test_policy_metrics_of_four_known_tokens() -> None:
+    """Ratios 2, 2, 0.5, 0.5 with advantages +1, -1, +1, -1: one token meets either edge."""
+    options = Options(correction="none", truncation="terminal", positive_example_weight=0.0)
+    batch = compute_advantages_and_targets(row_batch([[0.0] * 4], [1.0]), options)
+    signs = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    batch = type(batch)(**{**batch.__dict__, "advantages": signs})
+    behaviour = torch.full((4,), -2.0, dtype=torch.float64)
+    current = behaviour + torch.tensor([2.0, 2.0, 0.5, 0.5]).log()
+    counts = count_denominators(batch)
+    result = policy_objective(current, behaviour, current, batch, counts, options,
+                              entropies=torch.full((4,), 0.6))
+    means = reduce_metrics(result.metrics, counts)
+    assert means["policy/clip_fraction_up"] == 0.25
+    assert means["policy/clip_fraction_down"] == 0.25
+    assert means["policy/ratio"] == pytest.approx(1.25)
+    assert means["policy/advantage"] == 0.0
+    assert means["policy/advantage_magnitude"] == 1.0
+    assert means["policy/entropy"] == pytest.approx(0.6)
+    assert means["policy/effective_sample_size"] == 1.0
+    assert means["policy/mismatch_magnitude"] == pytest.approx(math.log(2))
+    assert means["policy/loss"] == pytest.approx(-(1.28 - 2 + 0.5 - 0.8) / 4)
+    assert means["policy/total_loss"] == means["policy/loss"]

@@ -9,7 +9,9 @@ import torch
 
 from tests import reference_vapo as reference
 from tests.algorithm_cases import random_batch, random_log_probs, row_batch, rows_of
+from trainer.algorithm.corrections import Bounds, TokenLogProbs, correct, correction_names
 from trainer.algorithm.options import Options, Truncation
+from trainer.algorithm.policy_loss import clipped_surrogate, sample_level_loss, token_level_loss
 from trainer.algorithm.positive_example_loss import positive_example_loss
 from trainer.algorithm.value_loss import value_loss
 from trainer.algorithm.vapo import (
@@ -158,3 +160,26 @@ def test_masks_and_weights_carry_no_gradient() -> None:
     ).loss.backward()
     weights = (current.detach() - behaviour).exp()
     assert torch.allclose(current.grad, -weights * batch.advantages / 5)  # type: ignore[arg-type]
+
+
+def test_every_loss_takes_all_but_the_current_output_as_constant() -> None:
+    current, anchor, advantages, weights = (torch.rand(4).requires_grad_() for _ in range(4))
+    surrogate = clipped_surrogate(current, anchor, advantages, 0.2, 0.28)
+    losses = [
+        token_level_loss(surrogate.objective, weights, 4.0),
+        sample_level_loss(surrogate.objective, weights, torch.full((4,), 4), 1.0),
+        positive_example_loss(current, weights, 4.0),
+        value_loss(current, advantages, weights, 4.0),
+    ]
+    torch.stack(losses).sum().backward()
+    assert current.grad is not None
+    assert anchor.grad is None
+    assert advantages.grad is None
+    assert weights.grad is None
+
+
+@pytest.mark.parametrize("name", correction_names())
+def test_corrections_are_constants(name: str) -> None:
+    current, proximal, behaviour = (torch.rand(4).requires_grad_() for _ in range(3))
+    result = correct(name, TokenLogProbs(current, proximal, behaviour), Bounds(0.5, 2.0))
+    assert not result.weights.requires_grad
