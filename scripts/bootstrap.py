@@ -1,8 +1,10 @@
 """Makes `.venv` from `constraints.txt` and `pyproject.toml`; standard library only.
 
 Invariants:
-- `.venv/.complete` exists only when the environment matches both files, so a second `make` does nothing;
-- an interrupted installation is never built upon: `.venv/.unfinished` marks it and the next run starts over;
+- `.venv/.complete` exists only when the environment matches both files, so a second `make` does
+  nothing;
+- an interrupted installation is never built upon: `.venv/.unfinished` marks it and the next run
+  starts over;
 - one process at a time works on the environment;
 - pip's resolver is not used, so that no package can draw CUDA builds into a CPU environment.
 """
@@ -29,8 +31,8 @@ PYTHON = ENVIRONMENT / "bin" / "python"
 
 TORCH_REMEDY = """
 pip cannot find {torch} where it is configured to look.
-It is PyTorch's CPU build; the plain 'torch' would bring several GB of CUDA packages and is not used instead.
-Point pip at a place that has it, then run make again:
+It is PyTorch's CPU build; the plain 'torch' would bring several GB of CUDA packages and is not used
+instead. Point pip at a place that has it, then run make again:
   - PIP_EXTRA_INDEX_URL=ADDRESS make ...   with the address of PyTorch's package index for CPU
     (the "pip" and "CPU" choices on PyTorch's installation page show it), or
   - PIP_FIND_LINKS=FOLDER make ...         with a folder that holds the wheel file.
@@ -43,8 +45,10 @@ class BootstrapError(Exception):
 
 def main() -> int:
     """Make the environment; returns the exit status."""
-    if sys.version_info < (3, 11):
-        print(f"vapo needs Python 3.11 or newer; this is {sys.version.split()[0]}.", file=sys.stderr)
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file may be run by an older one
+        print(
+            f"vapo needs Python 3.11 or newer; this is {sys.version.split()[0]}.", file=sys.stderr
+        )
         return 1
     try:
         with only_one_at_a_time():
@@ -60,7 +64,9 @@ def main() -> int:
 
 @contextmanager
 def only_one_at_a_time() -> Iterator[None]:
-    """Hold a lock on the project folder, so that `make demo` and `make test` can be started together."""
+    """Hold a lock on the project folder, so that `make demo` and `make test` can be started
+    together.
+    """
     descriptor = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -87,7 +93,9 @@ def make_environment() -> None:
 def newer_than_sources(stamp: Path) -> bool:
     """Whether another process has finished the work while this one waited for the lock."""
     sources = (CONSTRAINTS, ROOT / "pyproject.toml", Path(__file__))
-    return stamp.exists() and stamp.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
+    return stamp.exists() and stamp.stat().st_mtime >= max(
+        source.stat().st_mtime for source in sources
+    )
 
 
 def create_if_needed() -> None:
@@ -137,14 +145,18 @@ def pinned(name: str) -> str:
 
 
 def install_project() -> None:
-    """The project itself, editable, built with the pinned setuptools (no build environment to download)."""
+    """The project itself, editable, built with the pinned setuptools (no build environment to
+    download).
+    """
     if pip("install", "--no-deps", "--no-build-isolation", "--editable", ROOT) != 0:
         raise BootstrapError("pip could not install the project itself; its message is above.")
 
 
 def pip(*arguments: str | Path) -> int:
-    """Run the environment's pip; returns its exit status. Questions are refused, since nobody may be there."""
-    options = ["--quiet", "--no-input", "--disable-pip-version-check"]
+    """Run the environment's pip; returns its exit status. Questions are refused, since nobody may
+    be there.
+    """
+    options = ["-qq", "--no-input", "--disable-pip-version-check"]
     return subprocess.run([PYTHON, "-m", "pip", *options, *arguments], check=False).returncode
 
 

@@ -1,7 +1,7 @@
 """The `vapo` command line.
 
-Each command is one module of this package, named in `vapo.cli.registry`; only the module of the command
-that is called gets imported, so that `vapo --help` answers at once.
+Each command is one module of this package, named in `vapo.cli.registry`; only the module of the
+command that is called gets imported, so that `vapo --help` answers at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From the words on the command line to the command's module and its exit status.
 
-Invariants: exit status 0 for success, 1 for a failure named in one message on stderr, 2 for wrong arguments
-(argparse's own), 130 after Ctrl-C.
+Invariants: exit status 0 for success, 1 for a failure named in one message on stderr, 2 for wrong
+arguments (argparse's own), 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from vapo import __version__
 from vapo.cli.errors import CommandError
 from vapo.cli.registry import COMMANDS, Command, find
 
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(overview())
         return 0
     if words[0] in ("-V", "--version"):
-        print(f"vapo {version()}")
+        print(f"vapo {__version__}")
         return 0
     command = find(words[0])
     if command is None:
@@ -48,7 +49,8 @@ def carry_out(command: Command, words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader (`head`, `less`) has gone; keep the interpreter from writing to it again as it exits.
+        # The reader (`head`, `less`) has gone; keep the interpreter from writing to it again as it
+        # exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -57,10 +59,9 @@ def overview() -> str:
     """The text of `vapo --help`."""
     width = max(len(command.name) for command in COMMANDS)
     lines = [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS]
-    return "\n".join(
-        ["usage: vapo COMMAND [options]", "", "Online reinforcement learning with VAPO.", "", *lines]
-        + ["", "vapo COMMAND --help shows the options of one command."]
-    )
+    heading = ["usage: vapo COMMAND [options]", "", "Online reinforcement learning with VAPO.", ""]
+    closing = ["", "vapo COMMAND --help shows the options of one command."]
+    return "\n".join([*heading, *lines, *closing])
 
 
 def unknown(name: str) -> str:
@@ -68,13 +69,3 @@ def unknown(name: str) -> str:
     near = difflib.get_close_matches(name, [command.name for command in COMMANDS], n=1)
     hint = f"did you mean {near[0]!r}?" if near else "vapo --help lists the commands."
     return f"vapo: no command {name!r}; {hint}"
-
-
-def version() -> str:
-    """The installed version, or 'unknown' when run from a tree that is not installed."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("vapo")
-    except metadata.PackageNotFoundError:
-        return "unknown"

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 
 class CommandError(Exception):
-    """A failure to show as one message, without a traceback. Its text names the thing, the value and the remedy."""
+    """A failure to show as one message, without a traceback. Its text names the thing, the value
+    and the remedy.
+    """

@@ -1,6 +1,7 @@
 """The table of commands.
 
-Invariant: this module imports nothing heavy. A command's module is imported only when that command runs, and offers
+Invariant: this module imports nothing heavy. A command's module is imported only when that command
+runs, and offers
 
     add_arguments(parser: argparse.ArgumentParser) -> None
     run(arguments: argparse.Namespace) -> int        # the exit status
@@ -23,11 +24,17 @@ class Command:
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command("demo", "vapo.cli.demo", "train the small model on this machine and show what it learnt"),
-    Command("up", "vapo.cli.up", "start all parts on this machine with your own model and settings"),
+    Command(
+        "demo", "vapo.cli.demo", "train the small model on this machine and show what it learnt"
+    ),
+    Command(
+        "up", "vapo.cli.up", "start all parts on this machine with your own model and settings"
+    ),
     Command("submit", "vapo.cli.submit", "send a JSONL file of prompts with reference answers"),
     Command("eval", "vapo.cli.eval", "measure avg@k, pass@k and maj@k on a held-out file"),
-    Command("status", "vapo.cli.status", "one look at the run: parts, queues, step, weight version"),
+    Command(
+        "status", "vapo.cli.status", "one look at the run: parts, queues, step, weight version"
+    ),
     Command("watch", "vapo.cli.watch", "follow a run as it trains"),
     Command("metrics", "vapo.cli.metrics", "print the metrics of a run, newest or all"),
     Command("export", "vapo.cli.export", "write a plain Hugging Face checkpoint"),

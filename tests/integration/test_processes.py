@@ -1,0 +1,187 @@
+"""Supervision with real processes: restarts, giving up, and nothing left running whoever is
+killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vapo.processes.managed import ManagedProcess, ProcessSpec
+from vapo.processes.restarts import RestartPolicy
+from vapo.processes.supervisor import Supervisor
+
+SLEEP = (sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(600)")
+STUBBORN = (
+    sys.executable,
+    "-S",
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True);"
+    "time.sleep(600)",
+)
+# A part that starts two children as an engine does: one plain, one that leaves its group and
+# session.
+FAMILY = (
+    sys.executable,
+    "-S",
+    "-c",
+    "import subprocess, sys, time\n"
+    "sleep = [sys.executable, '-S', '-c', 'import time; time.sleep(600)']\n"
+    "plain = subprocess.Popen(sleep)\n"
+    "escaped = subprocess.Popen(sleep, start_new_session=True)\n"
+    "print(plain.pid, escaped.pid, flush=True)\n"
+    "time.sleep(600)\n",
+)
+QUICK = RestartPolicy(limit=3, first_delay_seconds=0.05, longest_delay_seconds=0.05)
+
+
+def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    """Whether no live process has this id (a zombie is dead)."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def spec(
+    folder: Path, command: tuple[str, ...], grace: float = 5.0, name: str = "part"
+) -> ProcessSpec:
+    return ProcessSpec(
+        name, command, folder / f"{name}.log", folder / f"{name}.pid", grace_seconds=grace
+    )
+
+
+def family_pids(one: ProcessSpec) -> list[int]:
+    """The ids that a FAMILY command printed, once it has."""
+    eventually(lambda: one.log_file.exists() and one.log_file.read_text().endswith("\n"))
+    return [int(word) for word in one.log_file.read_text().split()[-2:]]
+
+
+def living_pid(process: ManagedProcess) -> int:
+    eventually(lambda: process.pid is not None)
+    assert process.pid is not None
+    return process.pid
+
+
+@pytest.fixture
+def supervisor() -> Iterator[Supervisor]:
+    messages: list[str] = []
+    supervisor = Supervisor(messages.append, QUICK)
+    supervisor.messages = messages  # type: ignore[attr-defined]
+    yield supervisor
+    supervisor.stop()
+
+
+def test_exit_status_is_the_commands(tmp_path: Path) -> None:
+    process = ManagedProcess(
+        spec(tmp_path, (sys.executable, "-S", "-c", "print('hi'); raise SystemExit(7)"))
+    )
+    assert process.wait(10) == 7
+    assert process.log_tail() == "hi"
+
+
+def test_clean_stop_takes_no_longer_than_the_command(tmp_path: Path) -> None:
+    process = ManagedProcess(one := spec(tmp_path, SLEEP))
+    eventually(lambda: one.log_file.read_text() == "up\n")
+    started = time.monotonic()
+    assert process.stop() == 128 + signal.SIGTERM
+    assert time.monotonic() - started < 2.0
+
+
+def test_a_command_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Path) -> None:
+    process = ManagedProcess(one := spec(tmp_path, STUBBORN, grace=0.3))
+    eventually(lambda: one.log_file.read_text() == "up\n")
+    assert process.stop() == 128 + signal.SIGKILL
+
+
+def test_stop_leaves_no_descendant(tmp_path: Path) -> None:
+    process = ManagedProcess(one := spec(tmp_path, FAMILY))
+    pids = family_pids(one)
+    assert not any(gone(pid) for pid in pids)
+    process.stop()
+    assert all(gone(pid) for pid in pids)
+
+
+def test_killing_the_command_takes_its_descendants_along(tmp_path: Path) -> None:
+    process = ManagedProcess(one := spec(tmp_path, FAMILY))
+    pids = family_pids(one)
+    os.kill(living_pid(process), signal.SIGKILL)
+    assert process.wait(10) == 128 + signal.SIGKILL
+    assert all(gone(pid) for pid in pids)
+
+
+def test_killing_the_guard_takes_the_command_along(tmp_path: Path) -> None:
+    process = ManagedProcess(spec(tmp_path, SLEEP))
+    command = living_pid(process)
+    guard = psutil.Process(command).parent()
+    assert guard is not None
+    guard.kill()
+    assert process.wait(10) == 128 + signal.SIGKILL
+    eventually(lambda: gone(command))
+
+
+def test_nothing_outlives_an_owner_killed_with_sigkill(tmp_path: Path) -> None:
+    owner_code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from vapo.processes.managed import ManagedProcess, ProcessSpec\n"
+        f"folder, command = Path({str(tmp_path)!r}), {FAMILY!r}\n"
+        "ManagedProcess(ProcessSpec('part', command, folder / 'part.log', folder / 'part.pid'))\n"
+        "time.sleep(600)\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", owner_code])
+    pids = [*family_pids(spec(tmp_path, FAMILY)), int((tmp_path / "part.pid").read_text())]
+    owner.kill()
+    owner.wait()
+    eventually(lambda: all(gone(pid) for pid in pids))
+
+
+def test_supervisor_starts_a_killed_process_again(tmp_path: Path, supervisor: Supervisor) -> None:
+    supervisor.start([spec(tmp_path, SLEEP)])
+    eventually(lambda: supervisor.pids()["part"])
+    first = supervisor.pids()["part"]
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: supervisor.pids()["part"] not in (None, first))
+    assert supervisor.restarts() == {"part": 1}
+    assert supervisor.failure is None
+    assert "part ended (killed by signal 9)" in supervisor.messages[0]  # type: ignore[attr-defined]
+
+
+def test_supervisor_gives_up_with_the_last_log_lines_and_stops_the_rest(
+    tmp_path: Path, supervisor: Supervisor
+) -> None:
+    broken = (sys.executable, "-S", "-c", "print('no such model folder'); raise SystemExit(3)")
+    supervisor.start([spec(tmp_path, SLEEP, name="sound"), spec(tmp_path, broken, name="broken")])
+    eventually(lambda: supervisor.pids()["sound"])
+    sound = supervisor.pids()["sound"]
+    assert sound is not None
+    eventually(lambda: supervisor.failure)
+    failure = str(supervisor.failure)
+    assert "broken died 3 times within 60 s, last with exit status 3" in failure
+    assert "no such model folder" in failure
+    eventually(lambda: gone(sound))
+
+
+def test_supervisor_stop_leaves_nothing(tmp_path: Path, supervisor: Supervisor) -> None:
+    specs = [spec(tmp_path, FAMILY, name=f"part-{number}") for number in range(3)]
+    supervisor.start(specs)
+    pids = [pid for one in specs for pid in family_pids(one)]
+    supervisor.stop(last=["part-0"])
+    assert all(gone(pid) for pid in pids)

@@ -1,0 +1,157 @@
+"""Runs one command and outlives it only long enough to leave nothing of it behind; standard library
+only.
+
+    python guard.py --grace SECONDS --pid-file FILE -- COMMAND ARGUMENT ...
+
+Invariants:
+- the guard's standard input is a pipe whose other end its owner holds open; when the owner dies,
+  even by SIGKILL, the pipe ends and the guard stops the command;
+- the command runs in a process group of its own, whose number is in FILE, and is killed if the
+  guard dies (Linux);
+- before the guard exits, every descendant of the command is dead, those that changed their group or
+  lost their parent included (Linux; elsewhere the group).
+
+SIGTERM: pass SIGTERM to the command, kill it after the grace period. SIGINT: kill it at once.
+Exit status: the command's, or 128 + the number of the signal that ended it.
+
+A program between owner and command, rather than a function run between fork and exec in the owner,
+because the owner has threads, where such functions can deadlock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+ON_LINUX = sys.platform == "linux"
+OWNER_PIPE = 0
+
+
+def main() -> int:
+    """Guard the command named in `sys.argv`; returns the exit status."""
+    arguments = parse(sys.argv[1:])
+    wake = catch_signals()
+    set_process_option(PR_SET_CHILD_SUBREAPER, 1)
+    child = start(arguments.command)
+    Path(arguments.pid_file).write_text(f"{child.pid}\n", encoding="ascii")
+    try:
+        status = watch(child, wake, arguments.grace)
+    finally:
+        kill_group(child.pid)
+        kill_orphans()
+    return status if status >= 0 else 128 - status
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """The guard's own options and the command after `--`."""
+    parser = argparse.ArgumentParser(prog="guard")
+    parser.add_argument("--grace", type=float, required=True)
+    parser.add_argument("--pid-file", required=True)
+    parser.add_argument("command", nargs="+")
+    return parser.parse_args(words)
+
+
+def catch_signals() -> int:
+    """Have signals arrive as bytes (their numbers) on the returned descriptor."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    os.set_blocking(reading, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    return reading
+
+
+def set_process_option(option: int, value: int) -> None:
+    """Linux's prctl(2); nothing elsewhere."""
+    if ON_LINUX:
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def start(command: list[str]) -> subprocess.Popen[bytes]:
+    """The command in its own process group, without the owner's pipe, to die with this
+    single-threaded guard.
+    """
+    guard = os.getpid()
+
+    def die_with_guard() -> None:
+        set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != guard:
+            os._exit(128 + signal.SIGKILL)
+
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=die_with_guard
+    )
+
+
+def watch(child: subprocess.Popen[bytes], wake: int, grace: float) -> int:
+    """Wait for the command to end, stopping it when asked to; returns its status as `subprocess`
+    gives it.
+    """
+    deadline: float | None = None
+    listening = [wake, OWNER_PIPE]
+    while child.poll() is None:
+        remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready, _, _ = select.select(listening, [], [], remaining)
+        signals = read_signals(wake) if wake in ready else b""
+        owner_gone = OWNER_PIPE in ready and not os.read(OWNER_PIPE, 1)
+        if owner_gone:
+            listening.remove(OWNER_PIPE)
+        if deadline is None and (
+            owner_gone or signal.SIGTERM in signals or signal.SIGHUP in signals
+        ):
+            child.terminate()
+            deadline = time.monotonic() + grace
+        if signal.SIGINT in signals or (deadline is not None and time.monotonic() >= deadline):
+            kill_group(child.pid)
+            return child.wait()
+    return child.returncode
+
+
+def read_signals(wake: int) -> bytes:
+    """The numbers of the signals that came since the last look."""
+    try:
+        return os.read(wake, 1024)
+    except BlockingIOError:
+        return b""
+
+
+def kill_group(group: int) -> None:
+    """SIGKILL to what is left of the command's process group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def kill_orphans() -> None:
+    """Kill and reap what fell to this subreaper, until no child is left."""
+    while True:
+        for orphan in children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(orphan, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def children() -> list[int]:
+    """This process's children, as the kernel lists them; none where it does not."""
+    try:
+        listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(number) for number in listed.split()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Keeps a set of processes running: restarts what dies, gives up on what keeps dying, stops all at
+once.
+
+Invariants:
+- a process that dies is reported and started again, at the rate of its `RestartPolicy`;
+- one that is given up fails the whole set: all are stopped and `failure` says why, with its last
+  log lines;
+- after `stop` none of them and none of their descendants runs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from vapo.processes.managed import REAP_SECONDS, ManagedProcess, ProcessSpec, tail
+from vapo.processes.restarts import RestartPolicy, restart_delay
+
+CHECK_SECONDS = 0.2
+LOG_LINES_SHOWN = 20
+
+
+@dataclass
+class _Supervised:
+    spec: ProcessSpec
+    process: ManagedProcess | None
+    deaths: list[float] = field(default_factory=list)
+    restart_at: float | None = None
+
+
+class Supervisor:
+    """Supervises processes from a thread of its own."""
+
+    def __init__(self, report: Callable[[str], None], policy: RestartPolicy | None = None) -> None:
+        """`report` is told in one line what happened; it is called from the supervisor's thread."""
+        self._report, self._policy = report, policy or RestartPolicy()
+        self._supervised: dict[str, _Supervised] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._failure: str | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="supervisor")
+
+    def start(self, specs: Sequence[ProcessSpec]) -> None:
+        """Start all of `specs` and supervise them from now on."""
+        with self._lock:
+            if self._stopping.is_set():
+                return
+            for spec in specs:
+                self._supervised[spec.name] = _Supervised(spec, ManagedProcess(spec))
+        if not self._thread.is_alive():
+            self._thread.start()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the set was given up, or None."""
+        return self._failure
+
+    def pids(self) -> dict[str, int | None]:
+        """Process id of each command by name; None for one that is not running now."""
+        with self._lock:
+            return {
+                name: one.process.pid if one.process else None
+                for name, one in self._supervised.items()
+            }
+
+    def restarts(self) -> dict[str, int]:
+        """How often each process has died so far, by name."""
+        with self._lock:
+            return {name: len(one.deaths) for name, one in self._supervised.items()}
+
+    def stop(self, last: Sequence[str] = ()) -> None:
+        """Stop all, those named in `last` once the others are gone. Returns when nothing is
+        left.
+        """
+        self._stopping.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+        with self._lock:
+            running = [one.process for one in self._supervised.values() if one.process]
+        stop_together([process for process in running if process.spec.name not in last])
+        stop_together([process for process in running if process.spec.name in last])
+
+    def _run(self) -> None:
+        while not self._stopping.wait(CHECK_SECONDS):
+            with self._lock:
+                for one in self._supervised.values():
+                    self._check(one, time.monotonic())
+            if self._failure:
+                self.stop()
+
+    def _check(self, one: _Supervised, now: float) -> None:
+        if one.process is not None:
+            status = one.process.exit_status()
+            if status is not None:
+                self._note_death(one, status, now)
+        elif one.restart_at is not None and now >= one.restart_at:
+            self._start_again(one)
+
+    def _start_again(self, one: _Supervised) -> None:
+        one.restart_at = None
+        try:
+            one.process = ManagedProcess(one.spec)
+        except OSError as error:
+            self._failure = f"{one.spec.name} cannot be started again: {error}"
+
+    def _note_death(self, one: _Supervised, status: int, now: float) -> None:
+        one.process = None
+        one.deaths.append(now)
+        delay = restart_delay(self._policy, one.deaths, now)
+        if delay is None:
+            self._failure = self._failure or given_up(one.spec, self._policy, status)
+            return
+        one.restart_at = now + delay
+        self._report(
+            f"{one.spec.name} ended ({describe(status)}); starting it again "
+            f"in {delay:.2g} s (log: {one.spec.log_file})"
+        )
+
+
+def stop_together(processes: Sequence[ManagedProcess]) -> None:
+    """Ask all to stop, then wait for each; the slowest sets the time."""
+    for process in processes:
+        process.request_stop()
+    longest = max((process.spec.grace_seconds for process in processes), default=0.0)
+    deadline = time.monotonic() + longest + REAP_SECONDS
+    for process in processes:
+        if process.wait(max(0.0, deadline - time.monotonic())) is None:
+            process.stop()
+
+
+def describe(status: int) -> str:
+    """An exit status in words."""
+    return f"killed by signal {status - 128}" if status > 128 else f"exit status {status}"
+
+
+def given_up(spec: ProcessSpec, policy: RestartPolicy, status: int) -> str:
+    """The message of a failed set."""
+    return (
+        f"{spec.name} died {policy.limit} times within {policy.window_seconds:.0f} s, last with "
+        f"{describe(status)}. Its log is {spec.log_file}; the last lines:\n"
+        + tail(spec.log_file, LOG_LINES_SHOWN)
+    )
