@@ -1,0 +1,124 @@
+"""Checkpoints: a resumed trainer takes the same next step, and half-written ones never count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer_cases import random_rows, tiny_critic, tiny_policy
+from trainer.algorithm.options import Options
+from trainer.batch import Batch
+from trainer.checkpoint import (
+    CheckpointError,
+    Position,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
+from trainer.durable import durable_folder
+from trainer.forward import Packing
+from trainer.optimiser import Optimiser, OptimiserOptions
+from trainer.parallel import Ranks
+from trainer.phases import Phases
+from trainer.states import policy_state
+from trainer.update import Learner, UpdateOptions, update
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
+
+
+def _learner(form: str = "qwen3", tied: bool = True, seed: int = 0) -> Learner:
+    policy, critic = tiny_policy(form, tied, seed), tiny_critic(form, seed)
+    options = OptimiserOptions(1e-2, warmup_steps=5)
+    return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options))
+
+
+def _train(learner: Learner, random: np.random.Generator, seed: int) -> dict[str, float]:
+    return update(learner, Batch(random_rows(8, seed)), Options(), UpdateOptions(3, Packing(64)),
+                  ALONE, random, Phases()).metrics
+
+
+def _save(directory: Path, learner: Learner, random: np.random.Generator, step: int,
+          keep: int = 2) -> Path:
+    position = Position(step=step, version=7, unacknowledged=(("1-0", "a.0"), ("1-1", "a.1")))
+    return save_checkpoint(directory, learner, position, random, {"run": {"seed": 3}}, keep, ALONE)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_next_step_after_a_resume_is_the_same_bit_for_bit(tmp_path: Path, tied: bool) -> None:
+    learner, random = _learner(tied=tied), np.random.default_rng(5)
+    _train(learner, random, 0)
+    _save(tmp_path, learner, random, step=1)
+    expected = _train(learner, random, 1)
+
+    resumed, other_random = _learner(tied=tied, seed=9), np.random.default_rng(77)
+    folder = newest_checkpoint(tmp_path)
+    assert folder is not None
+    manifest = load_checkpoint(folder, resumed, other_random)
+    assert manifest.position == Position(
+        step=1, version=7, unacknowledged=(("1-0", "a.0"), ("1-1", "a.1")))
+    assert _train(resumed, other_random, 1) == expected
+    for one, two in ((learner.policy, resumed.policy), (learner.critic, resumed.critic)):
+        for first, second in zip(one.parameters(), two.parameters(), strict=True):
+            assert torch.equal(first, second)
+
+
+def test_a_checkpoint_before_the_first_step_resumes_too(tmp_path: Path) -> None:
+    _save(tmp_path, _learner(), np.random.default_rng(0), step=0)
+    resumed = _learner(seed=4)
+    load_checkpoint(tmp_path / "00000000", resumed, np.random.default_rng(1))
+    assert resumed.policy_optimiser.steps_taken == 0
+    _train(resumed, np.random.default_rng(0), 0)
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    learner, random = _learner(), np.random.default_rng(0)
+    for step in (1, 2, 3, 4):
+        _save(tmp_path, learner, random, step, keep=2)
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["00000003", "00000004"]
+
+
+def test_incomplete_and_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
+    learner, random = _learner(), np.random.default_rng(0)
+    for step in (1, 2, 3, 4):
+        _save(tmp_path, learner, random, step, keep=9)
+    (tmp_path / "00000004" / "manifest.json").write_text("{")
+    (tmp_path / "00000003" / "critic.safetensors").unlink()
+    (tmp_path / ".00000005.partial").mkdir()
+    assert newest_checkpoint(tmp_path) == tmp_path / "00000002"
+    assert newest_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_flipped_bytes_are_noticed(tmp_path: Path) -> None:
+    folder = _save(tmp_path, _learner(), np.random.default_rng(0), step=1)
+    file = folder / "actor.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"actor\.safetensors does not match"):
+        load_checkpoint(folder, _learner(), np.random.default_rng(0))
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    folder = _save(tmp_path, _learner("qwen3"), np.random.default_rng(0), step=1)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_checkpoint(folder, _learner("llama"), np.random.default_rng(0))
+
+
+def test_tied_output_heads_are_left_out_and_untied_ones_are_not() -> None:
+    assert "lm_head.weight" not in policy_state(tiny_policy(tied=True))
+    assert "lm_head.weight" in policy_state(tiny_policy(tied=False))
+
+
+def test_an_interrupted_writer_leaves_nothing_behind_that_counts(tmp_path: Path) -> None:
+    final = tmp_path / "thing"
+    with pytest.raises(KeyboardInterrupt), durable_folder(final) as partial:
+        (partial / "half").write_text("half")
+        raise KeyboardInterrupt
+    assert not final.exists()
+    with durable_folder(final) as partial:
+        (partial / "whole").write_text("whole")
+    assert [file.name for file in final.iterdir()] == ["whole"]
+    assert list(tmp_path.iterdir()) == [final]

@@ -1,0 +1,207 @@
+"""Checkpoints: all a trainer needs to go on as if it had not stopped.
+
+A checkpoint is a folder ``<step>`` with safetensors (weights and optimiser moments of actor and
+critic, torch's random state) and ``manifest.json`` (position in the run and the ledger, optimiser step
+counts, numpy's random state, settings, size and SHA-256 of every file).
+
+Invariants:
+- it appears complete or not at all, and only a folder whose manifest and files are all there counts;
+- tensors are whole, so any number of ranks resumes what any number wrote;
+- no pickle anywhere;
+- resuming gives the next step bit for bit (CPU, same number of ranks).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainer.durable import durable_folder
+from trainer.parallel import Ranks
+from trainer.states import (
+    critic_state,
+    load_critic_state,
+    load_optimiser_state,
+    load_policy_state,
+    optimiser_state,
+    policy_state,
+)
+from trainer.update import Learner
+from vapo.weights import FileEntry, sha256_of
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+ACTOR, CRITIC = "actor.safetensors", "critic.safetensors"
+ACTOR_OPTIMISER, CRITIC_OPTIMISER = "actor_optimiser.safetensors", "critic_optimiser.safetensors"
+TORCH_RANDOM = "torch_random.safetensors"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is damaged or of another run; the text names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands."""
+
+    step: int = 0
+    """Rollout batches the policy was trained on."""
+    pretraining_steps: int = 0
+    """Rollout batches the critic alone was trained on."""
+    pretrained: bool = False
+    """Value pretraining is over."""
+    version: int = 0
+    """Weight version published last."""
+    oldest_usable_critic: int = 0
+    """Values of older critics (before value pretraining) are never used."""
+    tokens: int = 0
+    """Response tokens trained on."""
+    unacknowledged: tuple[tuple[str, str], ...] = ()
+    """(stream entry, rollout id) of rollouts whose effect is in this checkpoint and in none before."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` holds."""
+
+    format: int
+    position: Position
+    optimiser_steps: dict[str, int]
+    random: dict[str, Any]
+    settings: dict[str, Any]
+    files: dict[str, FileEntry]
+    created_at: float = field(default_factory=time.time)
+
+
+def save_checkpoint(
+    directory: Path, learner: Learner, position: Position, random: np.random.Generator,
+    settings: dict[str, Any], keep: int, ranks: Ranks,
+) -> Path:
+    """Write a checkpoint and remove all but the newest ``keep``; every rank must call this.
+
+    Returns:
+        Its folder. When this returns on rank 0, the checkpoint is on disk.
+    """
+    tensors = _gather(learner)
+    folder = directory / f"{position.step:08d}"
+    if ranks.is_first:
+        with durable_folder(folder) as partial:
+            for name, state in tensors.items():
+                save_file(state, partial / name)
+            manifest = _manifest(partial, learner, position, random, settings)
+            (partial / MANIFEST).write_text(json.dumps(asdict(manifest)), encoding="utf-8")
+        _remove_old(directory, keep)
+    return folder
+
+
+def newest_checkpoint(directory: Path) -> Path | None:
+    """The newest complete checkpoint, or None. Damaged ones are passed over with a warning."""
+    for folder in reversed(_folders(directory)):
+        try:
+            manifest = read_manifest(folder)
+            _check_sizes(folder, manifest)
+        except CheckpointError as error:
+            logger.warning("passing over a checkpoint: %s", error)
+            continue
+        return folder
+    return None
+
+
+def load_checkpoint(
+    folder: Path, learner: Learner, random: np.random.Generator
+) -> Manifest:
+    """Put a checkpoint's state into ``learner`` and ``random``; every rank must call this.
+
+    Raises:
+        CheckpointError: a file is damaged, or the checkpoint is of another model.
+    """
+    manifest = read_manifest(folder)
+    for name, entry in manifest.files.items():
+        if sha256_of(folder / name) != entry.sha256:
+            raise CheckpointError(f"{folder / name} does not match its manifest; remove the folder "
+                                  "to resume from the checkpoint before it")
+    try:
+        load_policy_state(learner.policy, load_file(folder / ACTOR))
+        load_critic_state(learner.critic, load_file(folder / CRITIC))
+        load_optimiser_state(learner.policy, learner.policy_optimiser,
+                             load_file(folder / ACTOR_OPTIMISER))
+        load_optimiser_state(learner.critic, learner.critic_optimiser,
+                             load_file(folder / CRITIC_OPTIMISER))
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {folder} does not fit: {error}") from None
+    learner.policy_optimiser.steps_taken = manifest.optimiser_steps["policy"]
+    learner.critic_optimiser.steps_taken = manifest.optimiser_steps["critic"]
+    random.bit_generator.state = manifest.random
+    torch.set_rng_state(load_file(folder / TORCH_RANDOM)["cpu"])
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a checkpoint. Raises CheckpointError when it is missing or malformed."""
+    try:
+        raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        position = raw.pop("position")
+        position["unacknowledged"] = tuple((a, b) for a, b in position["unacknowledged"])
+        files = {name: FileEntry(**entry) for name, entry in raw.pop("files").items()}
+        manifest = Manifest(position=Position(**position), files=files, **raw)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"checkpoint {folder} has no readable {MANIFEST}: {error}") from None
+    if manifest.format != FORMAT:
+        raise CheckpointError(f"checkpoint {folder} has format {manifest.format}; this release "
+                              f"reads {FORMAT}")
+    return manifest
+
+
+def _gather(learner: Learner) -> dict[str, dict[str, Tensor]]:
+    """File name to whole tensors; communicates when models are sharded."""
+    return {
+        ACTOR: policy_state(learner.policy),
+        CRITIC: critic_state(learner.critic),
+        ACTOR_OPTIMISER: optimiser_state(learner.policy, learner.policy_optimiser),
+        CRITIC_OPTIMISER: optimiser_state(learner.critic, learner.critic_optimiser),
+        TORCH_RANDOM: {"cpu": torch.get_rng_state()},
+    }
+
+
+def _manifest(
+    folder: Path, learner: Learner, position: Position, random: np.random.Generator,
+    settings: dict[str, Any],
+) -> Manifest:
+    return Manifest(
+        format=FORMAT,
+        position=position,
+        optimiser_steps={"policy": learner.policy_optimiser.steps_taken,
+                         "critic": learner.critic_optimiser.steps_taken},
+        random=dict(random.bit_generator.state),
+        settings=settings,
+        files={file.name: FileEntry(sha256_of(file), file.stat().st_size)
+               for file in sorted(folder.iterdir())},
+    )
+
+
+def _check_sizes(folder: Path, manifest: Manifest) -> None:
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != entry.bytes:
+            raise CheckpointError(f"{path} is missing or not {entry.bytes} bytes long")
+
+
+def _folders(directory: Path) -> list[Path]:
+    return sorted(folder for folder in directory.glob("[0-9]*") if folder.name.isdigit())
+
+
+def _remove_old(directory: Path, keep: int) -> None:
+    for folder in _folders(directory)[:-keep]:
+        shutil.rmtree(folder)
