@@ -16,7 +16,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -48,27 +48,28 @@ class AccessScope(IntEnum):
     ADMIN = 3
 
 
+LifespanHook = Callable[[], Awaitable[None] | None]
+
 Readiness = Callable[[], str | None]
 """None when ready, else the reason why not."""
 
 
 def create_app(title: str, settings: Settings, readiness: Readiness,
                registry: CollectorRegistry | None = None, body_limit: int = DEFAULT_BODY_LIMIT,
-               on_start: Callable[[], None] | None = None,
-               on_stop: Callable[[], None] | None = None) -> FastAPI:
+               on_start: LifespanHook | None = None,
+               on_stop: LifespanHook | None = None) -> FastAPI:
     """A FastAPI app with everything but the part's own routes.
 
-    ``on_start`` and ``on_stop`` run in the server's lifespan (worker threads start and end there).
+    ``on_start`` and ``on_stop`` run in the server's lifespan (worker threads start and end there);
+    either may return an awaitable, which is awaited.
     """
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if on_start:
-            on_start()
+        await _called(on_start)
         try:
             yield
         finally:
-            if on_stop:
-                on_stop()
+            await _called(on_stop)
 
     app = FastAPI(title=f"vapo {title}", version=__version__, lifespan=lifespan)
     app.state.security = settings.security
@@ -76,6 +77,12 @@ def create_app(title: str, settings: Settings, readiness: Readiness,
     install_problem_handlers(app)
     _add_health(app, readiness, registry or new_registry())
     return app
+
+
+async def _called(hook: LifespanHook | None) -> None:
+    done = hook() if hook else None
+    if done is not None:
+        await done
 
 
 def require(scope: AccessScope) -> Any:

@@ -1,0 +1,37 @@
+"""``python -m services.generator --config FILE [--set section.key=value]``."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Sequence
+
+from services.generator import engine_options
+from vapo.service import bind, bound_url, member_name, parse_arguments, serve
+from vapo.telemetry import configure_logging
+from vapo.tokenizer import load_tokenizer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Start the engine, then serve until SIGTERM; 1 when the engine failed."""
+    configure_logging()
+    settings = parse_arguments("services.generator", argv)
+    tokenizer = load_tokenizer(settings.model.path)
+    listener = bind(settings.generator.host, settings.generator.port)
+    engine_options.prepare_environment(on_cpu=not engine_options.cuda_is_present())
+
+    # Imported only now: vLLM and torch read the environment when they are imported.
+    from services.generator.app import build_app
+    from services.generator.engine import Engine
+    from services.generator.runtime import Runtime
+
+    engine = Engine.start(settings)
+    runtime = Runtime(engine, settings, tokenizer, member_name("generator"), bound_url(listener))
+    serve(build_app(runtime, tokenizer), listener)
+    failed = runtime.state.engine_failure is not None
+    gc.collect()
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

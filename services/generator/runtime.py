@@ -1,0 +1,152 @@
+"""What runs beside the HTTP app: weights, queue, heartbeat, and a watch on the engine.
+
+Invariants: the engine is started before the event loop and ended after it; when the engine fails
+the process ends with an error, so that whoever supervises it starts a clean one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Coroutine
+from dataclasses import asdict
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from services.generator.engine import Engine, EngineError
+from services.generator.state import GeneratorState, State
+from services.generator.weight_follower import WeightFollower
+from services.generator.worker import GenerationWorker
+from vapo.ledger import Ledger
+from vapo.ledger.fleet import MISSED_HEARTBEATS, Member
+from vapo.service import Heartbeat
+from vapo.settings import Settings
+from vapo.tokenizer import PromptTokenizer
+from vapo.weights import FileTransport, WeightChannel
+
+logger = logging.getLogger(__name__)
+
+REDIS_PATIENCE_SECONDS = 2.0
+"""Of one call; the loops here try again, so that shutting down never waits for a dead Redis."""
+REDIS_RETRY_SECONDS = 1.0
+WATCH_SECONDS = 0.5
+
+
+class Runtime:
+    """The generator's background work, between :meth:`start` and :meth:`stop`."""
+
+    def __init__(self, engine: Engine, settings: Settings, tokenizer: PromptTokenizer, name: str,
+                 url: str) -> None:
+        self.engine, self.settings, self.name, self.url = engine, settings, name, url
+        self._tokenizer = tokenizer
+        heartbeat = settings.ledger.heartbeat_seconds
+        self.state = GeneratorState(time.monotonic, MISSED_HEARTBEATS * heartbeat)
+        self.follower = WeightFollower(engine, self.state,
+                                       FileTransport(settings.run.weights_directory))
+        self.worker: GenerationWorker | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin; returns at once."""
+        self._tasks = [asyncio.create_task(self._guarded(work)) for work in
+                       (self._watch_engine(), self._serve_the_queue())]
+
+    async def stop(self) -> None:
+        """Give leases back, leave the fleet and end the engine."""
+        if self.worker:
+            await self.worker.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._heartbeat:
+            await asyncio.to_thread(self._heartbeat.stop)
+        self.engine.shutdown()
+
+    def unready_reason(self) -> str | None:
+        """Why no request should come here now; None when it may."""
+        if self.state.state is State.READY:
+            return None
+        return f"{self.state.state}: {self.state.reason}"
+
+    def describe(self) -> Member:
+        """This generator's entry in the fleet."""
+        details = {"in_flight": self.engine.in_flight,
+                   "slots": self.settings.generator.max_concurrent_sequences,
+                   "pid": os.getpid(), "reason": self.state.reason}
+        if self.worker:
+            details |= asdict(self.worker.totals)
+        return Member(self.name, "generator", self.url, str(self.state.state), self.state.version,
+                      details)
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers for Prometheus."""
+        proof, totals = self.follower.proof, self.worker.totals if self.worker else None
+        numbers = {"ready": float(self.state.state is State.READY),
+                   "weight_version": self.state.version,
+                   "in_flight_requests": self.engine.in_flight,
+                   "weight_loads_total": self.follower.loads,
+                   "weight_load_failures_total": self.follower.failures}
+        if proof:
+            numbers |= {"weight_standstill_seconds": proof.timings.standstill,
+                        "weight_proof_seconds": proof.timings.prove,
+                        "weight_fetch_seconds": proof.fetch_seconds}
+        if totals:
+            numbers |= {f"{name}_total": value for name, value in asdict(totals).items()}
+        return numbers
+
+    def weights(self) -> dict[str, Any]:
+        """What ``GET /v1/weights`` answers."""
+        proof = self.follower.proof
+        return {"version": self.state.version, "state": str(self.state.state),
+                "reason": self.state.reason,
+                "proof": asdict(proof) if proof else None,
+                "loads": self.follower.loads, "failures": self.follower.failures}
+
+    async def _serve_the_queue(self) -> None:
+        ledger = await self._open_ledger()
+        await asyncio.to_thread(ledger.control.agree, "tokenizer", self._tokenizer.fingerprint)
+        self._heartbeat = Heartbeat(ledger.fleet, self.describe,
+                                    self.settings.ledger.heartbeat_seconds)
+        self._heartbeat.start()
+        self.worker = GenerationWorker(self.engine, self.state, ledger, self._tokenizer,
+                                       self.name)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.follower.run(WeightChannel(ledger.redis, ledger.keys)))
+            group.create_task(self.worker.run())
+
+    async def _open_ledger(self) -> Ledger:
+        while True:
+            try:
+                return await asyncio.to_thread(Ledger.open, self.settings, REDIS_PATIENCE_SECONDS)
+            except RedisError as error:
+                logger.warning("Redis does not answer (%s); trying again in %g s", error,
+                               REDIS_RETRY_SECONDS)
+                await asyncio.sleep(REDIS_RETRY_SECONDS)
+
+    async def _watch_engine(self) -> None:
+        while not self.engine.failed and self.state.engine_failure is None:
+            self.state.beat()
+            await asyncio.sleep(WATCH_SECONDS)
+        raise EngineError(self.state.engine_failure or "vLLM's engine process ended")
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            reason = _first_cause(error)
+            logger.critical("the generator cannot go on: %s", reason)
+            self.state.engine_failed(reason)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _first_cause(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"

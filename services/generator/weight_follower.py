@@ -1,0 +1,180 @@
+"""Keeps the engine on the newest published weights, with proof of each load.
+
+Invariants:
+- files are fetched and their checksums verified before generation pauses;
+- after each load the engine recomputes the log-probs of fixed tokens; they must be finite, and
+  agree with the trainer's when the publication carries them;
+- a load that cannot be proven is rejected: no response it touched leaves, and it is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from redis.exceptions import RedisError
+
+from services.generator.engine import Engine, EngineError, LoadTimings
+from services.generator.state import GeneratorState
+from vapo.canary import canary_difference, canary_token_ids
+from vapo.weights import ACTOR, Announcement, Manifest, Transport, WeightsError
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+MOST_REJECTED = 3
+"""Loads rejected in a row before the engine is given up; a restart begins from clean layers."""
+AGREEMENT_FLOAT32 = 2e-4
+"""Nats per token; float32 kernels were seen to agree to 5e-6."""
+AGREEMENT_HALF = 0.1
+"""Nats per token for 16-bit engines, whose rounding differs from the trainer's."""
+
+
+class ProofError(RuntimeError):
+    """After a load the engine does not compute with the weights it was given."""
+
+
+class Announcements(Protocol):
+    """Where new versions are announced (``vapo.weights.WeightChannel``)."""
+
+    def newest(self) -> Announcement | None:
+        """The version announced last."""
+        ...
+
+    def wait_newer(self, than: int, block_seconds: float) -> Announcement | None:
+        """The newest version above ``than``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the engine computes with, and how long the last load took; shown at ``/v1/weights``."""
+
+    version: int
+    step: int
+    checksum: str
+    """SHA-256 of the actor's file; empty for the base model."""
+    canary_token_ids: list[int]
+    canary_log_probs: list[float]
+    trainer_difference: float | None
+    """Mean |engine - trainer| over the canary in nats, when the publication carries its values."""
+    fetch_seconds: float
+    timings: LoadTimings
+    proven_at: float
+    """Seconds since the epoch."""
+
+
+class WeightFollower:
+    """Loads what is announced, and keeps the state machine true."""
+
+    def __init__(self, engine: Engine, state: GeneratorState, transport: Transport) -> None:
+        self._engine, self._state, self._transport = engine, state, transport
+        self._tokens = canary_token_ids(engine.vocabulary_size)
+        self.proof: Proof | None = None
+        self.loads, self.failures, self._rejected = 0, 0, 0
+
+    async def run(self, announcements: Announcements) -> None:
+        """Follow for ever; ends only by cancellation or :class:`EngineError`."""
+        while True:
+            try:
+                await self._follow(announcements)
+            except (WeightsError, ProofError, RedisError, OSError) as error:
+                self.failures += 1
+                logger.warning("weights not updated: %s; again in %g s", error, RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self, announcements: Announcements) -> None:
+        if self.proof is None:
+            newest = await asyncio.to_thread(announcements.newest)
+            await (self.load(newest) if newest else self.prove_base())
+        known = self.proof.version if self.proof else 0
+        newest = await asyncio.to_thread(announcements.wait_newer, known, POLL_SECONDS)
+        if newest is not None:
+            await self.load(newest)
+
+    async def prove_base(self) -> Proof:
+        """Take the model vLLM started with as version 0, and warm the engine up."""
+        self._state.load_started(0)
+        return await self._prove(None, 0.0, LoadTimings(0.0, 0.0, 0.0))
+
+    async def load(self, announcement: Announcement) -> Proof:
+        """Fetch, verify, load in flight and prove one version.
+
+        Raises:
+            WeightsError: the files are missing or damaged (nothing was paused).
+            ProofError: the engine does not compute with them; it stays STALE.
+            EngineError: the engine is stuck or gone.
+        """
+        started = time.monotonic()
+        folder, manifest = await asyncio.to_thread(self._transport.fetch, announcement.version)
+        if ACTOR not in manifest.files:
+            raise WeightsError(f"version {announcement.version} at {folder} has no {ACTOR}")
+        fetched = time.monotonic() - started
+        self._state.load_started(announcement.version)
+        timings = await self._loaded(folder, manifest)
+        return await self._prove(manifest, fetched, timings)
+
+    async def _loaded(self, folder: Path, manifest: Manifest) -> LoadTimings:
+        try:
+            return await self._engine.load(folder / ACTOR, manifest.version)
+        except EngineError:
+            raise
+        except Exception as error:
+            # vLLM reports what went wrong inside its worker as a plain Exception with the text.
+            reason = f"version {manifest.version} was not loaded: {error}"
+            await self._reject(reason)
+            raise WeightsError(reason) from error
+
+    async def _prove(self, manifest: Manifest | None, fetched: float,
+                     timings: LoadTimings) -> Proof:
+        started = time.monotonic()
+        try:
+            proof = await self._proof(manifest, fetched)
+        except ProofError as error:
+            await self._reject(str(error))
+            raise
+        self.proof = replace(proof, timings=replace(timings, prove=time.monotonic() - started))
+        self._state.load_proved(self.proof.version)
+        self._engine.prove_load()
+        self.loads, self._rejected = self.loads + 1, 0
+        logger.info("weights version %d in use: standstill %.3f s, proof %.3f s", proof.version,
+                    timings.standstill, self.proof.timings.prove)
+        return self.proof
+
+    async def _proof(self, manifest: Manifest | None, fetched: float) -> Proof:
+        canary = manifest.canary if manifest else {}
+        token_ids = [int(token_id) for token_id in canary.get("token_ids", self._tokens)]
+        log_probs = await self._engine.score(token_ids)
+        difference = self._compare(canary, log_probs)
+        return Proof(
+            version=manifest.version if manifest else 0, step=manifest.step if manifest else 0,
+            checksum=manifest.files[ACTOR].sha256 if manifest else "",
+            canary_token_ids=token_ids, canary_log_probs=log_probs, trainer_difference=difference,
+            fetch_seconds=fetched, timings=LoadTimings(0.0, 0.0, 0.0), proven_at=time.time())
+
+    def _compare(self, canary: dict[str, Any], log_probs: list[float]) -> float | None:
+        if not all(map(math.isfinite, log_probs)):
+            raise ProofError("the engine's canary log-probs are not finite; the weights are broken")
+        if not canary:
+            return None
+        limit = AGREEMENT_HALF if self._engine.half_precision else AGREEMENT_FLOAT32
+        difference = canary_difference(canary["log_probs"], log_probs)
+        if difference > limit:
+            raise ProofError(f"the engine's canary log-probs differ from the trainer's by "
+                             f"{difference:.2e} nats per token, more than {limit:g}; the load did "
+                             "not take effect, or trainer and generator run different models")
+        return difference
+
+    async def _reject(self, reason: str) -> None:
+        self._state.load_failed(reason)
+        await self._engine.reject_load()
+        self._rejected += 1
+        if self._rejected >= MOST_REJECTED:
+            raise EngineError(f"{self._rejected} loads in a row were rejected, at last because "
+                              f"{reason}; the engine has to be started anew")

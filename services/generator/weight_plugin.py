@@ -1,0 +1,26 @@
+"""Makes vLLM's processes know our weight transfer engine, and end with the generator.
+
+vLLM calls :func:`register` in each of its processes through the entry point group
+``vllm.general_plugins`` when the project is installed. When it runs from a checkout there is no
+entry point; then :mod:`services.generator.worker_extension`, which vLLM imports in each worker,
+registers.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from services.generator.orphan_guard import die_with_parent
+
+BACKEND = "vapo_file"
+"""Name of the transfer engine in ``WeightTransferConfig(backend=...)``."""
+
+
+@cache
+def register() -> None:
+    """Register the transfer engine and guard this process; harmless when called again."""
+    from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
+
+    die_with_parent()
+    WeightTransferEngineFactory.register_engine(
+        BACKEND, "services.generator.weight_engine", "FileWeightTransferEngine")

@@ -1,0 +1,232 @@
+"""The queue side: leases tasks, generates their missing samples, records each as soon as it ends.
+
+Invariants:
+- tasks are leased only while the weights are proven and engine slots are free;
+- every response goes to the ledger on its own, at once: a crash loses only what was being
+  generated;
+- a task's lease ends when all its samples exist, in the dead letters with a reason, or by giving
+  the missing samples back; a worker that dies is taken over, and only the missing samples are made
+  again;
+- a task that cannot be served (its prompt does not fit, its log-probs are not finite) is buried
+  with its reason, never retried for ever.
+
+Redis calls run in threads; everything else in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from redis.exceptions import RedisError
+
+from services.generator.engine import (
+    Completion,
+    Engine,
+    EngineError,
+    GenerationInterrupted,
+    Sampling,
+    WeightsNotReady,
+)
+from services.generator.prompts import PromptError, check_prompt
+from services.generator.sample_seeds import sample_seed
+from services.generator.state import GeneratorState, State
+from vapo.ledger import Lease, Ledger
+from vapo.ledger.keys import TASK_STAGES
+from vapo.messages import Generated, MessageError, Task, float_array, token_array
+from vapo.tokenizer import PromptTokenizer
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+IDLE_SECONDS = 0.05
+"""Between looks at an empty queue."""
+REDIS_RETRY_SECONDS = 1.0
+GIVE_BACK_SECONDS = 3.0
+"""For giving leases back at shutdown; what is not given back in time is taken over later."""
+
+
+class Refused(RuntimeError):
+    """A task that no attempt can serve."""
+
+
+@dataclass
+class Totals:
+    """Counts since the process began."""
+
+    rollouts: int = 0
+    tokens: int = 0
+    interrupted: int = 0
+    refused: int = 0
+
+
+class GenerationWorker:
+    """Serves the ledger with one engine."""
+
+    def __init__(self, engine: Engine, state: GeneratorState, ledger: Ledger,
+                 tokenizer: PromptTokenizer, name: str) -> None:
+        self._engine, self._state, self._ledger, self._name = engine, state, ledger, name
+        self._tokenizer = tokenizer
+        self._settings = ledger.settings
+        self._slots = self._settings.generator.max_concurrent_sequences
+        self._free = asyncio.Semaphore(self._slots)
+        self._busy, self._stopping = 0, False
+        self._held: dict[str, tuple[Lease, asyncio.Task[None]]] = {}
+        self.totals = Totals()
+
+    @property
+    def free_slots(self) -> int:
+        """Sequences the engine could take on now; negative when samples wait for slots."""
+        return self._slots - self._busy
+
+    async def run(self) -> None:
+        """Work until stopped or cancelled; survives Redis being away."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(IDLE_SECONDS, self._lease_new))
+            group.create_task(self._every(self._lease_seconds / 3, self._renew))
+            group.create_task(self._every(self._lease_seconds / 2, self._take_over))
+
+    async def stop(self) -> None:
+        """Lease nothing more, give up what is being generated and give the leases back."""
+        self._stopping = True
+        held = list(self._held.values())
+        for _, work in held:
+            work.cancel()
+        await asyncio.gather(*(work for _, work in held), return_exceptions=True)
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                give_back = self._ledger.finish_task_lease
+                await asyncio.gather(*(asyncio.to_thread(give_back, lease, True)
+                                       for lease, _ in held))
+        except (TimeoutError, RedisError) as error:
+            logger.warning("%d leases were not all given back (%r); others take them over after "
+                           "%g s", len(held), error, self._lease_seconds)
+
+    @property
+    def _lease_seconds(self) -> float:
+        return self._settings.ledger.lease_seconds
+
+    async def _every(self, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+        while not self._stopping:
+            await step()
+            await asyncio.sleep(seconds)
+
+    async def _lease_new(self) -> None:
+        wanted = self._tasks_wanted()
+        if wanted:
+            self._begin(await self._patiently(self._ledger.lease_tasks, self._name, wanted,
+                                              self._state.version))
+
+    async def _take_over(self) -> None:
+        for stage in TASK_STAGES:
+            wanted = self._tasks_wanted()
+            if wanted:
+                self._begin(await self._patiently(self._ledger.take_over, stage, self._name,
+                                                  wanted))
+
+    async def _renew(self) -> None:
+        if self._held:
+            await self._patiently(self._ledger.renew, self._name,
+                                  [lease for lease, _ in self._held.values()])
+
+    def _tasks_wanted(self) -> int:
+        if self._state.state is not State.READY or self.free_slots <= 0 or self._stopping:
+            return 0
+        return math.ceil(self.free_slots / self._settings.sampling.samples_per_prompt)
+
+    def _begin(self, leases: Sequence[Lease]) -> None:
+        # A lease of our own that ran out while Redis was away comes back here; it is still served.
+        for lease in leases:
+            if lease.entry not in self._held:
+                self._busy += len(lease.samples)
+                work = asyncio.create_task(self._serve(lease), name=f"task {lease.id}")
+                self._held[lease.entry] = lease, work
+
+    async def _serve(self, lease: Lease) -> None:
+        try:
+            await self._work(lease)
+        except EngineError as error:
+            self._state.engine_failed(str(error))
+        except Exception:
+            # The lease runs out and the task is delivered again, at most ledger.max_attempts times.
+            logger.exception("task %s failed", lease.id)
+        finally:
+            self._busy -= len(lease.samples)
+            if not self._stopping:
+                del self._held[lease.entry]
+
+    async def _work(self, lease: Lease) -> None:
+        try:
+            task = await self._load(lease)
+            missing = await self._patiently(self._ledger.missing_samples, lease)
+            refusals = await asyncio.gather(*(self._sample(task, sample) for sample in missing))
+            if any(refusals):
+                raise Refused("; ".join(reason for reason in refusals if reason))
+        except (Refused, PromptError, MessageError) as error:
+            self.totals.refused += 1
+            logger.warning("task %s refused: %s", lease.id, error)
+            await self._patiently(self._ledger.bury, lease, str(error))
+        else:
+            await self._patiently(self._ledger.finish_task_lease, lease)
+
+    async def _load(self, lease: Lease) -> Task:
+        record = await self._patiently(self._ledger.task, lease.id)
+        if record is None or record.task is None:
+            raise Refused("its record is gone")
+        check_prompt(record.task.prompt_token_ids.tolist(), self._engine.context_tokens,
+                     self._tokenizer.vocabulary_size)
+        return record.task
+
+    async def _sample(self, task: Task, sample: int) -> str | None:
+        """Generate and record one sample; returns why it is refused, or None."""
+        async with self._free:
+            completion = await self._generated(task, sample)
+        try:
+            generated = self._record_of(completion)
+        except MessageError as error:
+            return f"sample {sample}: {error}"
+        self.totals.rollouts += 1
+        self.totals.tokens += len(completion.token_ids)
+        await self._patiently(self._ledger.record_generated, task.id, sample, generated)
+        return None
+
+    async def _generated(self, task: Task, sample: int) -> Completion:
+        prompt = task.prompt_token_ids.tolist()
+        while True:
+            try:
+                return await self._engine.generate(prompt, self._sampling(task, sample))
+            except (GenerationInterrupted, WeightsNotReady) as error:
+                # Its weights were rejected; generate() waits until there are proven ones.
+                self.totals.interrupted += 1
+                logger.info("sample %s.%d begins again: %s", task.id, sample, error)
+
+    def _sampling(self, task: Task, sample: int) -> Sampling:
+        run, own = self._settings.sampling, task.sampling
+        room = self._engine.context_tokens - task.prompt_token_ids.size
+        return Sampling(
+            max_new_tokens=min(own.max_new_tokens or run.max_new_tokens, room),
+            temperature=run.temperature if own.temperature is None else own.temperature,
+            top_p=run.top_p if own.top_p is None else own.top_p,
+            seed=sample_seed(self._settings.run.seed, task.id, sample))
+
+    def _record_of(self, completion: Completion) -> Generated:
+        return Generated(
+            token_ids=token_array(completion.token_ids),
+            behaviour_log_probs=float_array(completion.log_probs),
+            version_spans=completion.version_spans, finish_reason=completion.finish_reason,
+            text=self._tokenizer.fast.decode(completion.token_ids, skip_special_tokens=True),
+            generator=self._name)
+
+    async def _patiently(self, call: Callable[..., Result], *arguments: object) -> Result:
+        """A ledger call, again and again while Redis is away: each may safely be repeated."""
+        while True:
+            try:
+                return await asyncio.to_thread(call, *arguments)
+            except RedisError as error:
+                logger.warning("Redis does not answer (%s); trying again in %g s", error,
+                               REDIS_RETRY_SECONDS)
+                await asyncio.sleep(REDIS_RETRY_SECONDS)
