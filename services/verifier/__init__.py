@@ -1,0 +1,1 @@
+"""The verifier: judges a math answer against its reference."""

@@ -1,0 +1,178 @@
+r"""The judgement of a mathematical answer: extraction, exact comparison, symbolic comparison.
+
+Invariants:
+- pure and deterministic: the same response, reference and rules give the same judgement;
+- :func:`judge_cheaply` never imports sympy, takes time linear in the response and answers the
+  common case (equal strings, numbers); what it cannot decide is None, never a guess;
+- a failure of the reference or of the comparison itself is an error with its fault named, never
+  "wrong".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from services.verifier.admission import MAXIMUM_CHARACTERS
+from services.verifier.exact import ExactNumber, read_number, same_number
+from services.verifier.extraction import boxed, extract, hashes
+from services.verifier.normalisation import clean, plain
+from services.verifier.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
+
+CACHED_REFERENCES = 16_384
+
+_NAME = r"\\?[a-zA-Z]+\s?(?:_\s?(?:\{[^{}]*\}|\w))?\s?(?:\(\s?[a-z](?:\s?,\s?[a-z])*\s?\))?"
+_RELATION = r"\s?(?:=|\\approx(?![a-zA-Z])|\\in(?![a-zA-Z])|:)\s?"
+_ASSIGNMENT = re.compile(rf"({_NAME}){_RELATION}([^=]+)")
+_REVERSED = re.compile(r"([^=,]+)\s?=\s?([a-zA-Z])")
+_FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
+_WORD = re.compile(r"[a-zA-Z]{4,}|[a-zA-Z]{2,}(?:[ '-]+[a-zA-Z]+)+[.!]?")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer in its three forms."""
+
+    cleaned: str
+    """LaTeX for a parser."""
+    plain: str
+    """Text whose equality decides."""
+    number: ExactNumber | None
+    """Its value when it is a number written in digits."""
+
+
+def judge_cheaply(
+    response: str, reference: str, rules: Sequence[str] = ("boxed",)
+) -> Judgement | None:
+    """The judgement, if it needs no symbolic work, else None.
+
+    Args:
+        response: what the model wrote.
+        reference: the task's answer; may itself be boxed.
+        rules: extraction rules in order (:mod:`services.verifier.extraction`).
+    """
+    try:
+        expected = read_reference(reference)
+    except ReferenceFault as fault:
+        return reference_fault(str(fault))
+    extracted = extract(response, rules)
+    if extracted is None:
+        return Judgement(Outcome.NO_ANSWER, "no answer found by rule " + ", ".join(rules))
+    if len(extracted) > MAXIMUM_CHARACTERS:
+        return Judgement(Outcome.WRONG, f"an answer of {len(extracted)} characters", extracted)
+    decided = _decide(expected, _read(extracted))
+    return decided and Judgement(*decided, extracted)
+
+
+def judge(response: str, reference: str, rules: Sequence[str] = ("boxed",)) -> Judgement:
+    """The judgement, by symbolic work where needed: only in a process that can be killed."""
+    cheap = judge_cheaply(response, reference, rules)
+    if cheap is not None:
+        return cheap
+    extracted = extract(response, rules) or ""
+    outcome, reason, fault = _compare(read_reference(reference), _read(extracted))
+    return Judgement(outcome, reason, extracted, fault)
+
+
+def check_reference(reference: str) -> None:
+    """Do the work that depends on the reference alone, so that a hang in it is known to be its
+    fault.
+
+    Raises:
+        ReferenceFault: it is empty or too long.
+    """
+    from services.verifier import symbolic
+
+    expected = read_reference(reference)
+    if expected.number is None and not _WORD.fullmatch(expected.plain):
+        try:
+            symbolic.try_reference(expected.cleaned)
+        except symbolic.NotAFormula:
+            return  # then it is compared as text
+
+
+@lru_cache(maxsize=CACHED_REFERENCES)
+def read_reference(reference: str) -> Answer:
+    """The reference in its forms. Raises ReferenceFault when it is empty or too long."""
+    if len(reference) > MAXIMUM_CHARACTERS * 4:
+        raise ReferenceFault(f"the reference has {len(reference)} characters")
+    found = (rule(reference) for rule in (boxed, hashes))
+    answer = _read(next((content for content in found if content is not None), reference))
+    if not answer.plain:
+        raise ReferenceFault("the reference is empty")
+    if len(answer.cleaned) > MAXIMUM_CHARACTERS:
+        raise ReferenceFault(
+            f"the reference has {len(answer.cleaned)} characters; at most {MAXIMUM_CHARACTERS}"
+        )
+    return answer
+
+
+def _read(text: str) -> Answer:
+    cleaned = clean(text)
+    return Answer(cleaned, plain(cleaned), read_number(cleaned))
+
+
+def _decide(expected: Answer, answer: Answer) -> tuple[Outcome, str] | None:
+    """What equality of strings and of numbers can decide."""
+    if not answer.plain:
+        return Outcome.NO_ANSWER, "the answer is empty"
+    if expected.plain == answer.plain:
+        return Outcome.CORRECT, "the same text"
+    first, second = align(expected, answer)
+    if first.number is not None and second.number is not None:
+        same = same_number(first.number, second.number)
+        return (Outcome.CORRECT, "the same number") if same else (Outcome.WRONG, "another number")
+    if first.plain == second.plain:
+        return Outcome.CORRECT, "the same text"
+    if _WORD.fullmatch(first.plain) and _WORD.fullmatch(second.plain):
+        return Outcome.WRONG, "other words"
+    return None
+
+
+def align(expected: Answer, answer: Answer) -> tuple[Answer, Answer]:
+    """Both without ``x =`` where only one of them names the unknown, or both name it y or f(x)."""
+    first, second = _assigned(expected), _assigned(answer)
+    if first and second:
+        both_named = {first[0], second[0]} <= _FUNCTION_NAMES
+        return (_read(first[1]), _read(second[1])) if both_named else (expected, answer)
+    if first and "=" not in answer.cleaned:
+        return _read(first[1]), answer
+    if second and "=" not in expected.cleaned:
+        return expected, _read(second[1])
+    return expected, answer
+
+
+def _assigned(answer: Answer) -> tuple[str, str] | None:
+    """(name, value) of an answer of the form ``name = value`` or ``value = x``."""
+    match = _ASSIGNMENT.fullmatch(answer.cleaned)
+    if match:
+        return match[1].replace(" ", ""), match[2]
+    match = _REVERSED.fullmatch(answer.cleaned)
+    return (match[2], match[1]) if match else None
+
+
+def _compare(expected: Answer, answer: Answer) -> tuple[Outcome, str, Fault]:
+    from services.verifier import symbolic
+
+    first, second = align(expected, answer)
+    try:
+        symbolic.parse(first.cleaned)
+    except symbolic.NotAFormula as error:
+        return _without_formula(first, str(error))
+    try:
+        same = symbolic.equal(first.cleaned, second.cleaned)
+    except symbolic.NotAFormula as error:
+        return Outcome.WRONG, f"not a formula: {error}", Fault.NONE
+    except symbolic.ComparisonFailed as error:
+        return Outcome.ERROR, f"the comparison failed: {error}", Fault.VERIFIER
+    outcome = Outcome.CORRECT if same else Outcome.WRONG
+    return outcome, "symbolically equal" if same else "not equal", Fault.NONE
+
+
+def _without_formula(expected: Answer, error: str) -> tuple[Outcome, str, Fault]:
+    """The reference is text: any other text is wrong; broken LaTeX is the task's fault."""
+    if "\\" in expected.cleaned or "^" in expected.cleaned:
+        return Outcome.ERROR, f"the reference is not a formula: {error}", Fault.REFERENCE
+    return Outcome.WRONG, "other text", Fault.NONE

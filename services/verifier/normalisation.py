@@ -1,0 +1,142 @@
+r"""LaTeX answers brought to one way of writing.
+
+Two forms are made: :func:`clean` is LaTeX that means the same and that a parser can read;
+:func:`plain` goes on to the form whose equality decides without a parser.
+
+Invariant: every rule is general (it speaks of notation, never of a certain answer) and linear in
+the length of the text, which the caller bounds.
+"""
+
+from __future__ import annotations
+
+import re
+
+from services.verifier.folding import fold
+
+_BOX = re.compile(r"\\f?box(?:ed)?(?![a-zA-Z])")
+_SIZE = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|middle)(?![a-zA-Z])\.?")
+_STYLE = re.compile(r"\\(?:displaystyle|textstyle|scriptstyle|(?:no)?limits|rm|bf|it)(?![a-zA-Z])")
+_FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
+_SHORT_FRACTION = re.compile(
+    r"\\frac\s?(\d|[a-zA-Z]|\{[^{}]*\}|\\[a-zA-Z]+)\s?(\d|[a-zA-Z]|\{[^{}]*\}|\\(?!frac)[a-zA-Z]+)"
+)
+_DIGIT_GROUP = re.compile(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~)(?=\d{3}(?!\d))")
+_NEGATIVE_SPACE = re.compile(r"(?<!\\)\\!\s*")
+_SPACE = re.compile(r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\(?:hspace|vspace)\{[^{}]*\}")
+_BRACED_COMMA = re.compile(r"\{\s*,\s*\}")
+_BLANKS = re.compile(r"\s+")
+_BLANK_LINES = re.compile(r"\n\s*\n")
+_EMPTY_INDEX = re.compile(r"\\sqrt\s*(?:\{\}|\[\])(?=\s*\{)|\^\s*\{\s*\}(?=\s*\^)")
+_DOUBLE_BACKSLASH = re.compile(r"\\\\(?=[a-zA-Z]{2,})")
+_SINGLE_COMMAND = re.compile(r"(?<!\\)\\[a-zA-Z]")
+_COLUMN = re.compile(r"\\begin\{([pbvV]?matrix)\}([^&]*?)\\end\{\1\}")
+_BARE_OPERATOR = re.compile(
+    r"[-+*/=^_]|\\(?:times|cdot|sqrt|[dt]?frac|ln|log|sin|cos|tan|left|right|pm)\s*\{?"
+)
+_TEXT = re.compile(
+    r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|math(?:rm|bf|it|sf|tt)|operatorname|mbox|hbox)"
+    r"\s*\{([^{}]*)\}"
+)
+_UNIT_TEXT = re.compile(
+    r"(?<=[\d}%)])[\s-]*\\(?:text(?:bf|it|rm)?|mathrm|mbox|hbox)\s*\{[^{}]*\}(?:\s*\^\s*(?:\d|\{-?\d\}))?\s*$"
+)
+_DEGREES = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})\s*$")
+_DELIMITED = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
+_SPACE_BETWEEN_DIGITS = re.compile(r"(?<!\d) | (?!\d)")
+_CHOICE = re.compile(r"\(?([A-Z])[.)]?")
+
+
+def clean(text: str) -> str:
+    """The same LaTeX without layout: sizes, styles, thin spaces, dollar signs, units at its end."""
+    text = _BLANK_LINES.sub(", ", fold_lines(text))
+    text = _unescape(text)
+    text = _EMPTY_INDEX.sub(lambda match: r"\sqrt" if match[0][1] == "s" else "", text)
+    text = _join_column(text)
+    for pattern, replacement in _REPLACEMENTS:
+        text = pattern.sub(replacement, text)
+    text = _strip_delimiters(_BLANKS.sub(" ", text).strip())
+    text = text.replace(r"\$", "").replace("$", "").replace(r"\%", "%")
+    return _short_fractions(_strip_unit(text))
+
+
+def plain(cleaned: str) -> str:
+    """A :func:`clean` text for comparison by equality: text commands unwrapped, no needless
+    space.
+    """
+    text = _SPACE_BETWEEN_DIGITS.sub("", _BLANKS.sub(" ", _TEXT.sub(r" \1 ", cleaned)).strip())
+    choice = _CHOICE.fullmatch(text)
+    if choice:
+        return choice[1]
+    return text.casefold() if len(text) > 1 and text.isalpha() else text
+
+
+def fold_lines(text: str) -> str:
+    """Unicode folded line by line, so that blank lines can still be seen afterwards."""
+    return "\n".join(fold(line) for line in text.strip().split("\n"))
+
+
+def _unescape(text: str) -> str:
+    """Undo escaping where every command is written with two backslashes."""
+    if "\\\\" in text and not _SINGLE_COMMAND.search(text):
+        return text.replace("\\\\", "\\")
+    return text
+
+
+def _join_column(text: str) -> str:
+    r"""One line out of a one-column matrix whose cells are fragments, not expressions.
+
+    Models transcribe a formula cell by cell (``1 \\ - \\ \frac{ \\ 2``). A cell that is a bare
+    operator or has unbalanced braces shows that the column is layout.
+    """
+    match = _COLUMN.search(text)
+    if match is None:
+        return text
+    cells = [cell.strip() for cell in match[2].split(r"\\")]
+    if not any(_is_fragment(cell) for cell in cells):
+        return text
+    return " ".join(filter(None, (text[: match.start()], *cells, text[match.end() :])))
+
+
+def _is_fragment(cell: str) -> bool:
+    return cell.count("{") != cell.count("}") or bool(_BARE_OPERATOR.fullmatch(cell))
+
+
+def _strip_delimiters(text: str) -> str:
+    """``text`` out of its delimiters and without the full stop of its sentence."""
+    while True:
+        text = text.strip().rstrip(".,;").rstrip()
+        for opening, closing in _DELIMITED:
+            inner = len(text) - len(opening) - len(closing)
+            if inner >= 0 and text.startswith(opening) and text.endswith(closing):
+                text = text[len(opening) : len(text) - len(closing)]
+                break
+        else:
+            return text.removesuffix("\\").rstrip()
+
+
+def _strip_unit(text: str) -> str:
+    """``text`` without units in text mode and degrees at its end."""
+    return _DEGREES.sub("", _UNIT_TEXT.sub("", text)).rstrip()
+
+
+def _short_fractions(text: str) -> str:
+    r"""``\frac12`` as ``\frac{1}{2}``."""
+    return _SHORT_FRACTION.sub(
+        lambda match: rf"\frac{_braced(match[1])}{_braced(match[2])}", text
+    )
+
+
+def _braced(part: str) -> str:
+    return part if part.startswith("{") else f"{{{part}}}"
+
+
+_REPLACEMENTS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (_BOX, ""),
+    (_SIZE, ""),
+    (_STYLE, " "),
+    (_FRACTION, r"\\frac"),
+    (_NEGATIVE_SPACE, ""),
+    (_DIGIT_GROUP, ""),
+    (_BRACED_COMMA, ","),
+    (_SPACE, " "),
+)

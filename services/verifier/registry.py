@@ -1,0 +1,95 @@
+"""Verifiers by name: the built-in ones, and those that installed packages offer.
+
+A package offers one through the entry point group ``vapo.verifiers``; the entry point is called
+with the options of the service (a mapping) and returns a :class:`Verifier`. A task chooses by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+from services.verifier import judgement
+from services.verifier.exact_match import ExactMatch
+from services.verifier.verdicts import Judgement
+
+ENTRY_POINT_GROUP = "vapo.verifiers"
+
+
+class UnknownVerifier(ValueError):
+    """No verifier of that name is installed; the text lists those that are."""
+
+
+class Verifier(Protocol):
+    """Judges one response against its reference."""
+
+    def judge_cheaply(self, response: str, reference: str) -> Judgement | None:
+        """The judgement if it can be had in bounded time, else None. Runs in the service
+        process.
+        """
+
+    def check_reference(self, reference: str) -> None:
+        """Work on the reference alone; a hang or crash in it is the task's fault.
+
+        Raises:
+            ReferenceFault: the reference cannot be judged against.
+        """
+
+    def judge(self, response: str, reference: str) -> Judgement:
+        """The judgement. Runs in a worker process with a time and a memory limit."""
+
+
+@dataclass(frozen=True)
+class MathVerifier:
+    """Mathematical answers (:mod:`services.verifier.judgement`)."""
+
+    rules: tuple[str, ...] = ("boxed",)
+    """Extraction rules in order."""
+
+    def judge_cheaply(self, response: str, reference: str) -> Judgement | None:
+        """See :func:`services.verifier.judgement.judge_cheaply`."""
+        return judgement.judge_cheaply(response, reference, self.rules)
+
+    def check_reference(self, reference: str) -> None:
+        """See :func:`services.verifier.judgement.check_reference`."""
+        judgement.check_reference(reference)
+
+    def judge(self, response: str, reference: str) -> Judgement:
+        """See :func:`services.verifier.judgement.judge`."""
+        return judgement.judge(response, reference, self.rules)
+
+
+def _math(options: Mapping[str, Any]) -> Verifier:
+    return MathVerifier(tuple(options.get("rules", ("boxed",))))
+
+
+def _exact(options: Mapping[str, Any]) -> Verifier:
+    return ExactMatch(tuple(options.get("rules", ("boxed",))))
+
+
+BUILT_IN: dict[str, Callable[[Mapping[str, Any]], Verifier]] = {"math": _math, "exact": _exact}
+
+
+def names() -> list[str]:
+    """Every verifier that a task may name."""
+    offered = (point.name for point in entry_points(group=ENTRY_POINT_GROUP))
+    return sorted({*BUILT_IN, *offered})
+
+
+def create(name: str, options: Mapping[str, Any]) -> Verifier:
+    """The verifier ``name`` with ``options``.
+
+    Raises:
+        UnknownVerifier: there is none of that name.
+    """
+    if name in BUILT_IN:
+        return BUILT_IN[name](options)
+    found = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+    if not found:
+        raise UnknownVerifier(
+            f"no verifier is named {name[:100]!r}; there are {', '.join(names())}. "
+            f"Install a package with an entry point of that name in the group {ENTRY_POINT_GROUP}"
+        )
+    return cast(Verifier, found[0].load()(options))

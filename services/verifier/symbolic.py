@@ -1,0 +1,124 @@
+r"""Symbolic equality of two formulas, by math-verify and latex2sympy2-extended.
+
+Invariants:
+- runs only in a worker process with a time and a memory limit: sympy may loop or allocate without
+  bound on short input;
+- text reaches sympy only through the LaTeX grammar of latex2sympy2-extended (ANTLR), which knows
+  mathematics and nothing else; sympy's own string parser, which calls ``eval``, is never used;
+- importing this module imports sympy (most of a second), so the service process never does.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import lru_cache
+from typing import Any
+
+from latex2sympy2_extended import NormalizationConfig, latex2sympy, normalize_latex
+from math_verify import verify
+from math_verify.grader import should_treat_as_complex
+
+from services.verifier.admission import refusal
+
+FLOAT_DECIMALS = 6
+"""Decimals to which math-verify rounds floats (its own default)."""
+CACHED_FORMULAS = 4096
+
+_NORMALISATION = NormalizationConfig(
+    basic_latex=True, units=True, malformed_operators=True, nits=True, boxed="none", equations=False
+)
+_ORDINARY_ANSWER = "12"
+_PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])")
+
+# Its warnings repeat, for every call, that time limits are left to the caller; they are, see above.
+logging.getLogger("math_verify").setLevel(logging.ERROR)
+
+
+class NotAFormula(ValueError):
+    """The text is not LaTeX mathematics."""
+
+
+class ComparisonFailed(RuntimeError):
+    """sympy raised while it compared two formulas that it had parsed."""
+
+
+@lru_cache(maxsize=CACHED_FORMULAS)
+def parse(latex: str) -> Any:
+    """The sympy object that ``latex`` stands for.
+
+    Args:
+        latex: a cleaned answer.
+
+    Raises:
+        NotAFormula: words, code, unbalanced brackets, or refused before parsing.
+    """
+    refused = refusal(latex)
+    if refused:
+        raise NotAFormula(refused)
+    try:
+        normal = normalize_latex(expand_plus_minus(latex), _NORMALISATION)
+        return latex2sympy(
+            normal,
+            is_real=not should_treat_as_complex(normal),
+            convert_degrees=False,
+            normalization_config=None,
+        )
+    except Exception as error:  # the grammar raises bare Exception for a syntax error
+        raise NotAFormula(str(error).partition("\n")[0]) from None
+
+
+def equal(reference: str, answer: str) -> bool:
+    """Whether two cleaned formulas mean the same.
+
+    Raises:
+        NotAFormula: one of them cannot be parsed.
+        ComparisonFailed: sympy failed, so neither yes nor no is known.
+    """
+    parsed = parse(reference), parse(answer)
+    try:
+        return bool(
+            verify(
+                *parsed,
+                float_rounding=FLOAT_DECIMALS,
+                allow_set_relation_comp=True,
+                timeout_seconds=None,
+                raise_on_error=True,
+            )
+        )
+    except Exception as error:  # sympy raises almost any type, among them bare Exception
+        raise ComparisonFailed(f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def try_reference(reference: str) -> None:
+    """Compare the reference with an ordinary answer once, so that a hang shows as its own fault.
+
+    Raises:
+        NotAFormula: it cannot be parsed.
+    """
+    try:
+        equal(reference, _ORDINARY_ANSWER)
+    except ComparisonFailed:
+        return  # the comparison that counts may still succeed
+
+
+def expand_plus_minus(latex: str) -> str:
+    r"""``a \pm b`` as ``a + b, a - b``, for every item of a list that holds one ``\pm``."""
+    if not _PLUS_MINUS.search(latex):
+        return latex
+    items = []
+    for item in split_items(latex):
+        both = len(_PLUS_MINUS.findall(item)) == 1
+        items += [_PLUS_MINUS.sub(sign, item) for sign in "+-"] if both else [item]
+    return ",".join(items)
+
+
+def split_items(latex: str) -> list[str]:
+    """The items of a list, divided at commas outside of brackets."""
+    items, depth, start = [], 0, 0
+    for position, character in enumerate(latex):
+        depth += (character in "{([") - (character in "})]")
+        if character == "," and depth == 0:
+            items.append(latex[start:position])
+            start = position + 1
+    return [*items, latex[start:]]

@@ -1,0 +1,113 @@
+"""A worker process: ``python -m services.verifier.worker_process PARENT_PID MEMORY_MIB``.
+
+Judges one message after the other on stdin and answers on stdout until stdin ends. It is started
+and killed by :mod:`services.verifier.pool`.
+
+Invariants:
+- it dies with its parent, also while it computes;
+- it can neither allocate beyond its limit, nor write files, nor leave a core dump;
+- each judgement is announced by ``{"reference": "ok"}`` once the reference alone has been worked
+  through, so that the parent knows whose fault a hang is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from functools import lru_cache
+from typing import Any, BinaryIO
+
+from services.verifier import frames, registry
+from services.verifier.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
+
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h."""
+MEMORY_STATUS = 77
+"""Exit status of a worker that reached its memory limit."""
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until the parent closes the pipe."""
+    parent, memory_mib = (int(argument) for argument in arguments)
+    die_with(parent)
+    # Results leave by a private descriptor: a stray print must not break the protocol.
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    _warm_up()
+    limit_resources(memory_mib)
+    silence()
+    _send(replies, {"ready": True})
+    while (message := _receive(sys.stdin.buffer)) is not None:
+        _send(replies, {"judgement": _judge(message, replies).as_dict()})
+    return 0
+
+
+def die_with(parent: int) -> None:
+    """Ask the kernel for SIGKILL when the parent ends (Linux); exit now if it has ended already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+
+
+def limit_resources(memory_mib: int) -> None:
+    """Bound memory, file size and core dumps of this process."""
+    memory = memory_mib * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def silence() -> None:
+    """Send what libraries print from now on to nowhere: input must not be able to fill a log."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+
+def _warm_up() -> None:
+    """Import sympy and build the parser's tables, so that no judgement pays for it."""
+    from services.verifier import symbolic
+
+    symbolic.equal(r"\frac{x}{2}", "0.5x")
+
+
+def _judge(message: dict[str, Any], replies: BinaryIO) -> Judgement:
+    response, reference = str(message["response"]), str(message["reference"])
+    try:
+        verifier = _verifier(str(message["verifier"]), tuple(message["rules"]))
+        verifier.check_reference(reference)
+        _send(replies, {"reference": "ok"})
+        return verifier.judge(response, reference)
+    except ReferenceFault as fault:
+        return reference_fault(str(fault))
+    except MemoryError:
+        os._exit(MEMORY_STATUS)  # the announcement tells the parent whose fault it is
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"[:300]
+        return Judgement(Outcome.ERROR, reason, fault=Fault.VERIFIER)
+
+
+@lru_cache(maxsize=16)
+def _verifier(name: str, rules: tuple[str, ...]) -> registry.Verifier:
+    return registry.create(name, {"rules": rules})
+
+
+def _receive(stream: BinaryIO) -> dict[str, Any] | None:
+    header = stream.read(frames.LENGTH.size)
+    if len(header) < frames.LENGTH.size:
+        return None
+    return frames.decode(stream.read(frames.body_length(header)))
+
+
+def _send(stream: BinaryIO, message: dict[str, Any]) -> None:
+    stream.write(frames.encode(message))
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

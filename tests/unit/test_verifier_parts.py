@@ -1,0 +1,92 @@
+"""Admission, rewards, registry and frames of the verifier."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.verifier import frames, registry
+from services.verifier.admission import refusal
+from services.verifier.reward import RewardMapping
+from services.verifier.verdicts import Fault, Judgement, Outcome
+
+
+@pytest.mark.parametrize(
+    ("latex", "why"),
+    [
+        ("9^{9^{9^{9}}}", "tower"),
+        ("9^9^9^9", "tower"),
+        ("2^{1000000}", "exponent"),
+        ("99999!", "factorial"),
+        ("9!!", "factorial"),
+        ("(" * 50 + ")" * 50, "nested"),
+        ("x" * 3000, "characters"),
+        ("7" * 500, "digits"),
+        (r"1\\" * 200, "cells"),
+    ],
+)
+def test_what_could_only_exhaust_a_parser_is_refused(latex: str, why: str) -> None:
+    assert why in (refusal(latex) or "")
+
+
+@pytest.mark.parametrize(
+    "latex",
+    ["x^{2^n}", "2^{99}", r"\frac{10!}{5!5!}", "e^{-x^2}", r"\left(\frac{1}{2}\right)^{10}"],
+)
+def test_ordinary_formulas_are_admitted(latex: str) -> None:
+    assert refusal(latex) is None
+
+
+@pytest.mark.parametrize(
+    ("judgement", "reward"),
+    [
+        (Judgement(Outcome.CORRECT, ""), 1.0),
+        (Judgement(Outcome.WRONG, ""), -1.0),
+        (Judgement(Outcome.NO_ANSWER, ""), -1.0),
+        (Judgement(Outcome.TIMEOUT, "", fault=Fault.RESPONSE), -1.0),
+        (Judgement(Outcome.TIMEOUT, "", fault=Fault.REFERENCE), None),
+        (Judgement(Outcome.ERROR, "", fault=Fault.REFERENCE), None),
+        (Judgement(Outcome.ERROR, "", fault=Fault.VERIFIER), None),
+    ],
+)
+def test_no_response_is_punished_for_the_fault_of_another(
+    judgement: Judgement, reward: float | None
+) -> None:
+    verdict = RewardMapping().verdict(judgement)
+    assert verdict.reward == reward
+    assert verdict.verdict == judgement.outcome
+
+
+def test_correct_is_decided_by_the_verdict_and_not_by_the_reward() -> None:
+    mapping = RewardMapping(correct=0.0, wrong=0.5)
+    assert mapping.verdict(Judgement(Outcome.CORRECT, "")).correct
+    assert not mapping.verdict(Judgement(Outcome.WRONG, "")).correct
+
+
+def test_exact_match_takes_no_other_way_of_writing() -> None:
+    verifier = registry.create("exact", {})
+    assert verifier.judge(r"\boxed{1/2}", "1/2").outcome is Outcome.CORRECT
+    assert verifier.judge(r"\boxed{0.5}", "1/2").outcome is Outcome.WRONG
+    assert verifier.judge("1/2", "1/2").outcome is Outcome.NO_ANSWER
+
+
+def test_an_unknown_verifier_is_named_with_those_there_are() -> None:
+    with pytest.raises(registry.UnknownVerifier, match=r"'poetry'.*exact, math"):
+        registry.create("poetry", {})
+
+
+def test_judgements_survive_the_pipe() -> None:
+    judgement = Judgement(Outcome.ERROR, "why", None, Fault.REFERENCE)
+    wire = frames.encode(judgement.as_dict())
+    assert frames.body_length(wire[:4]) == len(wire) - 4
+    assert Judgement.from_dict(frames.decode(wire[4:])) == judgement
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"3"])
+def test_a_frame_that_is_no_object_is_refused(body: bytes) -> None:
+    with pytest.raises(frames.FrameError):
+        frames.decode(body)
+
+
+def test_a_frame_beyond_the_limit_is_refused_before_it_is_read() -> None:
+    with pytest.raises(frames.FrameError):
+        frames.body_length(b"\xff\xff\xff\xff")
