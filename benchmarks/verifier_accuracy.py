@@ -28,7 +28,7 @@ from services.verifier.verdicts import Judgement, Outcome
 
 RULES = {
     "answer": ("boxed", "answer_phrase", "stated"),
-    "response": ("boxed", "hashes", "answer_phrase", "last_mathematics", "last_number"),
+    "response": ("boxed", "hashes", "answer_phrase", "last_value"),
 }
 
 
@@ -40,7 +40,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--show", action="store_true", help="print every disagreement")
     options = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)
-    cases = [case for case in read(options.cases) if not options.kinds or case["kind"] in options.kinds]
+    wanted = options.kinds
+    cases = [case for case in read(options.cases) if not wanted or case["kind"] in wanted]
     totals, ours, theirs = Counter[str](), Counter[str](), Counter[str]()
     seconds = 0.0
     with Pool(PoolLimits()) as pool:
@@ -48,10 +49,10 @@ def main(arguments: list[str]) -> None:
             started = time.perf_counter()
             judgement = judge(pool, case)
             seconds += time.perf_counter() - started
-            agrees = (judgement.outcome is Outcome.CORRECT) == case["expected"]
+            agrees = (judgement.outcome is Outcome.CORRECT) == bool(case["expected"])
             totals[case["kind"]] += 1
             ours[case["kind"]] += agrees
-            theirs[case["kind"]] += plain_math_verify(case) == case["expected"]
+            theirs[case["kind"]] += plain_math_verify(case) == bool(case["expected"])
             if options.show and not agrees:
                 print(json.dumps({"expected": case["expected"], "gold": case["gold"][:200],
                                   "prediction": case["prediction"][-200:], **judgement.as_dict()}))
@@ -75,7 +76,8 @@ def plain_math_verify(case: dict[str, Any]) -> bool:
     """math-verify's verdict with its default settings."""
     if "math_verify_0_9_0" in case:
         return bool(case["math_verify_0_9_0"])
-    return bool(math_verify.verify(math_verify.parse(case["gold"]), math_verify.parse(case["prediction"])))
+    gold, prediction = math_verify.parse(case["gold"]), math_verify.parse(case["prediction"])
+    return bool(math_verify.verify(gold, prediction))
 
 
 def report(

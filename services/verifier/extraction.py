@@ -26,10 +26,11 @@ _BETWEEN_BOXES = re.compile(
 )
 _PHRASE = re.compile(r"answer[\s*]{0,5}(?:is|:|=)[\s*:]{0,5}", re.IGNORECASE)
 _HASHES = re.compile(r"####\s*([^\n]*)")
-_DELIMITER = re.compile(r"\$\$|\$|\\[()\[\]]|\\.", re.DOTALL)
+_DELIMITER = re.compile(r"\$\$|\$|\\[()\[\]]|\\.|\n", re.DOTALL)
 _CLOSING = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
 _COMMAND = re.compile(r"\\[a-zA-Z]+(?:\{[a-zA-Z ]*\})?")
+_CODE = re.compile(r"[a-zA-Z_]{2,}\(|__|[\[\];]|==")
 _WORDS = re.compile(r"[^\W\d_]{3,}")
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
 
@@ -111,8 +112,9 @@ def answer_phrase(text: str) -> str | None:
 
 
 def stated(text: str) -> str:
-    """The answer that a sentence states: its last formula, else its last number, else all of it."""
-    if len(_WORDS.findall(_COMMAND.sub(" ", text))) < 2:
+    """The answer that a sentence states: its last formula or number; all of a text that is none."""
+    prose = _COMMAND.sub(" ", text)
+    if len(_WORDS.findall(prose)) < 2 or _CODE.search(prose):
         return text
     return last_mathematics(text) or last_number(text) or text
 
@@ -129,23 +131,34 @@ def last_mathematics(text: str) -> str | None:
     return formulas[-1][1] if formulas else None
 
 
+def last_number(text: str) -> str | None:
+    """The last number anywhere: gives credit for lucky numbers, so never a default."""
+    numbers = _NUMBER.findall(text)
+    return numbers[-1].rstrip(",") if numbers else None
+
+
+def last_value(text: str) -> str | None:
+    """The last formula, or a number after it: as generous as :func:`last_number`."""
+    formulas = _formulas(text)
+    if not formulas:
+        return last_number(text)
+    start, content = formulas[-1]
+    return last_number(text[start + len(content) + 2 :]) or content
+
+
 def _formulas(text: str) -> list[tuple[int, str]]:
-    """(start, content) of every delimited formula, in one pass."""
+    """(start, content) of every delimited formula, in one pass; ``$`` closes on its own line."""
     found: list[tuple[int, str]] = []
     opened: re.Match[str] | None = None
     for match in _DELIMITER.finditer(text):
         if opened is not None and match[0] == _CLOSING[opened[0]]:
             found.append((opened.start(), text[opened.end() : match.start()]))
             opened = None
+        elif match[0] == "\n":
+            opened = None if opened is not None and opened[0] == "$" else opened
         elif opened is None and match[0] in _CLOSING:
             opened = match
     return found
-
-
-def last_number(text: str) -> str | None:
-    """The last number anywhere: gives credit for lucky numbers, so never a default."""
-    matches = _NUMBER.findall(text)
-    return matches[-1].rstrip(",") if matches else None
 
 
 RULES: dict[str, Callable[[str], str | None]] = {
@@ -154,5 +167,6 @@ RULES: dict[str, Callable[[str], str | None]] = {
     "answer_phrase": answer_phrase,
     "last_mathematics": last_mathematics,
     "last_number": last_number,
+    "last_value": last_value,
     "stated": stated,
 }
