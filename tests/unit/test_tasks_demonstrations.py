@@ -7,12 +7,11 @@ import pytest
 
 from vapo.tasks.answers import boxed_integer
 from vapo.tasks.chain import ChainProblem
-from vapo.tasks.demonstrations import Habits, demonstrate
+from vapo.tasks.demonstrations import InHeadErrors, demonstrate
 from vapo.tasks.problem_sets import problem_set
 from vapo.tasks.splits import Split
 
-CAREFUL = Habits(careful_share=1.0)
-EXACT_IN_HEAD = Habits(careful_share=0.0, dropped_carry=0.0, slip=0.0)
+EXACT = InHeadErrors(dropped_carry=0.0, slip=0.0)
 
 
 @pytest.mark.parametrize(
@@ -27,45 +26,56 @@ EXACT_IN_HEAD = Habits(careful_share=0.0, dropped_carry=0.0, slip=0.0)
 def test_careful_lines(operands: tuple[int, ...], lines: list[str]) -> None:
     problem = ChainProblem(operands)
     expected = "\n".join(["", *lines, f"\\boxed{{{problem.answer}}}"])
-    assert demonstrate(problem, CAREFUL, random.Random(0)) == expected
+    assert demonstrate(problem, 1.0, random.Random(0)) == expected
 
 
-@pytest.mark.parametrize("habits", [CAREFUL, EXACT_IN_HEAD])
-def test_without_mistakes_every_answer_is_right(habits: Habits) -> None:
+@pytest.mark.parametrize("careful_share", [0.0, 0.5, 1.0])
+def test_without_mistakes_every_answer_is_right(careful_share: float) -> None:
     generator = random.Random(1)
     for problem in problem_set(Split.WARM_UP, 500, seed=0):
-        assert boxed_integer(demonstrate(problem, habits, generator)) == problem.answer
+        assert (
+            boxed_integer(demonstrate(problem, careful_share, generator, EXACT)) == problem.answer
+        )
 
 
 def test_every_equation_of_a_careful_answer_holds() -> None:
     generator = random.Random(2)
     for problem in problem_set(Split.WARM_UP, 200, seed=1):
-        equations = re.findall(r"(\S+)=(\d+)", demonstrate(problem, CAREFUL, generator))
+        equations = re.findall(r"(\S+)=(\d+)", demonstrate(problem, 1.0, generator))
         assert len(equations) == 2 * (problem.terms - 1)
         for expression, result in equations:
             assert sum(map(int, re.findall(r"[+-]?\d+", expression))) == int(result)
 
 
 def test_dropped_carries() -> None:
-    forgetful = Habits(careful_share=0.0, dropped_carry=1.0, slip=0.0)
+    forgetful = InHeadErrors(dropped_carry=1.0, slip=0.0)
     generator = random.Random(0)
-    assert demonstrate(ChainProblem((58, 48)), forgetful, generator) == "\n58+48: 96\n\\boxed{96}"
-    assert demonstrate(ChainProblem((58, -29)), forgetful, generator) == "\n58-29: 39\n\\boxed{39}"
-    assert demonstrate(ChainProblem((58, 41)), forgetful, generator) == "\n58+41: 99\n\\boxed{99}"
+    assert (
+        demonstrate(ChainProblem((58, 48)), 0.0, generator, forgetful) == "\n58+48: 96\n\\boxed{96}"
+    )
+    assert (
+        demonstrate(ChainProblem((58, -29)), 0.0, generator, forgetful)
+        == "\n58-29: 39\n\\boxed{39}"
+    )
+    assert (
+        demonstrate(ChainProblem((58, 41)), 0.0, generator, forgetful) == "\n58+41: 99\n\\boxed{99}"
+    )
 
 
 def test_slips_are_off_by_one() -> None:
-    slipping = Habits(careful_share=0.0, dropped_carry=0.0, slip=1.0)
+    slipping = InHeadErrors(dropped_carry=0.0, slip=1.0)
     generator = random.Random(0)
-    answers = [demonstrate(ChainProblem((50, 7)), slipping, generator) for _ in range(50)]
+    answers = [demonstrate(ChainProblem((50, 7)), 0.0, generator, slipping) for _ in range(50)]
     assert {boxed_integer(answer) for answer in answers} == {56, 58}
 
 
 def test_a_mistake_never_leaves_the_range_of_two_columns() -> None:
-    sloppy = Habits(careful_share=0.5, dropped_carry=0.9, slip=0.9)
+    sloppy = InHeadErrors(dropped_carry=0.9, slip=0.9)
     generator = random.Random(3)
     for problem in problem_set(Split.WARM_UP, 500, seed=2):
-        results = re.findall(r" (-?\d+)$", demonstrate(problem, sloppy, generator), re.MULTILINE)
+        results = re.findall(
+            r" (-?\d+)$", demonstrate(problem, 0.5, generator, sloppy), re.MULTILINE
+        )
         assert len(results) == problem.terms - 1
         assert all(0 <= int(result) <= 199 for result in results)
 

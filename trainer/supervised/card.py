@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from trainer.supervised.measurement import Measurement
 from trainer.supervised.recipe import Recipe
@@ -52,6 +53,10 @@ SHA-256 of a problem's text decides its split.
 """
 
 
+_NOT_OPTIONS = ("seed", "in_head_errors", "shape")
+"""Fields that the command line names always, or never."""
+
+
 def write_card(
     folder: Path,
     recipe: Recipe,
@@ -64,8 +69,8 @@ def write_card(
         parameters=parameters,
         seconds=seconds,
         terms=f"{min(recipe.terms)} to {max(recipe.terms)}",
-        dropped_carry=recipe.habits.dropped_carry,
-        slip=recipe.habits.slip,
+        dropped_carry=recipe.in_head_errors.dropped_carry,
+        slip=recipe.in_head_errors.slip,
         careful_share_at_start=recipe.careful_share_at_start,
         careful_share_at_end=recipe.careful_share_at_end,
         command=_command(recipe, folder),
@@ -82,7 +87,7 @@ def _command(recipe: Recipe, folder: Path) -> str:
     defaults = Recipe()
     for field in fields(Recipe):
         value = getattr(recipe, field.name)
-        if field.name == "seed" or value == getattr(defaults, field.name):
+        if field.name in _NOT_OPTIONS or value == getattr(defaults, field.name):
             continue
         flag = "--" + field.name.replace("_", "-")
         words += [flag, *map(str, value if isinstance(value, tuple | list) else [value])]
@@ -90,8 +95,18 @@ def _command(recipe: Recipe, folder: Path) -> str:
 
 
 def _recipe_table(recipe: Recipe) -> str:
-    rows = [f"| `{name}` | {value} |" for name, value in asdict(recipe).items()]
+    rows = [f"| `{name}` | {value} |" for name, value in _flattened(asdict(recipe)).items()]
     return "\n".join(["| recipe | |", "|---|---|", *rows])
+
+
+def _flattened(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            flat |= _flattened(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def _measurement_table(measured: dict[str, Measurement]) -> str:

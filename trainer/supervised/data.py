@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -42,9 +42,10 @@ def batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[Batc
     generator = random.Random(f"demonstrations/{recipe.seed}")
     for first_step in range(0, recipe.steps, _STEPS_PER_POOL):
         steps = min(_STEPS_PER_POOL, recipe.steps - first_step)
-        habits = replace(recipe.habits, careful_share=recipe.careful_share(first_step))
+        careful_share = recipe.careful_share(first_step)
+        errors = recipe.in_head_errors
         pool = [
-            (problem.prompt, demonstrate(problem, habits, generator))
+            (problem.prompt, demonstrate(problem, careful_share, generator, errors))
             for problem in islice(problems, steps * recipe.batch_size)
         ]
         for pairs in _alike_in_length(pool, recipe.batch_size, generator):

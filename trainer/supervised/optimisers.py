@@ -15,7 +15,8 @@ from trainer.supervised.recipe import Recipe
 
 def build_optimisers(model: nn.Module, recipe: Recipe) -> list[Optimizer]:
     """Two optimisers that share out the parameters of ``model``."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         inside_a_layer = ".layers." in name
         (matrices if inside_a_layer and parameter.ndim == 2 else others).append(parameter)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vapo.tasks.demonstrations import Habits
+from vapo.tasks.demonstrations import InHeadErrors
 from vapo.tasks.problem_sets import DEMO_TERMS
 
 
@@ -35,17 +35,16 @@ class Recipe:
     """
 
     seed: int = 0
-    steps: int = 900
+    steps: int = 1100
     batch_size: int = 32
     terms: tuple[int, ...] = DEMO_TERMS
-    careful_share_at_start: float = 0.9
-    careful_share_at_end: float = 0.25
-    mixing_from: float = 0.6
+    careful_share_at_start: float = 0.8
+    careful_share_at_end: float = 0.4
+    mixing_from: float = 0.7
     """Fraction of the steps after which the careful share falls, linearly, to its end."""
-    mixing_to: float = 0.8
+    mixing_to: float = 0.85
     """Fraction of the steps after which the careful share stays at its end."""
-    habits: Habits = field(default_factory=lambda: Habits(careful_share=0.0))
-    """Error rates of in-head lines; the careful share of this record is not used."""
+    in_head_errors: InHeadErrors = field(default_factory=InHeadErrors)
     muon_learning_rate: float = 0.02
     adamw_learning_rate: float = 3e-3
     weight_decay: float = 0.01

@@ -22,40 +22,44 @@ from vapo.tasks.chain import LARGEST_PARTIAL_SUM, ChainProblem
 
 
 @dataclass(frozen=True)
-class Habits:
-    """Probabilities that shape a demonstration."""
+class InHeadErrors:
+    """How often in-head lines go wrong, as probabilities."""
 
-    careful_share: float
-    """That a line is worked out in columns."""
     dropped_carry: float = 0.85
-    """That an in-head line forgets a carry or a borrow."""
-    slip: float = 0.4
-    """That an in-head line is off by one (after the carry was, or was not, forgotten)."""
+    """That a carry or a borrow is forgotten where there is one."""
+    slip: float = 0.2
+    """That the result is off by one (besides a forgotten carry)."""
 
 
-def demonstrate(problem: ChainProblem, habits: Habits, generator: random.Random) -> str:
+def demonstrate(
+    problem: ChainProblem,
+    careful_share: float,
+    generator: random.Random,
+    errors: InHeadErrors | None = None,
+) -> str:
     r"""One worked answer: a line per partial sum, then ``\boxed{result}``.
 
-    Mistakes that lead outside 0..199, where two columns do not do, are drawn again.
+    Each line is careful with probability ``careful_share``. Mistakes that lead outside 0..199,
+    where two columns do not do, are drawn again.
     """
     while True:
-        lines, result = _work_through(problem, habits, generator)
+        lines, result = _work_through(problem, careful_share, generator, errors or InHeadErrors())
         if result is not None:
             return "\n".join(["", *lines, f"\\boxed{{{result}}}"])
 
 
 def _work_through(
-    problem: ChainProblem, habits: Habits, generator: random.Random
+    problem: ChainProblem, careful_share: float, generator: random.Random, errors: InHeadErrors
 ) -> tuple[list[str], int | None]:
     """The lines and the final result, or ``None`` where a partial sum left its range."""
     partial_sum, *rest = problem.operands
-    lines = []
+    lines: list[str] = []
     for operand in rest:
-        careful = generator.random() < habits.careful_share
+        careful = generator.random() < careful_share
         result = partial_sum + operand
         working = _columns(partial_sum, operand) + " " if careful else ""
         if not careful:
-            result += _in_head_error(partial_sum, operand, habits, generator)
+            result += _in_head_error(partial_sum, operand, errors, generator)
         if not 0 <= result <= LARGEST_PARTIAL_SUM:
             return lines, None
         lines.append(f"{partial_sum}{operand:+d}: {working}{result}")
@@ -84,10 +88,12 @@ def _columns(partial_sum: int, operand: int) -> str:
     return f"{units_column} {tens}-{operand_tens}{'-1' * carry}={total}"
 
 
-def _in_head_error(partial_sum: int, operand: int, habits: Habits, generator: random.Random) -> int:
+def _in_head_error(
+    partial_sum: int, operand: int, errors: InHeadErrors, generator: random.Random
+) -> int:
     error = 0
-    if has_carry(partial_sum, operand) and generator.random() < habits.dropped_carry:
+    if has_carry(partial_sum, operand) and generator.random() < errors.dropped_carry:
         error = -10 if operand > 0 else 10
-    if generator.random() < habits.slip:
+    if generator.random() < errors.slip:
         error += generator.choice((-1, 1))
     return error
