@@ -1,7 +1,8 @@
 """The queue worker that the verifier and value services share.
 
 Invariants: leases are renewed while a batch is worked on; a handler that raises leaves its batch
-leased, to be delivered again and at last buried with its reason; stopping finishes the batch.
+leased, to be delivered again and at last buried with its reason; stopping finishes the batch; a
+Redis that is away for long is waited for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+
+from redis.exceptions import RedisError
 
 from vapo.ledger.keys import Stage
 from vapo.ledger.leases import Lease
@@ -23,6 +26,7 @@ Handler = Callable[[Work], None]
 """Does the work and records the results in the ledger."""
 
 BLOCK_SECONDS = 0.5
+REDIS_RETRY_SECONDS = 1.0
 
 
 class StageWorker:
@@ -43,7 +47,11 @@ class StageWorker:
                                    name=f"renew-{self._stage}")
         renewer.start()
         while not self._stopping.is_set():
-            self._work(self._next_batch())
+            try:
+                self._work(self._next_batch())
+            except RedisError as error:
+                logger.warning("stage %s: Redis does not answer: %s", self._stage, error)
+                self._stopping.wait(REDIS_RETRY_SECONDS)
         renewer.join(timeout=self._lease_seconds)
 
     def stop(self) -> None:
@@ -83,4 +91,7 @@ class StageWorker:
 
     def _renew_until_stopped(self) -> None:
         while not self._stopping.wait(self._lease_seconds / 3):
-            self._ledger.renew(self._consumer, self._held)
+            try:
+                self._ledger.renew(self._consumer, self._held)
+            except RedisError as error:
+                logger.warning("stage %s: leases not renewed: %s", self._stage, error)
