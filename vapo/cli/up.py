@@ -1,0 +1,97 @@
+"""`vapo up`: all parts on this machine, until Ctrl-C or until the trainer has done its steps."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from pathlib import Path
+
+from vapo.cli.errors import CommandError
+from vapo.cli.settings_options import add_settings_options, settings_from
+from vapo.processes.interruption import interrupted_by_signals
+from vapo.processes.readiness import NotReadyError
+from vapo.redis_server import RedisServerError
+from vapo.run_folder import RunFolderError
+from vapo.settings import Settings
+from vapo.stack import Shape, Stack, StackError, changed, running_stack
+
+CHECK_SECONDS = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    add_settings_options(parser)
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="Hugging Face causal LM")
+    parser.add_argument("--run", metavar="NAME", help="name of the run; its folder is runs/NAME")
+    for part in ("generators", "verifiers", "values"):
+        parser.add_argument(f"--{part}", type=int, default=1, metavar="N", help=f"how many {part}")
+    parser.add_argument(
+        "--trainer-ranks", type=int, default=1, metavar="N", help="GPUs the trainer is sharded over"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start the stack, say how to use it, and keep it running."""
+    settings = chosen_settings(arguments)
+    shape = Shape(
+        arguments.generators, arguments.verifiers, arguments.values, arguments.trainer_ranks
+    )
+    try:
+        with interrupted_by_signals(), running_stack(settings, report, shape) as stack:
+            report(f"starting; logs are in {stack.folder.directory / 'logs'}")
+            stack.wait_ready()
+            print(how_to_use(stack), flush=True)
+            keep_running(stack)
+    except (StackError, NotReadyError, RedisServerError, RunFolderError, OSError) as error:
+        raise CommandError(str(error)) from None
+    return 0
+
+
+def chosen_settings(arguments: argparse.Namespace) -> Settings:
+    """The resolved settings with the command's own options laid over them."""
+    settings = settings_from(arguments)
+    if arguments.model:
+        settings = changed(settings, {"model": {"path": model_folder(arguments.model)}})
+    if arguments.run:
+        run_fields = {"name": arguments.run, "directory": Path("runs") / arguments.run}
+        settings = Settings.model_validate(changed(settings, {"run": run_fields}).model_dump())
+    return settings
+
+
+def model_folder(folder: Path) -> Path:
+    """`folder`, when it looks like a Hugging Face model.
+
+    Raises:
+        CommandError: it does not.
+    """
+    if not (folder / "config.json").is_file():
+        raise CommandError(
+            f"--model {folder} holds no config.json; give the local folder of a Hugging Face model"
+        )
+    return folder
+
+
+def keep_running(stack: Stack) -> None:
+    """Return when the trainer has finished; raise when a part was given up."""
+    pause = threading.Event()
+    while stack.supervisor.is_running("trainer"):
+        stack.check()
+        pause.wait(CHECK_SECONDS)
+
+
+def how_to_use(stack: Stack) -> str:
+    """What a person can do now."""
+    return "\n".join(
+        [
+            f"ready: {stack.gateway_url} (dashboard and REST)",
+            f"run folder: {stack.folder.directory}",
+            f"tokens: {stack.folder.settings_file}, section security",
+            "in another terminal: vapo submit FILE.jsonl | vapo watch | vapo eval FILE.jsonl",
+            "Ctrl-C stops everything; starting the same run again resumes it",
+        ]
+    )
+
+
+def report(message: str) -> None:
+    """One line about a part."""
+    print(f"vapo up: {message}", flush=True)

@@ -1,0 +1,1 @@
+"""`vapo demo`: the whole platform on one machine, from a base checkpoint to a measured lift."""

@@ -1,0 +1,106 @@
+"""What lies where in the folder of a run on this machine, and how a client finds a running stack.
+
+Invariants: `settings.json` is the resolved settings tree of the running stack, secrets included,
+readable by its owner only; a folder is used by one stack at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vapo.settings import Settings, dump_settings, load_settings
+
+RUNS = Path("runs")
+
+
+class RunFolderError(RuntimeError):
+    """A run folder is in use or missing; the text names the folder and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths of one run."""
+
+    directory: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """Resolved settings with ports and tokens (mode 0600)."""
+        return self.directory / "settings.json"
+
+    @property
+    def redis_directory(self) -> Path:
+        """Data, password and configuration of the private Redis."""
+        return self.directory / "redis"
+
+    def log_file(self, process: str) -> Path:
+        """Output of one process."""
+        return self.directory / "logs" / f"{process}.log"
+
+    def pid_file(self, process: str) -> Path:
+        """Process id of one process while it runs."""
+        return self.directory / "pids" / f"{process}.pid"
+
+    def write_settings(self, settings: Settings) -> None:
+        """Replace `settings.json`."""
+        text = json.dumps(dump_settings(settings, reveal_secrets=True), indent=2)
+        write_secret(self.settings_file, text)
+
+    def read_settings(self) -> Settings:
+        """The settings of the stack that runs here, or ran here last.
+
+        Raises:
+            RunFolderError: no stack has run here.
+            SettingsError: the file was written by another version.
+        """
+        if not self.settings_file.exists():
+            raise RunFolderError(
+                f"{self.directory} holds no run (no settings.json); start one with `vapo up`"
+            )
+        return load_settings(self.settings_file, environment={})
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for one stack, until the context ends or the process dies.
+
+        Raises:
+            RunFolderError: another stack holds it.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunFolderError(
+                f"{self.directory} is in use by another stack; stop that one, "
+                "or choose another folder with --set run.directory=FOLDER"
+            ) from None
+
+
+def newest_run(runs: Path = RUNS) -> RunFolder | None:
+    """The run under `runs` that was started last, or None."""
+    files = sorted(runs.glob("*/settings.json"), key=lambda file: file.stat().st_mtime)
+    return RunFolder(files[-1].parent) if files else None
+
+
+def write_secret(file: Path, text: str) -> None:
+    """Write `text` to a file that only its owner may read, replacing it at once."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    temporary.replace(file)

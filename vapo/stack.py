@@ -1,0 +1,244 @@
+"""All parts of the platform as processes on this machine: one run, one folder, one supervisor.
+
+Invariants:
+- the resolved settings every part reads stand in the run folder, with ports and tokens filled in;
+- a part or the private Redis that dies is started again at the same address;
+- when the context ends, or this process dies in any way, nothing that it started runs on.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from vapo.processes.environment import part_environment
+from vapo.processes.managed import ProcessSpec
+from vapo.processes.ports import free_ports, is_free
+from vapo.processes.readiness import Awaited, wait_ready
+from vapo.processes.supervisor import Supervisor
+from vapo.redis_server import prepare, process_spec
+from vapo.redis_server import wait_ready as wait_redis_ready
+from vapo.run_folder import RunFolder
+from vapo.settings import SecuritySettings, Settings
+
+PARTS = ("gateway", "verifier", "generator", "value", "trainer")
+MODULES = {
+    "gateway": "services.gateway",
+    "verifier": "services.verifier",
+    "generator": "services.generator",
+    "value": "services.value",
+    "trainer": "trainer",
+}
+READY_SECONDS = {
+    "gateway": 60.0,
+    "verifier": 60.0,
+    "value": 180.0,
+    "generator": 300.0,
+    "trainer": 300.0,
+}
+GRACE_SECONDS = {"trainer": 20.0}
+"""The trainer may be in the middle of a checkpoint."""
+
+
+class StackError(RuntimeError):
+    """The stack cannot start or was given up; the text says which part and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many processes of what."""
+
+    generators: int = 1
+    verifiers: int = 1
+    values: int = 1
+    trainer_ranks: int = 1
+    """GPUs (or gloo ranks) the trainer is sharded over; more than one starts it under torchrun."""
+
+    def count(self, part: str) -> int:
+        """Processes of `part` that the stack itself starts."""
+        counts = {"generator": self.generators, "verifier": self.verifiers, "value": self.values}
+        return counts.get(part, 1)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack."""
+
+    settings: Settings
+    """As the parts see them: ports, tokens and Redis filled in."""
+    folder: RunFolder
+    supervisor: Supervisor
+    awaited: Mapping[str, Awaited] = field(default_factory=dict)
+
+    @property
+    def gateway_url(self) -> str:
+        """Base URL of the REST front."""
+        return part_url(self.settings, "gateway", self.settings.gateway.port)
+
+    def check(self) -> None:
+        """Raise `StackError` when a part was given up."""
+        if self.supervisor.failure:
+            raise StackError(self.supervisor.failure)
+
+    def wait_ready(self) -> dict[str, float]:
+        """Seconds until each part was ready.
+
+        Raises:
+            StackError: a part was given up.
+            NotReadyError: a part missed its deadline.
+        """
+        return wait_ready(self.awaited, self.check)
+
+
+@contextmanager
+def running_stack(
+    settings: Settings, report: Callable[[str], None], shape: Shape | None = None
+) -> Iterator[Stack]:
+    """Start everything; stop everything when the context ends. Parts may not be ready yet.
+
+    Args:
+        report: told in one line whatever happens to a part.
+
+    Raises:
+        RunFolderError: another stack uses the run's folder.
+        RedisServerError: no Redis server, or it does not start.
+        StackError: the gateway's port is taken.
+    """
+    shape = shape or Shape()
+    folder = RunFolder(settings.run.directory.resolve())
+    supervisor = Supervisor(report)
+    with folder.held():
+        try:
+            resolved = resolve(settings, folder)
+            if not names_redis(settings):
+                resolved = start_redis(resolved, folder, supervisor)
+            folder.write_settings(resolved)
+            specs, awaited = plan(resolved, folder, shape)
+            supervisor.start(specs)
+            yield Stack(resolved, folder, supervisor, awaited)
+        finally:
+            supervisor.stop(last=("redis",))
+
+
+def resolve(settings: Settings, folder: RunFolder) -> Settings:
+    """Fill in absolute paths, tokens (those of the folder's last stack, or new ones) and ports.
+
+    Raises:
+        StackError: a port that the user's settings name is taken.
+    """
+    chosen = dict(zip(PARTS, free_ports(len(PARTS)), strict=True))
+    return changed(
+        settings,
+        {
+            "run": {"directory": folder.directory},
+            "model": {"path": settings.model.path.resolve()},
+            "security": tokens(settings.security, folder),
+            **{part: {"port": usable_port(settings, part, chosen[part])} for part in PARTS},
+        },
+    )
+
+
+def usable_port(settings: Settings, part: str, chosen: int) -> int:
+    """The part's port, or `chosen` when it is 0 or a default that is taken.
+
+    Raises:
+        StackError: the user's settings name a port that is taken.
+    """
+    section = getattr(settings, part)
+    if section.port and is_free(section.host, section.port):
+        return int(section.port)
+    if section.port and "port" in section.model_fields_set:
+        raise StackError(
+            f"{part}.port={section.port} is taken; stop what uses it, choose another with "
+            f"--set {part}.port=PORT, or let one be chosen with --set {part}.port=0"
+        )
+    return chosen
+
+
+def changed(settings: Settings, changes: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """The settings with some fields of some sections replaced."""
+    sections = {
+        name: getattr(settings, name).model_copy(update=dict(fields))
+        for name, fields in changes.items()
+    }
+    return settings.model_copy(update=sections)
+
+
+def tokens(security: SecuritySettings, folder: RunFolder) -> dict[str, SecretStr]:
+    """All three tokens: as set, else as the folder's last stack had them, else new."""
+    last = folder.read_settings().security if folder.settings_file.exists() else SecuritySettings()
+    return {
+        name: getattr(security, name) or getattr(last, name) or SecretStr(secrets.token_urlsafe(32))
+        for name in SecuritySettings.model_fields
+    }
+
+
+def names_redis(settings: Settings) -> bool:
+    """Whether the user's settings name a Redis, which is then used instead of a private one."""
+    return "url" in settings.redis.model_fields_set
+
+
+def start_redis(settings: Settings, folder: RunFolder, supervisor: Supervisor) -> Settings:
+    """Start the private Redis, wait until it answers, and return settings that name it."""
+    server = prepare(folder.redis_directory)
+    spec = process_spec(server, folder.log_file("redis"), folder.pid_file("redis"))
+    supervisor.start([spec])
+    wait_redis_ready(server)
+    found = {"url": server.settings.url, "password_file": server.password_file}
+    return changed(settings, {"redis": found})
+
+
+def plan(
+    settings: Settings, folder: RunFolder, shape: Shape
+) -> tuple[list[ProcessSpec], dict[str, Awaited]]:
+    """What to start, slowest to start first, and what to wait for."""
+    environment = part_environment(os.environ, has_gpu=Path("/dev/nvidiactl").exists())
+    specs, awaited = [], {}
+    for part in ("generator", "trainer", "value", "gateway", "verifier"):
+        extra = free_ports(shape.count(part) - 1)
+        for number, port in enumerate([getattr(settings, part).port, *extra]):
+            name = part if number == 0 else f"{part}-{number + 1}"
+            command = [*launcher(part, shape), "--config", str(folder.settings_file)]
+            command += ["--set", f"{part}.port={port}"]
+            specs.append(part_spec(part, name, command, environment, folder))
+            awaited[name] = Awaited(part_url(settings, part, port), READY_SECONDS[part])
+    return specs, awaited
+
+
+def part_spec(
+    part: str, name: str, command: list[str], environment: dict[str, str], folder: RunFolder
+) -> ProcessSpec:
+    """One part as a process to supervise."""
+    return ProcessSpec(
+        name=name,
+        command=tuple(command),
+        log_file=folder.log_file(name),
+        pid_file=folder.pid_file(name),
+        environment=environment,
+        grace_seconds=GRACE_SECONDS.get(part, 10.0),
+        may_finish=part == "trainer",
+    )
+
+
+def launcher(part: str, shape: Shape) -> list[str]:
+    """The start of a part's command line."""
+    if part == "trainer" and shape.trainer_ranks > 1:
+        ranks = str(shape.trainer_ranks)
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", ranks]
+        return [sys.executable, *torchrun, "-m", MODULES[part]]
+    return [sys.executable, "-m", MODULES[part]]
+
+
+def part_url(settings: Settings, part: str, port: int) -> str:
+    """Where a part of this stack is reached from this machine."""
+    host = getattr(settings, part).host
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
