@@ -16,14 +16,16 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import IntEnum
 from pathlib import Path
+from types import FrameType, MappingProxyType
 from typing import Any
 
 import uvicorn
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,12 +58,15 @@ Readiness = Callable[[], str | None]
 
 def create_app(title: str, settings: Settings, readiness: Readiness,
                registry: CollectorRegistry | None = None, body_limit: int = DEFAULT_BODY_LIMIT,
+               body_limits: Mapping[str, int] | None = None,
                on_start: LifespanHook | None = None,
                on_stop: LifespanHook | None = None) -> FastAPI:
     """A FastAPI app with everything but the part's own routes.
 
     ``on_start`` and ``on_stop`` run in the server's lifespan (worker threads start and end there);
-    either may return an awaitable, which is awaited.
+    either may return an awaitable, which is awaited. ``body_limits`` replaces ``body_limit``, in
+    bytes, for single paths. ``app.state.stopping`` is set as soon as :func:`serve` is told to stop,
+    for responses that would otherwise never end.
     """
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -73,8 +78,10 @@ def create_app(title: str, settings: Settings, readiness: Readiness,
 
     app = FastAPI(title=f"vapo {title}", version=__version__, lifespan=lifespan)
     app.state.security = settings.security
-    app.add_middleware(BodyLimit, limit=body_limit)
+    app.state.stopping = threading.Event()
+    app.add_middleware(BodyLimit, limit=body_limit, exceptions=body_limits or {})
     install_problem_handlers(app)
+    app.add_exception_handler(RedisError, _redis_does_not_answer)
     _add_health(app, readiness, registry or new_registry())
     return app
 
@@ -83,6 +90,10 @@ async def _called(hook: LifespanHook | None) -> None:
     done = hook() if hook else None
     if done is not None:
         await done
+
+
+async def _redis_does_not_answer(_: Request, error: Any) -> JSONResponse:
+    return problem_response(503, f"Redis does not answer: {error}; try again", {"Retry-After": "2"})
 
 
 def require(scope: AccessScope) -> Any:
@@ -123,38 +134,40 @@ def service_headers(settings: Settings) -> dict[str, str]:
 class BodyLimit:
     """ASGI middleware that answers 413 as soon as a body exceeds its limit."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app, self.limit = app, limit
+    def __init__(self, app: ASGIApp, limit: int,
+                 exceptions: Mapping[str, int] = MappingProxyType({})) -> None:
+        self.app, self.limit, self.exceptions = app, limit, exceptions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting its bytes."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = self.exceptions.get(scope["path"], self.limit)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.limit:
-            await self._refuse()(scope, receive, send)
+        if declared.isdigit() and int(declared) > limit:
+            await self._refuse(limit)(scope, receive, send)
             return
-        await self._counted(scope, receive, send)
+        await self._counted(limit, scope, receive, send)
 
-    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _counted(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         seen = 0
 
         async def counting() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.limit:
-                raise Problem(413, self._detail())
+            if seen > limit:
+                raise Problem(413, self._detail(limit))
             return message
 
         await self.app(scope, counting, send)
 
-    def _detail(self) -> str:
-        return f"the body is larger than {self.limit} bytes; send it in parts"
+    def _detail(self, limit: int) -> str:
+        return f"the body is larger than {limit} bytes; send it in parts"
 
-    def _refuse(self) -> Response:
-        return problem_response(413, self._detail())
+    def _refuse(self, limit: int) -> Response:
+        return problem_response(413, self._detail(limit))
 
 
 def _add_health(app: FastAPI, readiness: Readiness, registry: CollectorRegistry) -> None:
@@ -256,4 +269,17 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, then shut down within the grace period."""
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on",
                             timeout_graceful_shutdown=GRACE_SECONDS)
-    uvicorn.Server(config).run(sockets=[listener])
+    StoppingServer(config, app.state.stopping).run(sockets=[listener])
+
+
+class StoppingServer(uvicorn.Server):
+    """Tells endless responses (event streams) of a shutdown before it waits for them to end."""
+
+    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self._stopping.set()
+        super().handle_exit(sig, frame)

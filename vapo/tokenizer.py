@@ -59,7 +59,9 @@ class PromptTokenizer:
             TokenizerError: the model has no chat template, or the template refuses the messages.
         """
         if self.render is None:
-            raise TokenizerError("the model has no chat template; send `prompt` instead of `messages`")
+            raise TokenizerError(
+                "the model has no chat template; send `prompt` instead of `messages`"
+            )
         return self.fast.encode(self.render(messages), add_special_tokens=False).ids
 
     def encode_prompt(self, prompt: str, raw: bool = False) -> list[int]:
@@ -118,7 +120,8 @@ def _tokenizer_bytes(folder: Path) -> bytes:
     except OSError as error:
         raise TokenizerError(
             f"{folder / TOKENIZER_FILE} cannot be read ({error.strerror}); model.path must be a "
-            "Hugging Face folder with a fast tokenizer") from None
+            "Hugging Face folder with a fast tokenizer"
+        ) from None
 
 
 def _parse_tokenizer(folder: Path) -> FastTokenizer:
@@ -132,8 +135,9 @@ def _parse_tokenizer(folder: Path) -> FastTokenizer:
     return fast
 
 
-def _end_of_sequence_ids(folder: Path, fast: FastTokenizer,
-                         settings: Mapping[str, Any]) -> tuple[int, ...]:
+def _end_of_sequence_ids(
+    folder: Path, fast: FastTokenizer, settings: Mapping[str, Any]
+) -> tuple[int, ...]:
     for source in (_read_json(folder / GENERATION_CONFIG_FILE), model_config(folder)):
         stated = source.get("eos_token_id")
         if stated is not None:
@@ -142,7 +146,9 @@ def _end_of_sequence_ids(folder: Path, fast: FastTokenizer,
     return () if named is None else (named,)
 
 
-def _renderer(folder: Path, settings: Mapping[str, Any]) -> Callable[[Sequence[Message]], str] | None:
+def _renderer(
+    folder: Path, settings: Mapping[str, Any]
+) -> Callable[[Sequence[Message]], str] | None:
     source = _template_source(folder, settings)
     if source is None:
         return None
@@ -154,10 +160,13 @@ def _renderer(folder: Path, settings: Mapping[str, Any]) -> Callable[[Sequence[M
 
     def render(messages: Sequence[Message]) -> str:
         try:
-            return template.render(messages=messages, add_generation_prompt=True, tools=None,
-                                   documents=None, **names)
+            return template.render(
+                messages=messages, add_generation_prompt=True, tools=None, documents=None, **names
+            )
         except (TemplateError, TypeError, KeyError) as error:
-            raise TokenizerError(f"the model's chat template refuses the messages: {error}") from None
+            raise TokenizerError(
+                f"the model's chat template refuses the messages: {error}"
+            ) from None
 
     return render
 
@@ -175,17 +184,24 @@ def _template_source(folder: Path, settings: Mapping[str, Any]) -> str | None:
 
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = _now
     return environment
 
 
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None,
-             separators: tuple[str, str] | None = None, sort_keys: bool = False) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators,
-                      sort_keys=sort_keys)
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _refuse(message: str) -> NoReturn:
@@ -193,7 +209,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _now(form: str) -> str:
-    return datetime.datetime.now().strftime(form)  # noqa: DTZ005 - templates want local time
+    return datetime.datetime.now().strftime(form)
 
 
 def _token_text(token: str | Mapping[str, Any] | None) -> str:

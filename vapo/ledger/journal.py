@@ -55,6 +55,11 @@ class Journal:
         return [(entry.decode(), fields[b"kind"].decode(), json.loads(fields[b"data"]))
                 for entry, fields in entries]
 
+    def newest_event(self) -> str:
+        """Id of the last event; ``0-0`` when there is none."""
+        entries = self._redis.xrevrange(self._events, count=1)
+        return entries[0][0].decode() if entries else "0-0"
+
     def note_result(self, key: str, rollout_id: str, result: dict[str, Any]) -> None:
         """Store one judged response of an evaluation."""
         self._redis.hset(key, rollout_id, json.dumps(result))

@@ -266,6 +266,11 @@ class Ledger:
         ids = self.redis.lrange(self.keys.named("finished"), -count, -1)
         return [rollout_id.decode() for rollout_id in reversed(ids)]
 
+    def waiting_rollouts(self, stage: Stage, count: int) -> list[str]:
+        """Ids of the rollouts that came to ``stage`` last, newest first; leased ones too."""
+        entries = self.redis.xrevrange(self.keys.stream(stage), count=count)
+        return [fields[b"id"].decode() for _, fields in entries]
+
     def evaluation_results(self, evaluation_id: str) -> dict[str, dict[str, Any]]:
         """Rollout id to verdict, extracted answer, length and version of one evaluation."""
         return self.journal.read_results(self.keys.evaluation(evaluation_id))

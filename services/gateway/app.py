@@ -1,0 +1,72 @@
+"""The gateway's HTTP app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from services.gateway.batch import refusal
+from services.gateway.context import Gateway
+from services.gateway.gauges import gateway_registry
+from services.gateway.routes import (
+    chat,
+    control,
+    dashboard,
+    datasets,
+    dead_letters,
+    evaluations,
+    events,
+    fleet,
+    metrics,
+    prompts,
+    rollouts,
+)
+from services.gateway.rows import RowError
+from vapo.problems import problem_response
+from vapo.service import create_app
+
+ROUTES = (
+    prompts,
+    datasets,
+    rollouts,
+    metrics,
+    events,
+    fleet,
+    evaluations,
+    dead_letters,
+    control,
+    chat,
+    dashboard,
+)
+
+
+def gateway_app(gateway: Gateway) -> FastAPI:
+    """The app of ``gateway``; its threads run while the app serves."""
+    limits = gateway.settings.gateway
+    app = create_app(
+        "gateway",
+        gateway.settings,
+        lambda: _readiness(gateway),
+        gateway_registry(gateway.ledger),
+        limits.max_body_bytes,
+        {"/v1/datasets": limits.max_dataset_bytes},
+        gateway.start,
+        gateway.stop,
+    )
+    app.state.gateway = gateway
+    gateway.events.stopping = app.state.stopping
+    app.add_exception_handler(RowError, _row_refused)
+    for group in ROUTES:
+        app.include_router(group.router)
+    return app
+
+
+def _readiness(gateway: Gateway) -> str | None:
+    gateway.ledger.redis.ping()
+    return None
+
+
+async def _row_refused(_: Any, error: Any) -> Any:
+    problem = refusal([error])
+    return problem_response(problem.status, problem.detail, **problem.extra)

@@ -1,0 +1,88 @@
+"""Passing a chat request on to a generator, streaming its answer back.
+
+Invariants: only READY generators are asked, in turn; one that cannot be reached is skipped for the
+next; once an answer has begun it is passed through as it comes. Every wait has a deadline.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import AsyncIterator, Sequence
+
+import httpx
+from fastapi.responses import Response, StreamingResponse
+
+from vapo.ledger import Ledger
+from vapo.problems import Problem
+from vapo.service import service_headers
+from vapo.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+DEADLINES = httpx.Timeout(connect=3.0, write=30.0, read=300.0, pool=10.0)
+"""Seconds; ``read`` is the longest silence of a generator."""
+
+
+class ChatProxy:
+    """Chooses generators round robin."""
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self._settings, self._ledger = settings, ledger
+        self._turn = itertools.count()
+        self._client = httpx.AsyncClient(timeout=DEADLINES, headers=service_headers(settings))
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.aclose()
+
+    def targets(self) -> list[str]:
+        """URLs of the generators to try, in order. Raises Problem 503 when none is READY."""
+        if self._settings.gateway.generator_url:
+            return [self._settings.gateway.generator_url.rstrip("/")]
+        ready = [
+            member.url
+            for member in self._ledger.fleet.members("generator")
+            if member.state == "READY"
+        ]
+        if not ready:
+            raise Problem(
+                503, "no generator is READY; GET /v1/fleet shows the parts", {"Retry-After": "5"}
+            )
+        first = next(self._turn) % len(ready)
+        return ready[first:] + ready[:first]
+
+    async def pass_on(
+        self, urls: Sequence[str], path: str, body: bytes, content_type: str
+    ) -> Response:
+        """The answer of the first generator that can be reached. Raises Problem 502."""
+        problem: httpx.HTTPError | None = None
+        for url in urls:
+            request = self._client.build_request(
+                "POST",
+                url + path,
+                content=body,
+                headers={"Content-Type": content_type or "application/json"},
+            )
+            try:
+                return _relay(await self._client.send(request, stream=True))
+            except httpx.ConnectError as error:
+                logger.warning("generator %s cannot be reached: %s", url, error)
+                problem = error
+            except httpx.HTTPError as error:
+                raise Problem(502, f"the generator at {url} failed: {error!r}") from None
+        raise Problem(502, f"no generator can be reached: {problem!r}")
+
+
+def _relay(answer: httpx.Response) -> StreamingResponse:
+    return StreamingResponse(
+        _chunks(answer), answer.status_code, media_type=answer.headers.get("content-type")
+    )
+
+
+async def _chunks(answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answer.aiter_bytes():
+            yield chunk
+    finally:
+        await answer.aclose()

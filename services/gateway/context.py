@@ -1,0 +1,89 @@
+"""What the routes work with, made once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from services.gateway.chat_proxy import ChatProxy
+from services.gateway.dataset_store import DatasetStore
+from services.gateway.evaluations import Evaluations
+from services.gateway.event_feed import EventFeed
+from services.gateway.feeder import Feeder
+from services.gateway.housekeeping import Housekeeping
+from services.gateway.task_builder import TaskBuilder
+from vapo.ledger import Ledger
+from vapo.settings import Settings
+from vapo.tokenizer import PromptTokenizer, load_tokenizer
+from vapo.weights import WeightChannel
+
+HTTP_PATIENCE_SECONDS = 8.0
+"""A request waits this long for a Redis that restarts, then it is answered 503."""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The gateway's parts."""
+
+    settings: Settings
+    ledger: Ledger
+    """For requests: gives up soon."""
+    tokenizer: PromptTokenizer
+    builder: TaskBuilder
+    datasets: DatasetStore
+    feeder: Feeder
+    evaluations: Evaluations
+    housekeeping: Housekeeping
+    events: EventFeed
+    weights: WeightChannel
+    proxy: ChatProxy
+
+    @classmethod
+    def make(cls, settings: Settings) -> Gateway:
+        """Connect everything and check that the run uses this tokenizer.
+
+        Raises:
+            TokenizerError: the model folder has no usable tokenizer.
+            DisagreementError: the run was started with another tokenizer.
+        """
+        patient = Ledger.open(settings)
+        tokenizer = load_tokenizer(settings.model.path)
+        patient.control.agree("tokenizer", tokenizer.fingerprint)
+        hasty = Ledger.open(settings, HTTP_PATIENCE_SECONDS)
+        builder = TaskBuilder(settings, tokenizer)
+        store = DatasetStore(settings.run.directory / "datasets", builder.check)
+        return cls(
+            settings,
+            hasty,
+            tokenizer,
+            builder,
+            store,
+            Feeder(patient, store, builder),
+            Evaluations(hasty, builder),
+            Housekeeping(patient, Evaluations(patient, builder)),
+            EventFeed(patient),
+            WeightChannel(hasty.redis, hasty.keys),
+            ChatProxy(settings, hasty),
+        )
+
+    def start(self) -> None:
+        """Start the threads."""
+        self.events.start()
+        self.feeder.start()
+        self.housekeeping.start()
+
+    async def stop(self) -> None:
+        """End the threads and let go of the connections."""
+        for thread in (self.events, self.feeder, self.housekeeping):
+            await asyncio.to_thread(thread.stop)
+        await self.proxy.close()
+
+
+def _gateway(request: Request) -> Gateway:
+    return request.app.state.gateway
+
+
+GatewayDependency = Annotated[Gateway, Depends(_gateway)]

@@ -1,0 +1,158 @@
+"""Keeps the training queue topped up from the data sets.
+
+Invariants:
+- each epoch serves every row of a data set once, in an order that seed, name and epoch determine;
+- the position moves in the same atomic step as the tasks enter the queue, so neither a restart nor
+  a second gateway loses or repeats a row;
+- data sets advance at the same pace, measured in epochs.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+
+from redis.exceptions import RedisError
+
+from services.gateway.dataset_store import Dataset, DatasetStore
+from services.gateway.rows import RowError
+from services.gateway.task_builder import Belonging, TaskBuilder
+from vapo.ledger import Ledger, Note, NoteConflict, QueueFull
+from vapo.messages import Task
+from vapo.problems import Problem
+
+logger = logging.getLogger(__name__)
+
+POSITIONS = "dataset_positions"
+TASKS_PER_STEP = 32
+INTERVAL_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far training has come in one data set."""
+
+    epoch: int = 0
+    row: int = 0
+    """Rows of this epoch served."""
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Inverse of ``str``; the empty text is the beginning."""
+        epoch, _, row = (text or "0:0").partition(":")
+        return cls(int(epoch), int(row))
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.row}"
+
+    def progress(self, rows: int) -> float:
+        """Epochs served, with the fraction of the current one."""
+        return self.epoch + self.row / rows
+
+    def advanced(self, by: int, rows: int) -> Position:
+        """The position ``by`` rows further on."""
+        row = self.row + by
+        return Position(self.epoch, row) if row < rows else Position(self.epoch + 1, 0)
+
+
+class Feeder:
+    """A thread that serves data sets into the queue whenever it runs low."""
+
+    def __init__(self, ledger: Ledger, store: DatasetStore, builder: TaskBuilder) -> None:
+        self._ledger, self._store, self._builder = ledger, store, builder
+        self._low_water = ledger.settings.gateway.backlog_low_water
+        self._seed = ledger.settings.run.seed
+        self._wake, self._stopping = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+
+    def start(self) -> None:
+        """Begin feeding."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the step in hand."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(timeout=10)
+
+    def wake(self) -> None:
+        """Look at once, for example after an upload."""
+        self._wake.set()
+
+    def position(self, dataset: Dataset) -> Position:
+        """How far training has come in ``dataset``."""
+        return Position.parse(self._stated(dataset))
+
+    def top_up(self) -> int:
+        """Serve rows until the backlog is at its low-water mark; returns the tasks queued."""
+        queued = 0
+        while self._ledger.depths()["backlog"] < self._low_water and not self._stopping.is_set():
+            served = self._serve_some()
+            if served == 0:
+                break
+            queued += served
+        return queued
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.top_up()
+            except (RedisError, OSError, Problem) as error:
+                logger.warning("data sets wait: %s", error)
+            self._wake.wait(INTERVAL_SECONDS)
+            self._wake.clear()
+
+    def _serve_some(self) -> int:
+        trained = [dataset for dataset in self._store.all() if dataset.split == "train"]
+        if not trained:
+            return 0
+        stated = {dataset.name: self._stated(dataset) for dataset in trained}
+        behind = min(
+            trained, key=lambda each: Position.parse(stated[each.name]).progress(each.rows)
+        )
+        return self._serve(behind, stated[behind.name])
+
+    def _serve(self, dataset: Dataset, stated: str) -> int:
+        position = Position.parse(stated)
+        order = epoch_order(self._seed, dataset.name, position.epoch, dataset.rows)
+        numbers = order[position.row : position.row + TASKS_PER_STEP]
+        after = position.advanced(len(numbers), dataset.rows)
+        tasks = self._tasks(dataset, position.epoch, numbers)
+        try:
+            self._ledger.submit_all(
+                tasks, [Note(POSITIONS, _identity(dataset), stated, str(after))]
+            )
+        except (QueueFull, NoteConflict) as error:
+            logger.info("data set %s waits: %s", dataset.name, error)
+            return 0
+        return len(numbers)
+
+    def _stated(self, dataset: Dataset) -> str:
+        return self._ledger.note(POSITIONS, _identity(dataset))
+
+    def _tasks(self, dataset: Dataset, epoch: int, numbers: tuple[int, ...]) -> list[Task]:
+        tasks = []
+        for number, row in zip(numbers, self._store.read(dataset, numbers), strict=True):
+            task_id = f"{dataset.name}-{dataset.sha256[:8]}-e{epoch}-{number}"
+            try:
+                tasks.append(
+                    self._builder.build(number, row, task_id, Belonging(dataset=dataset.name))
+                )
+            except RowError as error:  # the run's limits were lowered since the upload
+                logger.warning("data set %s: %s; the row is left out", dataset.name, error)
+        return tasks
+
+
+def _identity(dataset: Dataset) -> str:
+    return f"{dataset.name}:{dataset.sha256[:16]}"
+
+
+@lru_cache(maxsize=16)
+def epoch_order(seed: int, name: str, epoch: int, rows: int) -> tuple[int, ...]:
+    """The order in which one epoch serves a data set's rows."""
+    numbers = list(range(rows))
+    random.Random(f"{seed}/{name}/{epoch}").shuffle(numbers)
+    return tuple(numbers)

@@ -1,0 +1,53 @@
+"""What must be done now and then: trimming old payloads, finishing evaluations."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from redis.exceptions import RedisError
+
+from services.gateway.evaluations import Evaluations
+from vapo.ledger import Ledger
+from vapo.ledger.ledger import TRIM_PER_CALL
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 0.5
+
+
+class Housekeeping:
+    """A thread that does the chores of a run."""
+
+    def __init__(self, ledger: Ledger, evaluations: Evaluations) -> None:
+        self._ledger, self._evaluations = ledger, evaluations
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the round in hand."""
+        self._stopping.set()
+        self._thread.join(timeout=10)
+
+    def round(self) -> None:
+        """Do every chore once."""
+        for summary in self._evaluations.finish_due():
+            logger.info(
+                "evaluation %s finished: avg@%d %.4f",
+                summary["id"],
+                summary["samples"],
+                summary["avg_at_k"],
+            )
+        while self._ledger.trim() >= TRIM_PER_CALL and not self._stopping.is_set():
+            continue
+
+    def _run(self) -> None:
+        while not self._stopping.wait(INTERVAL_SECONDS):
+            try:
+                self.round()
+            except RedisError as error:
+                logger.warning("housekeeping waits: %s", error)

@@ -1,0 +1,48 @@
+"""The live policy, in the form of OpenAI's API: requests go on to a generator that is READY."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from services.gateway.context import GatewayDependency
+from vapo.service import USER, require
+
+router = APIRouter(prefix="/v1", tags=["live policy"], dependencies=[require(USER)])
+
+
+@router.post("/chat/completions")
+async def chat_completions(gateway: GatewayDependency, request: Request) -> Response:
+    """OpenAI chat completions, streaming or not, from the newest weights loaded."""
+    return await _pass_on(gateway, request, "/v1/chat/completions")
+
+
+@router.post("/completions")
+async def completions(gateway: GatewayDependency, request: Request) -> Response:
+    """OpenAI completions, streaming or not, from the newest weights loaded."""
+    return await _pass_on(gateway, request, "/v1/completions")
+
+
+@router.get("/models")
+def models(gateway: GatewayDependency) -> dict[str, Any]:
+    """The one model there is."""
+    return {
+        "object": "list",
+        "data": [
+            {
+                "id": gateway.settings.model.path.name,
+                "object": "model",
+                "created": 0,
+                "owned_by": gateway.settings.run.name,
+            }
+        ],
+    }
+
+
+async def _pass_on(gateway: GatewayDependency, request: Request, path: str) -> Response:
+    body = await request.body()
+    urls = await run_in_threadpool(gateway.proxy.targets)
+    return await gateway.proxy.pass_on(urls, path, body, request.headers.get("content-type", ""))

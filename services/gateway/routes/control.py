@@ -1,0 +1,70 @@
+"""Switches of the run: pause, resume, checkpoint, stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from fastapi import APIRouter
+
+from services.gateway.context import Gateway, GatewayDependency
+from vapo.problems import Problem
+from vapo.service import ADMIN, require, service_headers
+
+router = APIRouter(prefix="/v1/control", tags=["control"], dependencies=[require(ADMIN)])
+
+CHECKPOINT_DEADLINE_SECONDS = 600.0
+
+
+@router.post("/pause")
+def pause(gateway: GatewayDependency) -> dict[str, Any]:
+    """Admit no more training tasks; what is admitted is finished."""
+    gateway.ledger.control.pause()
+    return _told(gateway, "paused")
+
+
+@router.post("/resume")
+def resume(gateway: GatewayDependency) -> dict[str, Any]:
+    """Go on after a pause."""
+    gateway.ledger.control.resume()
+    return _told(gateway, "resumed")
+
+
+@router.post("/stop")
+def stop(gateway: GatewayDependency) -> dict[str, Any]:
+    """Ask the trainer to write a checkpoint and end the run."""
+    gateway.ledger.control.stop()
+    return _told(gateway, "stopping")
+
+
+@router.post("/checkpoint")
+def checkpoint(gateway: GatewayDependency) -> dict[str, Any]:
+    """Have the trainer write a checkpoint now; answers when it is durable."""
+    url = _trainer_url(gateway)
+    try:
+        reply = httpx.post(
+            f"{url}/v1/checkpoint",
+            headers=service_headers(gateway.settings),
+            timeout=CHECKPOINT_DEADLINE_SECONDS,
+        )
+    except httpx.HTTPError as error:
+        raise Problem(502, f"the trainer at {url} does not answer: {error!r}") from None
+    if reply.is_error:
+        raise Problem(502, f"the trainer at {url} answered {reply.status_code}: {reply.text[:500]}")
+    return reply.json()
+
+
+def _told(gateway: Gateway, action: str) -> dict[str, Any]:
+    gateway.ledger.journal.tell("control", {"action": action})
+    return {"run": gateway.settings.run.name, "state": action}
+
+
+def _trainer_url(gateway: Gateway) -> str:
+    if gateway.settings.gateway.trainer_url:
+        return gateway.settings.gateway.trainer_url.rstrip("/")
+    alive = [member for member in gateway.ledger.fleet.members("trainer") if member.state != "DEAD"]
+    if not alive:
+        raise Problem(
+            503, "no trainer is alive; GET /v1/fleet shows the parts", {"Retry-After": "5"}
+        )
+    return alive[0].url

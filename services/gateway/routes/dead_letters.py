@@ -1,0 +1,39 @@
+"""Dead letters: what failed for good, why, and its way back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from services.gateway.context import GatewayDependency
+from vapo.ledger.dead_letters import PayloadGone
+from vapo.problems import Problem
+from vapo.service import ADMIN, USER, require
+
+router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
+
+_ENTRY = re.compile(r"\d{1,20}-\d{1,20}")
+
+
+@router.get("", dependencies=[require(USER)])
+def list_newest(
+    gateway: GatewayDependency, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> dict[str, Any]:
+    """The newest dead letters with their reasons."""
+    letters = gateway.ledger.dead_letters.list(limit)
+    return {"dead_letters": [asdict(letter) for letter in letters]}
+
+
+@router.post("/{entry}/requeue", dependencies=[require(ADMIN)])
+def requeue(gateway: GatewayDependency, entry: str) -> dict[str, Any]:
+    """Put a dead letter back into the queue it died in."""
+    try:
+        known = _ENTRY.fullmatch(entry) and gateway.ledger.dead_letters.revive(entry)
+    except PayloadGone as error:
+        raise Problem(409, str(error)) from None
+    if not known:
+        raise Problem(404, f"no dead letter {entry!r}; GET /v1/dead-letters lists them")
+    return {"requeued": entry}

@@ -1,0 +1,71 @@
+"""Live events as server-sent events (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header
+from fastapi.responses import StreamingResponse
+from redis.exceptions import RedisError
+
+from services.gateway.context import Gateway, GatewayDependency
+from vapo.problems import Problem
+from vapo.service import USER, require
+
+router = APIRouter(tags=["events"], dependencies=[require(USER)])
+
+KEEP_ALIVE_SECONDS = 15.0
+_EVENT_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
+
+
+@router.get("/v1/events")
+async def events(
+    gateway: GatewayDependency,
+    after: str | None = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> StreamingResponse:
+    """Metrics, weights, evaluations, control as they happen; resumes after `Last-Event-ID`.
+
+    `after=0` begins with the oldest event kept.
+    """
+    start = last_event_id or after
+    if start is not None and not _EVENT_ID.fullmatch(start):
+        raise Problem(422, f"event id {start!r} is not of the form 1700000000000-0")
+    if start is None:
+        start = await asyncio.to_thread(gateway.ledger.journal.newest_event)
+    return StreamingResponse(
+        _stream(gateway, start),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _stream(gateway: Gateway, last: str) -> AsyncIterator[str]:
+    yield ": connected\n\n"
+    with gateway.events.listen() as something_new:
+        while not gateway.events.stopping.is_set():
+            something_new.clear()
+            found = await _read(gateway, last)
+            for last, kind, data in found:
+                yield _frame(last, kind, data)
+            if found:
+                continue
+            try:
+                await asyncio.wait_for(something_new.wait(), KEEP_ALIVE_SECONDS)
+            except TimeoutError:
+                yield ": still here\n\n"
+
+
+async def _read(gateway: Gateway, last: str) -> list[tuple[str, str, dict[str, Any]]]:
+    try:
+        return await asyncio.to_thread(gateway.ledger.journal.events, last, 0.0)
+    except RedisError:
+        return []  # the feed reports it, and wakes us when Redis is back
+
+
+def _frame(event_id: str, kind: str, data: dict[str, Any]) -> str:
+    return f"id: {event_id}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"

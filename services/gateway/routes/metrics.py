@@ -1,0 +1,41 @@
+"""Metrics of the run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from services.gateway.context import GatewayDependency
+from vapo.service import USER, require
+
+router = APIRouter(prefix="/v1/metrics", tags=["metrics"], dependencies=[require(USER)])
+
+
+@router.get("")
+def latest(gateway: GatewayDependency) -> dict[str, Any]:
+    """The newest training step, totals, queue depths and switches."""
+    ledger = gateway.ledger
+    rows = ledger.journal.metrics(last=1)
+    newest = gateway.weights.newest()
+    return {
+        "run": gateway.settings.run.name,
+        "latest": rows[0] if rows else None,
+        "counters": ledger.counters(),
+        "depths": ledger.depths(),
+        "admission_capacity": gateway.settings.admission_capacity,
+        "weight_version": newest.version if newest else 0,
+        "paused": ledger.control.paused,
+        "stop_requested": ledger.control.stop_requested,
+    }
+
+
+@router.get("/history")
+def history(
+    gateway: GatewayDependency,
+    after_step: int | None = None,
+    last: Annotated[int | None, Query(ge=1)] = None,
+) -> dict[str, Any]:
+    """Rows of training steps, oldest first."""
+    rows = gateway.ledger.journal.metrics(last=last)
+    return {"metrics": [row for row in rows if after_step is None or row["step"] > after_step]}

@@ -1,0 +1,98 @@
+"""Single prompts: posted as they appear, idempotent by id."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from services.gateway.batch import check_all
+from services.gateway.bodies import rows_of_body
+from services.gateway.context import Gateway, GatewayDependency
+from services.gateway.rows import RowError, parse_row
+from vapo.ledger import QueueFull
+from vapo.messages import Task
+from vapo.problems import Problem
+from vapo.service import USER, require
+
+router = APIRouter(tags=["prompts"], dependencies=[require(USER)])
+
+RETRY_SECONDS = 5
+
+
+async def raw_body(request: Request) -> bytes:
+    """The body's bytes; the size limit applies while they are read."""
+    return await request.body()
+
+
+@router.post("/v1/prompts", status_code=202)
+def submit(
+    gateway: GatewayDependency, request: Request, body: Annotated[bytes, Depends(raw_body)]
+) -> dict[str, Any]:
+    """Queue prompts with reference answers: all of the request, or nothing.
+
+    Body: `{"prompts": [{"prompt" | "messages" | "prompt_token_ids", "answer", "id"?, "verifier"?,
+    "samples"?, "sampling"?, "metadata"?, "raw"?}]}`, one such object, a list, or NDJSON.
+    """
+    rows = rows_of_body(body, request.headers.get("content-type", ""))
+    tasks = check_all(
+        enumerate(rows), lambda index, row: gateway.builder.build(index, parse_row(index, row))
+    )
+    _refuse_repeated_ids(tasks)
+    try:
+        accepted = gateway.ledger.submit_all(tasks)
+    except QueueFull as error:
+        raise Problem(429, str(error), {"Retry-After": str(RETRY_SECONDS)}) from None
+    return {
+        "accepted": sum(accepted),
+        "already_known": accepted.count(False),
+        "prompts": [
+            {"id": task.id, "accepted": new} for task, new in zip(tasks, accepted, strict=True)
+        ],
+    }
+
+
+@router.get("/v1/prompts/{prompt_id:path}")
+def read(gateway: GatewayDependency, prompt_id: str) -> dict[str, Any]:
+    """How far a prompt is, and its rollouts."""
+    record = gateway.ledger.task(prompt_id)
+    if record is None:
+        raise Problem(
+            404, f"no prompt {prompt_id!r} was submitted to run {gateway.settings.run.name!r}"
+        )
+    return {
+        "id": record.id,
+        "state": record.state,
+        "purpose": record.purpose,
+        "samples": record.samples,
+        "generated": record.made,
+        "prompt": record.task.prompt if record.task else None,
+        "answer": record.task.answer if record.task else None,
+        "metadata": record.task.metadata if record.task else None,
+        "rollouts": _rollouts(gateway, prompt_id, record.samples),
+    }
+
+
+def _refuse_repeated_ids(tasks: list[Task]) -> None:
+    def check(index: int, task: Task) -> None:
+        if task.id in seen:
+            raise RowError(index, "id", f"{task.id!r} occurs twice in the request")
+        seen.add(task.id)
+
+    seen: set[str] = set()
+    check_all(enumerate(tasks), check)
+
+
+def _rollouts(gateway: Gateway, prompt_id: str, samples: int) -> list[dict[str, Any]]:
+    names = [f"{prompt_id}.{sample}" for sample in range(samples)]
+    found = zip(names, gateway.ledger.rollouts(names), strict=True)
+    return [
+        {
+            "id": name,
+            "state": rollout.state,
+            "verdict": rollout.verdict.verdict if rollout.verdict else None,
+            "reward": rollout.verdict.reward if rollout.verdict else None,
+        }
+        for name, rollout in found
+        if rollout is not None
+    ]

@@ -1,0 +1,143 @@
+"""One problem as a client writes it, and what is wrong with it.
+
+Invariant: unknown fields, empty prompts and empty answers never pass; every refusal names row,
+field and remedy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgpack
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+LARGEST_SAMPLES = 1024
+_VALUE_ERROR = "Value error, "
+_UNSAFE_IN_IDS = re.compile(r"[\s.\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class RowError(Exception):
+    """Why one row was refused."""
+
+    index: int
+    """Number of the row in the request, from 0."""
+    field: str
+    message: str
+
+    def document(self) -> dict[str, Any]:
+        """What the client is told."""
+        return {"index": self.index, "field": self.field, "message": self.message}
+
+    def __str__(self) -> str:
+        return f"row {self.index}, {self.field or 'row'}: {self.message}"
+
+
+class Strict(BaseModel):
+    """Refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ChatMessage(Strict):
+    """One turn of a conversation."""
+
+    role: str = Field(min_length=1)
+    content: str
+
+
+class RowSampling(Strict):
+    """Replacements of the run's sampling settings."""
+
+    temperature: float | None = Field(None, gt=0, allow_inf_nan=False)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_new_tokens: int | None = Field(None, ge=1)
+
+
+class Row(Strict):
+    """A problem: one of prompt, messages or prompt_token_ids, and its reference answer."""
+
+    id: str | None = Field(None, min_length=1, max_length=200)
+    """Idempotency key of a prompt; in data sets and evaluations a label."""
+    prompt: str | None = None
+    messages: list[ChatMessage] | None = None
+    prompt_token_ids: list[Annotated[int, Field(strict=True)]] | None = None
+    raw: bool = False
+    """Encode ``prompt`` as it stands, without the chat template."""
+    answer: str
+    verifier: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    samples: int | None = Field(None, ge=1, le=LARGEST_SAMPLES)
+    sampling: RowSampling = RowSampling()
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("answer", mode="before")
+    @classmethod
+    def _number_as_text(cls, answer: Any) -> Any:
+        is_number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
+        return str(answer) if is_number else answer
+
+    @field_validator("answer")
+    @classmethod
+    def _some_answer(cls, answer: str) -> str:
+        if not answer.strip():
+            raise ValueError("the reference answer is empty; every problem needs one")
+        return answer
+
+    @field_validator("prompt", "messages", "prompt_token_ids")
+    @classmethod
+    def _some_content(cls, content: Any) -> Any:
+        if content is not None and not (content.strip() if isinstance(content, str) else content):
+            raise ValueError("is empty")
+        return content
+
+    @field_validator("metadata")
+    @classmethod
+    def _storable(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        try:
+            msgpack.packb(metadata)
+        except (OverflowError, ValueError, TypeError) as error:
+            raise ValueError(f"cannot be stored: {error}") from None
+        return metadata
+
+    @model_validator(mode="after")
+    def _one_form_of_prompt(self) -> Row:
+        forms = [self.prompt, self.messages, self.prompt_token_ids]
+        if sum(form is not None for form in forms) != 1:
+            raise ValueError("give exactly one of prompt, messages and prompt_token_ids")
+        return self
+
+
+def parse_row(index: int, value: Any) -> Row:
+    """Check one decoded row. Raises RowError with the first thing that is wrong."""
+    if not isinstance(value, Mapping):
+        raise RowError(
+            index, "", f"is {type(value).__name__}, not an object with prompt and answer"
+        )
+    try:
+        return Row.model_validate(value)
+    except ValidationError as error:
+        raise next(_row_errors(index, error)) from None
+
+
+def _row_errors(index: int, error: ValidationError) -> Iterator[RowError]:
+    for item in error.errors():
+        field = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = ", ".join(Row.model_fields)
+            yield RowError(index, field, f"unknown field; known are: {known}")
+        yield RowError(index, field, item["msg"].removeprefix(_VALUE_ERROR))
+
+
+def check_task_id(index: int, task_id: str) -> str:
+    """An id as Redis keys and URLs can carry it. Raises RowError."""
+    if _UNSAFE_IN_IDS.search(task_id):
+        raise RowError(
+            index,
+            "id",
+            f"{task_id!r} holds white space, '.' or a control character; "
+            "use letters, digits, '-', '_', ':' or '/'",
+        )
+    return task_id

@@ -1,0 +1,125 @@
+"""From a checked row to a task: tokenised, and short enough for the model.
+
+Invariant: a task that leaves here fits: prompt tokens plus response tokens are at most the model's
+context, and every token id is in its vocabulary.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from services.gateway.rows import Row, RowError, RowSampling, check_task_id
+from vapo.messages import MessageError, Purpose, SamplingOverrides, Task, token_array
+from vapo.settings import Settings
+from vapo.tokenizer import PromptTokenizer, TokenizerError
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """What a task is part of."""
+
+    purpose: Purpose = "train"
+    evaluation: str | None = None
+    dataset: str | None = None
+    samples: int | None = None
+    """Responses to make, instead of the run's or the row's."""
+    sampling: RowSampling | None = None
+    """Sampling of an evaluation, instead of the row's."""
+
+
+class TaskBuilder:
+    """Builds tasks for one model and one run's sampling settings."""
+
+    def __init__(self, settings: Settings, tokenizer: PromptTokenizer) -> None:
+        self._sampling = settings.sampling
+        self._verifier = settings.verifier.default
+        self._tokenizer = tokenizer
+        limit = settings.model.max_context_tokens
+        self._context = min(limit, tokenizer.context_tokens or limit)
+
+    def build(
+        self, index: int, row: Row, task_id: str | None = None, belonging: Belonging = Belonging()
+    ) -> Task:
+        """The task of ``row``. Raises RowError naming what does not fit."""
+        token_ids = self._encode(index, row)
+        sampling = self._overrides(row, belonging)
+        self._check_length(index, len(token_ids), sampling.max_new_tokens)
+        try:
+            return Task(
+                id=check_task_id(index, task_id or row.id or uuid.uuid4().hex),
+                prompt_token_ids=token_array(token_ids),
+                prompt=self._shown(row, token_ids),
+                answer=row.answer,
+                verifier=row.verifier or self._verifier,
+                samples=belonging.samples or row.samples or self._sampling.samples_per_prompt,
+                sampling=sampling,
+                purpose=belonging.purpose,
+                evaluation=belonging.evaluation,
+                dataset=belonging.dataset,
+                metadata=_metadata(row, task_id),
+                created_at=time.time(),
+            )
+        except MessageError as error:
+            raise RowError(index, "", str(error)) from None
+
+    def check(self, index: int, row: Row) -> None:
+        """Refuse a row that could not become a task. Raises RowError."""
+        self.build(index, row, task_id="check")
+
+    def _encode(self, index: int, row: Row) -> list[int]:
+        if row.prompt_token_ids is not None:
+            return self._known_tokens(index, row.prompt_token_ids)
+        try:
+            if row.messages is not None:
+                return self._tokenizer.encode_messages([dict(turn) for turn in row.messages])
+            return self._tokenizer.encode_prompt(row.prompt or "", row.raw)
+        except TokenizerError as error:
+            raise RowError(index, "messages" if row.messages else "prompt", str(error)) from None
+
+    def _known_tokens(self, index: int, token_ids: list[int]) -> list[int]:
+        size = self._tokenizer.vocabulary_size
+        for token_id in token_ids:
+            if not 0 <= token_id < size:
+                raise RowError(
+                    index,
+                    "prompt_token_ids",
+                    f"{token_id} is outside the model's vocabulary, 0 to {size - 1}",
+                )
+        return token_ids
+
+    def _check_length(self, index: int, prompt_tokens: int, max_new_tokens: int | None) -> None:
+        new_tokens = max_new_tokens or self._sampling.max_new_tokens
+        room = self._context - new_tokens
+        if prompt_tokens > room:
+            raise RowError(
+                index,
+                "prompt",
+                f"has {prompt_tokens} tokens; at most {room} fit, with "
+                f"max_new_tokens={new_tokens} in a context of "
+                f"{self._context}",
+            )
+
+    def _shown(self, row: Row, token_ids: list[int]) -> str:
+        if row.prompt is not None:
+            return row.prompt
+        if row.messages is not None:
+            return "\n\n".join(f"{turn.role}: {turn.content}" for turn in row.messages)
+        return self._tokenizer.decode(token_ids)
+
+    @staticmethod
+    def _overrides(row: Row, belonging: Belonging) -> SamplingOverrides:
+        own, imposed = row.sampling, belonging.sampling or RowSampling()
+        return SamplingOverrides(
+            **{
+                name: getattr(imposed, name) or getattr(own, name)
+                for name in RowSampling.model_fields
+            }
+        )
+
+
+def _metadata(row: Row, task_id: str | None) -> dict[str, Any]:
+    labelled = task_id is not None and row.id is not None
+    return {"id": row.id, **row.metadata} if labelled else dict(row.metadata)
