@@ -1,0 +1,121 @@
+"""The HTTP side of the verifier.
+
+Invariants: verdicts come in the order of the items; the number of judgements that wait is bounded;
+a request changes nothing in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.verifier.pool import PoolError
+from services.verifier.registry import UnknownVerifier, names
+from services.verifier.service import VerifierService
+from vapo.messages import Verdict
+from vapo.problems import Problem
+from vapo.service import USER, Readiness, create_app, require
+from vapo.settings import Settings
+from vapo.waiting_room import WaitingRoom
+
+MAXIMUM_ITEMS = 1024
+RETRY_LATER = {"Retry-After": "1"}
+
+
+class Item(BaseModel):
+    """One response to judge."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    response: str = Field(description="What the model wrote.")
+    reference: str = Field(min_length=1, description="The reference answer.")
+    verifier: str = Field("", max_length=200, description="Name of the verifier; default math.")
+
+
+class Batch(BaseModel):
+    """Several responses to judge."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: list[Item] = Field(min_length=1, max_length=MAXIMUM_ITEMS)
+
+
+class Answer(BaseModel):
+    """What became of one response."""
+
+    verdict: str = Field(description="correct, wrong, no_answer, timeout or error")
+    reward: float | None = Field(description="null when the response could not be judged fairly")
+    extracted: str | None = Field(description="the answer that was read out of the response")
+    reason: str
+
+
+class Answers(BaseModel):
+    """Verdicts in the order of the items."""
+
+    verdicts: list[Answer]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the process does around serving."""
+
+    readiness: Readiness
+    on_start: Callable[[], None]
+    on_stop: Callable[[], None]
+
+
+def build_app(
+    settings: Settings, service: VerifierService, metrics: CollectorRegistry, hooks: Hooks
+) -> FastAPI:
+    """The verifier's HTTP app."""
+    app = create_app(
+        "verifier", settings, hooks.readiness, metrics,
+        on_start=hooks.on_start, on_stop=hooks.on_stop,
+    )  # fmt: skip
+    room = WaitingRoom(settings.verifier.queue_limit, "verifier.queue_limit")
+    threads = ThreadPoolExecutor(settings.verifier.workers, thread_name_prefix="judge")
+
+    @app.post("/v1/verify", dependencies=[require(USER)], tags=["verifier"])
+    def verify(request: Item | Batch) -> Answers:
+        """Judge one response, or several: verdicts come in the order of the items."""
+        items = request.items if isinstance(request, Batch) else [request]
+        with room.enter(len(items)):
+            verdicts = judge_all(service, threads, items)
+        return Answers(verdicts=[Answer(**asdict(verdict)) for verdict in verdicts])
+
+    @app.get("/v1/verifiers", dependencies=[require(USER)], tags=["verifier"])
+    def verifiers() -> dict[str, Any]:
+        """Names of the verifiers that a task may choose."""
+        return {"verifiers": names(), "default": settings.verifier.default}
+
+    return app
+
+
+def judge_all(
+    service: VerifierService, threads: ThreadPoolExecutor, items: list[Item]
+) -> list[Verdict]:
+    """Verdicts in order: the cheap ones here, the others in worker processes side by side.
+
+    Raises:
+        Problem: 422 for an unknown verifier, 503 when no worker process could be had.
+    """
+    try:
+        waiting = [_begin(service, threads, item) for item in items]
+        return [entry.result() if isinstance(entry, Future) else entry for entry in waiting]
+    except UnknownVerifier as error:
+        raise Problem(422, str(error)) from None
+    except PoolError as error:
+        raise Problem(503, str(error), RETRY_LATER) from None
+
+
+def _begin(
+    service: VerifierService, threads: ThreadPoolExecutor, item: Item
+) -> Verdict | Future[Verdict]:
+    fields = item.verifier, item.response, item.reference
+    return service.judge_cheaply(*fields) or threads.submit(service.judge_carefully, *fields)

@@ -1,0 +1,81 @@
+"""What the HTTP side and the queue side of the verifier share: the pool, the rules, the rewards.
+
+Invariant: the cheap path answers in the calling thread; only what it cannot decide goes to a worker
+process.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from services.verifier import registry
+from services.verifier.pool import Pool, PoolLimits
+from services.verifier.reward import RewardMapping
+from services.verifier.verdicts import Judgement
+from vapo.messages import Verdict
+from vapo.settings import VerifierSettings
+from vapo.telemetry import MappingCollector
+
+BOX_REQUIRED = ("boxed",)
+WITHOUT_BOX = ("boxed", "hashes", "answer_phrase", "last_value")
+_SECONDS = (0.0001, 0.001, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0)
+
+
+class VerifierService:
+    """Judges responses. Thread-safe."""
+
+    def __init__(self, settings: VerifierSettings, metrics: CollectorRegistry) -> None:
+        """Start the worker processes in the background."""
+        self._rules = BOX_REQUIRED if settings.require_box else WITHOUT_BOX
+        self._rewards = RewardMapping(settings.reward_correct, settings.reward_wrong)
+        self._default = settings.default
+        self._verifier = lru_cache(maxsize=64)(self._create)
+        self.pool = Pool(
+            PoolLimits(settings.workers, settings.time_limit_seconds, settings.memory_limit_mib)
+        )
+        self._verdicts = Counter(
+            "vapo_verifier_verdicts", "Verdicts", ["verdict", "fault"], registry=metrics
+        )
+        self._seconds = Histogram(
+            "vapo_verifier_judgement_seconds", "Time of one judgement", ["path"],
+            registry=metrics, buckets=_SECONDS,
+        )  # fmt: skip
+        metrics.register(MappingCollector("vapo_verifier", "Worker processes", self._pool_metrics))
+
+    def judge_cheaply(self, name: str, response: str, reference: str) -> Verdict | None:
+        """The verdict if it needs no worker process, else None.
+
+        Raises:
+            UnknownVerifier: no verifier is called ``name``.
+        """
+        started = time.perf_counter()
+        judgement = self._verifier(name or self._default).judge_cheaply(response, reference)
+        return self._verdict(judgement, "cheap", started) if judgement else None
+
+    def judge_carefully(self, name: str, response: str, reference: str) -> Verdict:
+        """The verdict of a worker process.
+
+        Raises:
+            PoolError: no worker became free; the judgement may be tried again.
+        """
+        started = time.perf_counter()
+        judgement = self.pool.judge(name or self._default, self._rules, response, reference)
+        return self._verdict(judgement, "careful", started)
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self.pool.close()
+
+    def _create(self, name: str) -> registry.Verifier:
+        return registry.create(name, {"rules": self._rules})
+
+    def _verdict(self, judgement: Judgement, path: str, started: float) -> Verdict:
+        self._seconds.labels(path).observe(time.perf_counter() - started)
+        self._verdicts.labels(str(judgement.outcome), str(judgement.fault)).inc()
+        return self._rewards.verdict(judgement)
+
+    def _pool_metrics(self) -> dict[str, float]:
+        return {"idle_workers": self.pool.ready_workers, "replaced_workers": self.pool.replaced}

@@ -1,0 +1,82 @@
+"""The queue side of the verifier: rollouts from generated to verified.
+
+Invariants:
+- each verdict is recorded as soon as it is known, the cheap ones of a batch first;
+- a rollout whose task names an unknown verifier is buried with that reason;
+- a failure of the pool leaves the rollout leased, to be judged again: it is never a verdict.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from services.verifier.registry import UnknownVerifier
+from services.verifier.service import VerifierService
+from vapo.ledger import Lease, Ledger, Stage
+from vapo.ledger.worker import StageWorker, Work
+from vapo.messages import Rollout
+
+BATCH_ROLLOUTS = 16
+"""Small, so that one slow judgement holds up few others."""
+JOIN_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class VerifierWorker:
+    """Threads that feed the verifier from the ledger.
+
+    There is one more of them than worker processes: while each process is busy with a slow
+    judgement, one thread still serves those that need none.
+    """
+
+    def __init__(self, service: VerifierService, ledger: Ledger, name: str, processes: int) -> None:
+        self._service, self._ledger = service, ledger
+        self._stages = [
+            StageWorker(ledger, Stage.GENERATED, f"{name}-{k}", self.verify, BATCH_ROLLOUTS)
+            for k in range(processes + 1)
+        ]
+        self._threads = [
+            threading.Thread(target=stage.run, name=f"verify-{k}", daemon=True)
+            for k, stage in enumerate(self._stages)
+        ]
+
+    def start(self) -> None:
+        """Begin to lease."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Lease nothing more, and give the batches in hand a moment to end."""
+        for stage in self._stages:
+            stage.stop()
+        for thread in self._threads:
+            thread.join(timeout=JOIN_SECONDS)
+
+    def join(self) -> None:
+        """After the pool was closed: wait for the threads that it held up."""
+        for thread in self._threads:
+            thread.join(timeout=JOIN_SECONDS)
+
+    def verify(self, work: Work) -> None:
+        """Judge a batch and record each verdict. Raises PoolError when a judgement must wait."""
+        careful = [pair for pair in work if not self._verified_cheaply(*pair)]
+        for lease, rollout in careful:
+            verdict = self._service.judge_carefully(*_judged_fields(rollout))
+            self._ledger.record_verdict(lease, rollout, verdict)
+
+    def _verified_cheaply(self, lease: Lease, rollout: Rollout) -> bool:
+        try:
+            verdict = self._service.judge_cheaply(*_judged_fields(rollout))
+        except UnknownVerifier as error:
+            self._ledger.bury(lease, str(error))
+            return True
+        if verdict is None:
+            return False
+        self._ledger.record_verdict(lease, rollout, verdict)
+        return True
+
+
+def _judged_fields(rollout: Rollout) -> tuple[str, str, str]:
+    return rollout.task.verifier, rollout.generated.text, rollout.task.answer
