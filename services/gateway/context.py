@@ -77,8 +77,8 @@ class Gateway:
 
     async def stop(self) -> None:
         """End the threads and let go of the connections."""
-        for thread in (self.events, self.feeder, self.housekeeping):
-            await asyncio.to_thread(thread.stop)
+        threads = (self.events, self.feeder, self.housekeeping)
+        await asyncio.gather(*(asyncio.to_thread(thread.stop) for thread in threads))
         await self.proxy.close()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support.ledger_records import close, settings_for
+from tests.support.running_gateway import RunningGateway, gateway_settings
 from tests.support.running_redis import RunningRedis
 from vapo.ledger import Ledger
 from vapo.redis_server import PrivateRedis
@@ -34,3 +36,20 @@ def make_ledger(redis_server: PrivateRedis) -> Iterator[Callable[..., Ledger]]:
     yield make
     for ledger in opened:
         close(ledger)
+
+
+@pytest.fixture
+def make_gateway(redis_server: PrivateRedis, tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
+    """Serves gateways of fresh runs; arguments are ``section.key=value`` settings."""
+    with ExitStack() as running:
+        def make(*assignments: str) -> RunningGateway:
+            settings = gateway_settings(redis_server.settings, tmp_path / "run", *assignments)
+            return running.enter_context(RunningGateway(settings))
+
+        yield make
+
+
+@pytest.fixture
+def gateway(make_gateway: Callable[..., RunningGateway]) -> RunningGateway:
+    """A gateway of a fresh run."""
+    return make_gateway()

@@ -1,0 +1,55 @@
+"""A gateway served over real HTTP from a thread of the test process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+import uvicorn
+
+from services.gateway.app import gateway_app
+from services.gateway.context import Gateway
+from tests.support.ledger_records import settings_for
+from vapo.ledger import Ledger
+from vapo.service import bind, bound_url
+from vapo.settings import RedisSettings, Settings
+
+DEADLINE_SECONDS = 20
+
+
+def gateway_settings(redis: RedisSettings, directory: Path, *assignments: str) -> Settings:
+    """Settings of a gateway over the shipped model, in a fresh run."""
+    return settings_for(redis, f"run.directory={directory}", *assignments)
+
+
+class RunningGateway:
+    """Context manager: serves while it is entered."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __enter__(self) -> RunningGateway:
+        self.gateway = Gateway.make(self.settings)
+        self.ledger: Ledger = self.gateway.ledger
+        listener = bind("127.0.0.1", 0)
+        self.url = bound_url(listener)
+        config = uvicorn.Config(gateway_app(self.gateway), log_config=None, lifespan="on",
+                                timeout_graceful_shutdown=2)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
+        self._thread.start()
+        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE_SECONDS)
+        listener.listen()
+        assert self.client.get("/readyz").json() == {"status": "ready"}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.client.close()
+        self.gateway.events.stopping.set()
+        self._server.should_exit = True
+        self._thread.join(timeout=DEADLINE_SECONDS)
+        assert not self._thread.is_alive(), "the server did not shut down"
+        self.ledger.redis.close()
