@@ -148,7 +148,7 @@ class Front:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._engine.generate(prompt, sampling))
                          for sampling in samplings]
-        except* (WeightsNotReady, GenerationInterrupted, EngineError) as errors:
+        except* (WeightsNotReady, EngineError) as errors:
             raise Problem(503, str(errors.exceptions[0]), RETRY_LATER) from None
         return [task.result() for task in tasks]
 

@@ -13,6 +13,7 @@ vLLM itself labels the tokens (``CompletionOutput.weight_versions``); we only ch
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +28,8 @@ from vapo.settings import Settings
 if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput, RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 BASE_LABEL = "default"
@@ -72,6 +75,8 @@ class Completion:
     finish_reason: FinishReason
     text: str = ""
     """Only of streamed responses and those with stop strings; decode the token ids otherwise."""
+    cached_prompt_tokens: int = 0
+    """Prompt tokens whose keys came from the prefix cache."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ class Engine:
         self._gate = _Gate()
         self._active: dict[str, None] = {}
         self._requests_made = 0
+        self.interruptions = 0
+        """Responses begun again because a load failed."""
 
     @classmethod
     def start(cls, settings: Settings) -> Engine:
@@ -132,6 +139,11 @@ class Engine:
         return int(self._llm.model_config.get_vocab_size())
 
     @property
+    def tied(self) -> bool:
+        """Whether the output head is the embedding."""
+        return bool(getattr(self._llm.model_config.hf_text_config, "tie_word_embeddings", False))
+
+    @property
     def half_precision(self) -> bool:
         """Whether it computes in 16 bits, so that log-probs agree only roughly."""
         return "float32" not in str(self._llm.model_config.dtype)
@@ -147,27 +159,31 @@ class Engine:
         return bool(self._llm.errored)
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
-        """Sample one response.
+        """Sample one response; begins again when a load fails meanwhile.
 
         Raises:
             WeightsNotReady: no proven weights within the deadline.
-            GenerationInterrupted: a load failed meanwhile.
             EngineError: the engine is gone.
         """
-        final = await _last(self._outputs(prompt, sampling, streamed=False))
-        return await self._proven(final.outputs[0])
+        while True:
+            try:
+                return await self._proven(await _last(self._outputs(prompt, sampling, False)))
+            except GenerationInterrupted as error:
+                self.interruptions += 1
+                logger.info("a response begins again: %s", error)
 
     async def stream(self, prompt: Sequence[int],
                      sampling: Sampling) -> AsyncIterator[tuple[str, Completion | None]]:
         """Sample one response by pieces of text; the completion comes with the last piece.
 
-        Raises as :meth:`generate`.
+        Raises as :meth:`generate`, and:
+            GenerationInterrupted: a load failed meanwhile; what was sent cannot be taken back.
         """
         text = ""
-        async for output in self._outputs(prompt, sampling, streamed=True):
+        async for output in self._outputs(prompt, sampling, True):
             piece = output.outputs[0]
             delta, text = piece.text[len(text):], piece.text
-            yield delta, await self._proven(piece) if output.finished else None
+            yield delta, await self._proven(output) if output.finished else None
 
     async def score(self, token_ids: Sequence[int]) -> list[float]:
         """[n - 1] log-prob of each token but the first given those before it, at temperature 1.
@@ -259,7 +275,8 @@ class Engine:
         finally:
             del self._active[request_id]
 
-    async def _proven(self, piece: CompletionOutput) -> Completion:
+    async def _proven(self, output: RequestOutput) -> Completion:
+        piece = output.outputs[0]
         if piece.finish_reason not in ("stop", "length"):
             raise GenerationInterrupted(f"vLLM ended the response with {piece.finish_reason!r}")
         await self._wait_until_proven()
@@ -271,7 +288,7 @@ class Engine:
             version_spans=tuple(VersionSpan(_version_of(span.version), span.start, span.end)
                                 for span in spans),
             finish_reason=piece.finish_reason,  # type: ignore[arg-type]
-            text=piece.text)
+            text=piece.text, cached_prompt_tokens=output.num_cached_tokens or 0)
 
     async def _wait_until_proven(self) -> None:
         if self._gate.open.is_set():

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from services.generator.engine import Engine, EngineError
 from services.generator.state import GeneratorState, State
+from services.generator.weight_files import base_shapes
 from services.generator.weight_follower import WeightFollower
 from services.generator.worker import GenerationWorker
 from vapo.ledger import Ledger
@@ -46,8 +47,9 @@ class Runtime:
         self._tokenizer = tokenizer
         heartbeat = settings.ledger.heartbeat_seconds
         self.state = GeneratorState(time.monotonic, MISSED_HEARTBEATS * heartbeat)
-        self.follower = WeightFollower(engine, self.state,
-                                       FileTransport(settings.run.weights_directory))
+        self.follower = WeightFollower(
+            engine, self.state, FileTransport(settings.run.weights_directory),
+            base_shapes(settings.model.path, engine.tied))
         self.worker: GenerationWorker | None = None
         self._heartbeat: Heartbeat | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -90,6 +92,7 @@ class Runtime:
         numbers = {"ready": float(self.state.state is State.READY),
                    "weight_version": self.state.version,
                    "in_flight_requests": self.engine.in_flight,
+                   "interruptions_total": self.engine.interruptions,
                    "weight_loads_total": self.follower.loads,
                    "weight_load_failures_total": self.follower.failures}
         if proof:

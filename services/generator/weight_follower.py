@@ -1,7 +1,7 @@
 """Keeps the engine on the newest published weights, with proof of each load.
 
 Invariants:
-- files are fetched and their checksums verified before generation pauses;
+- files are fetched, and their checksums, names and shapes checked, before generation pauses;
 - after each load the engine recomputes the log-probs of fixed tokens; they must be finite, and
   agree with the trainer's when the publication carries them;
 - a load that cannot be proven is rejected: no response it touched leaves, and it is tried again.
@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from services.generator.engine import Engine, EngineError, LoadTimings
 from services.generator.state import GeneratorState
+from services.generator.weight_files import Shapes, check_complete
 from vapo.canary import canary_difference, canary_token_ids
 from vapo.weights import ACTOR, Announcement, Manifest, Transport, WeightsError
 
@@ -29,14 +30,16 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 MOST_REJECTED = 3
-"""Loads rejected in a row before the engine is given up; a restart begins from clean layers."""
+"""Tries of one version before waiting for another, and failed loads before a new engine."""
+UNSETTLED = -1
+BASE = Announcement(version=0, step=0)
 AGREEMENT_FLOAT32 = 2e-4
 """Nats per token; float32 kernels were seen to agree to 5e-6."""
 AGREEMENT_HALF = 0.1
 """Nats per token for 16-bit engines, whose rounding differs from the trainer's."""
 
 
-class ProofError(RuntimeError):
+class ProofError(WeightsError):
     """After a load the engine does not compute with the weights it was given."""
 
 
@@ -71,65 +74,77 @@ class Proof:
 
 
 class WeightFollower:
-    """Loads what is announced, and keeps the state machine true."""
+    """Loads what is announced, and keeps the state machine true.
 
-    def __init__(self, engine: Engine, state: GeneratorState, transport: Transport) -> None:
+    Args:
+        expected: name and shape of every tensor a publication must hold.
+    """
+
+    def __init__(self, engine: Engine, state: GeneratorState, transport: Transport,
+                 expected: Shapes) -> None:
         self._engine, self._state, self._transport = engine, state, transport
+        self._expected = expected
         self._tokens = canary_token_ids(engine.vocabulary_size)
+        self._settled = UNSETTLED
+        """Version last proven or given up."""
+        self._rejected = 0
         self.proof: Proof | None = None
-        self.loads, self.failures, self._rejected = 0, 0, 0
+        self.loads, self.failures = 0, 0
 
     async def run(self, announcements: Announcements) -> None:
         """Follow for ever; ends only by cancellation or :class:`EngineError`."""
         while True:
             try:
-                await self._follow(announcements)
-            except (WeightsError, ProofError, RedisError, OSError) as error:
+                target = await self._target(announcements)
+                if target is not None:
+                    await self.load(target)
+            except (WeightsError, RedisError, OSError) as error:
                 self.failures += 1
                 logger.warning("weights not updated: %s; again in %g s", error, RETRY_SECONDS)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _follow(self, announcements: Announcements) -> None:
-        if self.proof is None:
-            newest = await asyncio.to_thread(announcements.newest)
-            await (self.load(newest) if newest else self.prove_base())
-        known = self.proof.version if self.proof else 0
-        newest = await asyncio.to_thread(announcements.wait_newer, known, POLL_SECONDS)
-        if newest is not None:
-            await self.load(newest)
-
-    async def prove_base(self) -> Proof:
-        """Take the model vLLM started with as version 0, and warm the engine up."""
-        self._state.load_started(0)
-        return await self._prove(None, 0.0, LoadTimings(0.0, 0.0, 0.0))
-
-    async def load(self, announcement: Announcement) -> Proof:
-        """Fetch, verify, load in flight and prove one version.
+    async def load(self, announced: Announcement) -> Proof:
+        """Fetch, verify, load in flight and prove one version; 0 is what vLLM started with.
 
         Raises:
-            WeightsError: the files are missing or damaged (nothing was paused).
-            ProofError: the engine does not compute with them; it stays STALE.
+            WeightsError: the files are missing, damaged or incomplete (nothing was paused), or the
+                engine does not compute with them (it stays STALE).
             EngineError: the engine is stuck or gone.
         """
+        if announced.version == 0:
+            self._state.load_started(0)
+            return await self._prove(None, 0.0, LoadTimings(0.0, 0.0, 0.0))
         started = time.monotonic()
-        folder, manifest = await asyncio.to_thread(self._transport.fetch, announcement.version)
-        if ACTOR not in manifest.files:
-            raise WeightsError(f"version {announcement.version} at {folder} has no {ACTOR}")
+        actor, manifest = await asyncio.to_thread(self._fetch, announced.version)
         fetched = time.monotonic() - started
-        self._state.load_started(announcement.version)
-        timings = await self._loaded(folder, manifest)
+        self._state.load_started(announced.version)
+        timings = await self._loaded(actor, manifest)
         return await self._prove(manifest, fetched, timings)
 
-    async def _loaded(self, folder: Path, manifest: Manifest) -> LoadTimings:
+    async def _target(self, announcements: Announcements) -> Announcement | None:
+        if self._settled == UNSETTLED:
+            return await asyncio.to_thread(announcements.newest) or BASE
+        return await asyncio.to_thread(announcements.wait_newer, self._settled, POLL_SECONDS)
+
+    def _fetch(self, version: int) -> tuple[Path, Manifest]:
+        folder, manifest = self._transport.fetch(version)
+        if ACTOR not in manifest.files:
+            raise WeightsError(f"version {version} at {folder} has no {ACTOR}")
+        check_complete(folder / ACTOR, self._expected)
+        return folder / ACTOR, manifest
+
+    async def _loaded(self, actor: Path, manifest: Manifest) -> LoadTimings:
         try:
-            return await self._engine.load(folder / ACTOR, manifest.version)
+            return await self._engine.load(actor, manifest.version)
         except EngineError:
             raise
         except Exception as error:
             # vLLM reports what went wrong inside its worker as a plain Exception with the text.
-            reason = f"version {manifest.version} was not loaded: {error}"
-            await self._reject(reason)
-            raise WeightsError(reason) from error
+            await self._reject(manifest.version, f"it was not loaded: {error}")
+            if self._rejected >= MOST_REJECTED:
+                raise EngineError(f"{self._rejected} loads in a row failed, at last: {error}; the "
+                                  "engine has to be started anew") from error
+            raise WeightsError(f"version {manifest.version} was not loaded: {error}") from error
 
     async def _prove(self, manifest: Manifest | None, fetched: float,
                      timings: LoadTimings) -> Proof:
@@ -137,12 +152,16 @@ class WeightFollower:
         try:
             proof = await self._proof(manifest, fetched)
         except ProofError as error:
-            await self._reject(str(error))
+            version = manifest.version if manifest else 0
+            await self._reject(version, str(error))
+            if self._rejected >= MOST_REJECTED:
+                self._settled = version
             raise
         self.proof = replace(proof, timings=replace(timings, prove=time.monotonic() - started))
         self._state.load_proved(self.proof.version)
         self._engine.prove_load()
-        self.loads, self._rejected = self.loads + 1, 0
+        self._settled, self._rejected = self.proof.version, 0
+        self.loads += 1
         logger.info("weights version %d in use: standstill %.3f s, proof %.3f s", proof.version,
                     timings.standstill, self.proof.timings.prove)
         return self.proof
@@ -171,10 +190,7 @@ class WeightFollower:
                              "not take effect, or trainer and generator run different models")
         return difference
 
-    async def _reject(self, reason: str) -> None:
-        self._state.load_failed(reason)
-        await self._engine.reject_load()
+    async def _reject(self, version: int, reason: str) -> None:
         self._rejected += 1
-        if self._rejected >= MOST_REJECTED:
-            raise EngineError(f"{self._rejected} loads in a row were rejected, at last because "
-                              f"{reason}; the engine has to be started anew")
+        self._state.load_failed(f"version {version}: {reason}")
+        await self._engine.reject_load()

@@ -28,7 +28,6 @@ from services.generator.engine import (
     Completion,
     Engine,
     EngineError,
-    GenerationInterrupted,
     Sampling,
     WeightsNotReady,
 )
@@ -60,7 +59,6 @@ class Totals:
 
     rollouts: int = 0
     tokens: int = 0
-    interrupted: int = 0
     refused: int = 0
 
 
@@ -199,10 +197,8 @@ class GenerationWorker:
         while True:
             try:
                 return await self._engine.generate(prompt, self._sampling(task, sample))
-            except (GenerationInterrupted, WeightsNotReady) as error:
-                # Its weights were rejected; generate() waits until there are proven ones.
-                self.totals.interrupted += 1
-                logger.info("sample %s.%d begins again: %s", task.id, sample, error)
+            except WeightsNotReady as error:
+                logger.warning("sample %s.%d waits: %s", task.id, sample, error)
 
     def _sampling(self, task: Task, sample: int) -> Sampling:
         run, own = self._settings.sampling, task.sampling

@@ -17,7 +17,7 @@ def tiny_model(seed: int, tied: bool = False, sharpness: float = 0.2) -> Qwen3Fo
     torch.manual_seed(seed)
     return Qwen3ForCausalLM(Qwen3Config(
         vocab_size=len(CHARACTERS), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, head_dim=16, max_position_embeddings=1024,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=32, max_position_embeddings=1024,
         tie_word_embeddings=tied, initializer_range=sharpness,
         bos_token_id=1, eos_token_id=2, pad_token_id=0)).float().eval()
 
