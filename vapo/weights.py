@@ -116,16 +116,23 @@ class WeightChannel:
 
     def newest(self) -> Announcement | None:
         """The version announced last, or None when only the base model exists."""
-        entries = self._redis.xrevrange(self._stream, count=1)
-        return _announcement(entries[0][1]) if entries else None
+        entry = self._last()
+        return _announcement(entry[1]) if entry else None
 
     def wait_newer(self, than: int, block_seconds: float) -> Announcement | None:
         """The newest version above ``than``; waits at most ``block_seconds`` for one."""
-        newest = self.newest()
+        entry = self._last()
+        newest = _announcement(entry[1]) if entry else None
         if newest is None or newest.version <= than:
-            self._redis.xread({self._stream: "$"}, count=1, block=max(1, int(block_seconds * 1000)))
+            # After the entry seen, not "$": one announced in between must not be waited for.
+            seen = entry[0] if entry else "0"
+            self._redis.xread({self._stream: seen}, count=1, block=max(1, int(block_seconds * 1000)))
             newest = self.newest()
         return newest if newest and newest.version > than else None
+
+    def _last(self) -> tuple[bytes, dict[bytes, bytes]] | None:
+        entries = self._redis.xrevrange(self._stream, count=1)
+        return entries[0] if entries else None
 
     def step_of(self, version: int) -> int:
         """Trainer step a version belongs to; 0 for the base model."""
