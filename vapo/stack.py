@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from vapo.ledger import Ledger
 from vapo.processes.environment import part_environment
 from vapo.processes.managed import ProcessSpec
 from vapo.processes.ports import free_ports, is_free
@@ -30,6 +31,8 @@ from vapo.run_folder import RunFolder
 from vapo.settings import SecuritySettings, Settings
 
 PARTS = ("gateway", "verifier", "generator", "value", "trainer")
+START_ORDER = ("generator", "trainer", "value", "gateway", "verifier")
+"""Slowest to start first."""
 MODULES = {
     "gateway": "services.gateway",
     "verifier": "services.verifier",
@@ -100,12 +103,17 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    settings: Settings, report: Callable[[str], None], shape: Shape | None = None
+    settings: Settings,
+    report: Callable[[str], None],
+    shape: Shape | None = None,
+    without: Set[str] = frozenset(),
 ) -> Iterator[Stack]:
     """Start everything; stop everything when the context ends. Parts may not be ready yet.
 
     Args:
         report: told in one line whatever happens to a part.
+        shape: how many processes of each part.
+        without: parts not to start.
 
     Raises:
         RunFolderError: another stack uses the run's folder.
@@ -120,8 +128,9 @@ def running_stack(
             resolved = resolve(settings, folder)
             if not names_redis(settings):
                 resolved = start_redis(resolved, folder, supervisor)
+            forget_earlier_stop(resolved)
             folder.write_settings(resolved)
-            specs, awaited = plan(resolved, folder, shape)
+            specs, awaited = plan(resolved, folder, shape, without)
             supervisor.start(specs)
             yield Stack(resolved, folder, supervisor, awaited)
         finally:
@@ -196,13 +205,20 @@ def start_redis(settings: Settings, folder: RunFolder, supervisor: Supervisor) -
     return changed(settings, {"redis": found})
 
 
+def forget_earlier_stop(settings: Settings) -> None:
+    """A run that was asked to stop, and has, goes on when it is started again."""
+    ledger = Ledger.open(settings)
+    ledger.control.clear_stop()
+    ledger.redis.close()
+
+
 def plan(
-    settings: Settings, folder: RunFolder, shape: Shape
+    settings: Settings, folder: RunFolder, shape: Shape, without: Set[str]
 ) -> tuple[list[ProcessSpec], dict[str, Awaited]]:
-    """What to start, slowest to start first, and what to wait for."""
+    """What to start, and what to wait for."""
     environment = part_environment(os.environ, has_gpu=Path("/dev/nvidiactl").exists())
     specs, awaited = [], {}
-    for part in ("generator", "trainer", "value", "gateway", "verifier"):
+    for part in [part for part in START_ORDER if part not in without]:
         extra = free_ports(shape.count(part) - 1)
         for number, port in enumerate([getattr(settings, part).port, *extra]):
             name = part if number == 0 else f"{part}-{number + 1}"

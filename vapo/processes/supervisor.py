@@ -77,16 +77,28 @@ class Supervisor:
             return {name: len(one.deaths) for name, one in self._supervised.items()}
 
     def stop(self, last: Sequence[str] = ()) -> None:
-        """Stop all, those named in `last` once the others are gone. Returns when nothing is
-        left.
+        """Stop all, those named in `last` once the others are gone; a second Ctrl-C kills instead.
+
+        Returns when nothing is left.
         """
         self._stopping.set()
+        try:
+            self._stop_gently(last)
+        except KeyboardInterrupt:
+            for process in self._processes():
+                process.kill()
+            wait_for_all(self._processes())
+
+    def _stop_gently(self, last: Sequence[str]) -> None:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
-        with self._lock:
-            running = [one.process for one in self._supervised.values() if one.process]
+        running = self._processes()
         stop_together([process for process in running if process.spec.name not in last])
         stop_together([process for process in running if process.spec.name in last])
+
+    def _processes(self) -> list[ManagedProcess]:
+        with self._lock:
+            return [one.process for one in self._supervised.values() if one.process]
 
     def _run(self) -> None:
         while not self._stopping.wait(CHECK_SECONDS):
@@ -129,15 +141,10 @@ class Supervisor:
 
 
 def stop_together(processes: Sequence[ManagedProcess]) -> None:
-    """Ask all to stop, then wait for each; the slowest sets the time. A second Ctrl-C kills."""
+    """Ask all to stop, then wait for each; the slowest sets the time."""
     for process in processes:
         process.request_stop()
-    try:
-        wait_for_all(processes)
-    except KeyboardInterrupt:
-        for process in processes:
-            process.kill()
-        wait_for_all(processes)
+    wait_for_all(processes)
 
 
 def wait_for_all(processes: Sequence[ManagedProcess]) -> None:

@@ -1,0 +1,53 @@
+"""The metrics rows a run has written so far (`metrics.jsonl`), read while they are being written.
+
+Invariant: a row that is not written to its end yet is left for the next look; a step done again
+after a resume counts once, the later row.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+METRICS_FILE = "metrics.jsonl"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsRows:
+    """Rows in order."""
+
+    pretraining: list[Row]
+    training: list[Row]
+
+    @property
+    def newest(self) -> Row:
+        """The newest row of training, or else of value pretraining, or else an empty one."""
+        return next(iter([*self.training[-1:], *self.pretraining[-1:]]), {})
+
+    @property
+    def step(self) -> int:
+        """Training steps done."""
+        return int(self.training[-1]["step"]) if self.training else 0
+
+    @property
+    def tokens(self) -> int:
+        """Response tokens trained on."""
+        return sum(int(row["tokens"]) for row in self.training)
+
+
+def read_rows(folder: Path) -> MetricsRows:
+    """All whole rows of the run in `folder`."""
+    try:
+        text = (folder / METRICS_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return MetricsRows([], [])
+    whole = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    training = {row["step"]: row for row in whole if "step" in row}
+    pretraining = {row["pretraining_step"]: row for row in whole if "pretraining_step" in row}
+    return MetricsRows(
+        [pretraining[step] for step in sorted(pretraining)],
+        [training[step] for step in sorted(training)],
+    )
