@@ -26,9 +26,6 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from trainer.models import Policy
 from vapo.critic import Critic
 
-COLLECTIVE_DEADLINE = timedelta(minutes=30)
-"""A rank that waits this long for another gives up: the others are dead or stuck."""
-
 
 @dataclass(frozen=True)
 class Ranks:
@@ -49,8 +46,16 @@ class Ranks:
         return self.size > 1
 
 
-def join_ranks(environment: Mapping[str, str] | None = None) -> Ranks:
-    """This process's rank from torchrun's variables; joins the process group if there are several."""
+def join_ranks(
+    deadline: timedelta = timedelta(minutes=30), environment: Mapping[str, str] | None = None
+) -> Ranks:
+    """This process's rank from torchrun's variables; joins the process group if there are several.
+
+    Args:
+        deadline: a rank that waits this long for another gives up. Ranks wait in a collective while
+            rank 0 waits for rollouts, so it must be longer than that wait may be.
+        environment: variables to read; the process's by default.
+    """
     variables = os.environ if environment is None else environment
     size = int(variables.get("WORLD_SIZE", "1"))
     rank = int(variables.get("RANK", "0"))
@@ -59,9 +64,7 @@ def join_ranks(environment: Mapping[str, str] | None = None) -> Ranks:
         device = torch.device("cuda", int(variables.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     if size > 1:
-        dist.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo", timeout=COLLECTIVE_DEADLINE
-        )
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=deadline)
     return Ranks(rank, size, device)
 
 

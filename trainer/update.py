@@ -72,6 +72,8 @@ class Learner:
     critic_optimiser: Optimiser
     version: int = 0
     """Version of the weights last published, which the models held at the start of this step."""
+    oldest_usable_critic: int = 0
+    """Values of older critics are never used: they had not been pretrained."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ class UpdateResult:
     log_probs: Tensor
     """float[N] of each token when it was last trained on."""
     proximal_log_probs: Tensor
-    """float[N] at the start of the rollout step; zeros where the correction has no use for them."""
+    """float[N] at the start of the rollout step; 0 where not known."""
+    proximal_known: Tensor
+    """bool[N] where they are known: everywhere, or in the first mini-batch alone when the
+    correction has no use for them."""
     rescored_fraction: float
     """Share of rows whose values the trainer computed itself."""
     metrics: dict[str, float]
@@ -119,7 +124,8 @@ def update(
         step.train(rows, phases)
     metrics = step.reduced_metrics()
     before = values.before_tokens if values else torch.zeros_like(step.log_probs)
-    return UpdateResult(advantages, before, step.log_probs, step.proximal, rescored, metrics)
+    return UpdateResult(advantages, before, step.log_probs, step.proximal, step.proximal_known,
+                        rescored, metrics)
 
 
 class RolloutStep:
@@ -141,6 +147,8 @@ class RolloutStep:
         """float[N] log-prob of each token when its mini-batch was last trained on."""
         self.proximal = nothing.clone()
         """float[N] log-prob of each token at the start of the rollout step, where known."""
+        self.proximal_known = torch.zeros_like(nothing, dtype=torch.bool)
+        """bool[N] where ``proximal`` is known."""
         self._metrics: list[MetricSums] = []
         self._denominators: list[Denominators] = []
         self._gradient_norms: dict[str, list[float]] = {}
@@ -151,10 +159,11 @@ class RolloutStep:
         if later and needs_proximal_log_probs(self.algorithm.correction):
             self.proximal = token_log_probs(
                 self.learner.policy, self.batch, later, self.options.packing, self.ranks)
+            self.proximal_known[row_token_index(self.batch.lengths, self._index(later))] = True
 
     def train(self, rows: Sequence[int], phases: Phases) -> None:
         """One optimiser step of the critic, then one of the actor, on ``rows``."""
-        denominators = count_denominators(self.advantages.select_rows(self._index(rows)))
+        denominators = self._count(rows)
         if self.algorithm.estimator == "gae":
             with phases.measure("critic"):
                 self.accumulate_value_gradient(rows, denominators)
@@ -163,6 +172,13 @@ class RolloutStep:
             log_probs = self.accumulate_policy_gradient(rows, denominators)
             self._note_norm("policy", self.learner.policy_optimiser.step())
         self._record(rows, sum_over_ranks(log_probs, self.ranks))
+        self._denominators.append(denominators)
+
+    def train_critic(self, rows: Sequence[int]) -> None:
+        """One optimiser step of the critic alone on ``rows`` (value pretraining)."""
+        denominators = self._count(rows)
+        self.accumulate_value_gradient(rows, denominators)
+        self._note_norm("value", self.learner.critic_optimiser.step())
         self._denominators.append(denominators)
 
     def accumulate_value_gradient(self, rows: Sequence[int], denominators: Denominators) -> None:
@@ -217,6 +233,10 @@ class RolloutStep:
         self.log_probs[tokens] = log_probs[tokens]
         if not self._denominators:
             self.proximal[tokens] = log_probs[tokens]
+            self.proximal_known[tokens] = True
+
+    def _count(self, rows: Sequence[int]) -> Denominators:
+        return count_denominators(self.advantages.select_rows(self._index(rows)))
 
     def _micro_batches(self, rows: Sequence[int]) -> list[MicroBatch]:
         return micro_batches_of_rank(self.batch, rows, self.options.packing, self.ranks)
@@ -238,7 +258,7 @@ def batch_values(
     """
     if algorithm.estimator != "gae":
         return None, 0.0
-    oldest = learner.version - options.critic_version_lag
+    oldest = max(learner.version - options.critic_version_lag, learner.oldest_usable_critic)
     stale = [number for number, row in enumerate(batch.rows)
              if row.critic_version is None or row.critic_version < oldest]
     values = service_values(batch, learner.critic.value_head.weight.dtype, set(stale))

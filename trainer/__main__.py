@@ -1,0 +1,112 @@
+"""``python -m trainer --config FILE [--set section.key=value]``, alone or under ``torchrun``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from types import FrameType
+
+import torch
+
+from trainer.app import BackgroundServer, build_app
+from trainer.assembly import build_setup
+from trainer.ingest import BatchDeadline
+from trainer.loop import TrainingLoop
+from trainer.mismatch import MismatchError
+from trainer.models import ModelError
+from trainer.parallel import Ranks, join_ranks, leave_ranks
+from trainer.run_lock import RunLocked, run_lock
+from trainer.status import Requests, Status
+from vapo.critic import CriticError
+from vapo.ledger import Ledger
+from vapo.ledger.control import DisagreementError
+from vapo.ledger.fleet import Member
+from vapo.service import Heartbeat, bind, bound_url, member_name, parse_arguments
+from vapo.settings import Settings
+from vapo.telemetry import configure_logging
+
+logger = logging.getLogger("trainer")
+
+COLLECTIVE_MARGIN_SECONDS = 600.0
+"""Ranks wait for rank 0 this much longer than rank 0 may wait for rollouts."""
+EXPECTED = (BatchDeadline, MismatchError, ModelError, CriticError, DisagreementError,
+            FloatingPointError, RunLocked)
+"""Errors whose text says it all; no traceback is needed."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train until the step limit or SIGTERM; 1 when something is wrong."""
+    configure_logging()
+    settings = parse_arguments("trainer", argv)
+    deadline = settings.trainer.batch_deadline_seconds + COLLECTIVE_MARGIN_SECONDS
+    ranks = join_ranks(timedelta(seconds=deadline))
+    if ranks.device.type == "cpu":
+        torch.set_num_threads(settings.trainer.threads)
+    requests = Requests()
+    _stop_on_signals(requests)
+    try:
+        _run(settings, ranks, requests)
+    except EXPECTED as error:
+        logger.error("%s: %s", type(error).__name__, error)
+        return 1
+    finally:
+        leave_ranks(ranks)
+    return 0
+
+
+def _run(settings: Settings, ranks: Ranks, requests: Requests) -> None:
+    if ranks.is_first:
+        with run_lock(settings.run.directory):
+            _run_first_rank(settings, ranks, requests)
+    else:
+        TrainingLoop(build_setup(settings, ranks, requests, Status(), None)).run()
+
+
+def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> None:
+    """Train, with HTTP and heartbeat beside it."""
+    listener = bind(settings.trainer.host, settings.trainer.port)
+    status = Status(max_steps=settings.trainer.max_steps, step=0, version=0)
+    ledger = Ledger.open(settings)
+    server = BackgroundServer(build_app(settings, requests, status), listener)
+    name, url = member_name("trainer"), bound_url(listener)
+    heartbeat = Heartbeat(ledger.fleet, lambda: _describe(name, url, status),
+                          settings.ledger.heartbeat_seconds)
+    server.start()
+    heartbeat.start()
+    try:
+        position = TrainingLoop(build_setup(settings, ranks, requests, status, ledger)).run()
+        status.set(phase="stopped")
+        ledger.journal.tell("trainer_stopped", {"step": position.step})
+        logger.info("stopped at step %d of %d", position.step, settings.trainer.max_steps)
+    except BaseException as error:
+        status.set(phase="failed", error=f"{type(error).__name__}: {error}")
+        ledger.journal.tell("trainer_failed", {"error": f"{type(error).__name__}: {error}"})
+        raise
+    finally:
+        heartbeat.stop()
+        server.stop()
+
+
+def _describe(name: str, url: str, status: Status) -> Member:
+    fields = status.snapshot()
+    details = {key: fields[key] for key in ("phase", "step", "max_steps", "pretraining_step")
+               if key in fields}
+    state = "STALE" if fields["phase"] == "starting" else "READY"
+    return Member(name, "trainer", url, state, fields["version"], details)
+
+
+def _stop_on_signals(requests: Requests) -> None:
+    """First SIGTERM or SIGINT: finish the step, checkpoint, end. A second one ends at once."""
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        requests.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Rank 0's HTTP side: what the trainer is doing, and pause, resume, checkpoint.
+
+Invariant: HTTP threads only read the status and leave requests; the loop alone touches models.
+"""
+
+from __future__ import annotations
+
+import threading
+from socket import socket
+from typing import Any
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+
+from trainer.status import Requests, Status
+from vapo.service import ADMIN, GRACE_SECONDS, USER, create_app, require
+from vapo.settings import Settings
+from vapo.telemetry import MappingCollector, new_registry
+
+START_SECONDS = 10.0
+
+
+def build_app(settings: Settings, requests: Requests, status: Status) -> FastAPI:
+    """The HTTP app of the trainer."""
+    registry = new_registry()
+    registry.register(MappingCollector("vapo_trainer", "Trainer", lambda: flat_numbers(status)))
+    app = create_app("trainer", settings, lambda: unready_reason(status), registry)
+    app.include_router(_routes(requests, status))
+    return app
+
+
+def _routes(requests: Requests, status: Status) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["training"])
+
+    @router.get("/status", dependencies=[require(USER)])
+    def read_status() -> dict[str, Any]:
+        """Phase, step, versions, last checkpoint and last metrics."""
+        return {**status.snapshot(), "paused": requests.paused, "stopping": requests.stopping}
+
+    @router.post("/checkpoint", status_code=202, dependencies=[require(ADMIN)])
+    def checkpoint() -> dict[str, Any]:
+        """Write a checkpoint after the step in hand; `checkpoint_step` of the status tells when."""
+        requests.checkpoint()
+        return {"requested": True, "last": status.snapshot().get("checkpoint")}
+
+    @router.post("/pause", status_code=202, dependencies=[require(ADMIN)])
+    def pause() -> dict[str, bool]:
+        """Hold after the step in hand."""
+        requests.pause()
+        return {"paused": True}
+
+    @router.post("/resume", status_code=202, dependencies=[require(ADMIN)])
+    def resume() -> dict[str, bool]:
+        """Go on."""
+        requests.resume()
+        return {"paused": False}
+
+    return router
+
+
+def unready_reason(status: Status) -> str | None:
+    """Why the trainer is not in its loop; None when it is."""
+    phase = status.snapshot()["phase"]
+    return f"the trainer is {phase}" if phase in ("starting", "stopped", "failed") else None
+
+
+def flat_numbers(status: Status) -> dict[str, float]:
+    """All numbers of the status and of the last metrics row, for Prometheus."""
+    fields = status.snapshot()
+    metrics = fields.pop("metrics", None) or {}
+    phases = {f"{name}_seconds": seconds for name, seconds in metrics.get("seconds", {}).items()}
+    return {name: float(value) for name, value in (fields | metrics | phases).items()
+            if isinstance(value, (int, float))}
+
+
+class BackgroundServer:
+    """Serves an app from a thread, since the main thread trains and receives the signals."""
+
+    def __init__(self, app: FastAPI, listener: socket) -> None:
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on",
+                                timeout_graceful_shutdown=GRACE_SECONDS)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, name="http", daemon=True,
+                                        kwargs={"sockets": [listener]})
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish open requests within the grace period."""
+        self._server.should_exit = True
+        self._thread.join(timeout=GRACE_SECONDS + START_SECONDS)

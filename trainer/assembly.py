@@ -1,0 +1,103 @@
+"""From settings to the objects of a training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainer.algorithm.options import Options
+from trainer.coordinator import Coordinator
+from trainer.forward import Packing
+from trainer.ingest import Ingest
+from trainer.loop import Setup
+from trainer.models import enable_gradient_checkpointing, load_policy
+from trainer.optimiser import Optimiser, OptimiserOptions
+from trainer.parallel import Ranks, shard_critic, shard_policy
+from trainer.publish import Publisher
+from trainer.status import Requests, Status
+from trainer.update import Learner, UpdateOptions
+from vapo.critic import WEIGHTS_NAME, Critic, load_critic
+from vapo.ledger import Ledger
+from vapo.settings import Settings
+from vapo.tokenizer import tokenizer_fingerprint
+from vapo.weights import WeightChannel
+
+CONSUMER = "trainer"
+"""Name its leases go by; the same after a restart, which is how they are found again."""
+
+
+def algorithm_options(settings: Settings) -> Options:
+    """The objective's switches."""
+    return Options(**settings.algorithm.model_dump(),
+                   max_response_tokens=settings.sampling.max_new_tokens)
+
+
+def update_options(settings: Settings) -> UpdateOptions:
+    """How rollout batches are cut up."""
+    trainer = settings.trainer
+    return UpdateOptions(
+        mini_batch_rollouts=trainer.mini_batch_rollouts,
+        packing=Packing(trainer.token_budget, flat=trainer.attention == "flash_attention_2"),
+        epochs=trainer.epochs,
+        critic_version_lag=trainer.critic_version_lag,
+    )
+
+
+def build_learner(settings: Settings, algorithm: Options, ranks: Ranks) -> Learner:
+    """Actor and critic from the model folder, sharded over ranks, each with its optimiser."""
+    trainer = settings.trainer
+    policy = load_policy(
+        settings.model.path, attention=trainer.attention, device=ranks.device,
+        gradient_checkpointing=trainer.gradient_checkpointing,
+        entropy_gradient=algorithm.entropy_weight > 0)
+    critic = _load_critic(settings, ranks)
+    shard_policy(policy, ranks)
+    shard_critic(critic, ranks)
+    return Learner(
+        policy, Optimiser(policy, _optimiser_options(settings, trainer.actor_learning_rate)),
+        critic, Optimiser(critic, _optimiser_options(settings, trainer.critic_learning_rate)))
+
+
+def _load_critic(settings: Settings, ranks: Ranks) -> Critic:
+    trainer, saved = settings.trainer, settings.value_pretraining.checkpoint
+    weights: Path | None = saved / WEIGHTS_NAME if saved is not None else None
+    critic = load_critic(settings.model.path, weights, attention=trainer.attention,
+                         device=ranks.device)
+    if trainer.gradient_checkpointing:
+        enable_gradient_checkpointing(critic.model)
+    return critic
+
+
+def _optimiser_options(settings: Settings, learning_rate: float) -> OptimiserOptions:
+    trainer = settings.trainer
+    return OptimiserOptions(
+        learning_rate=learning_rate, warmup_steps=trainer.warmup_steps, beta1=trainer.adam_beta1,
+        beta2=trainer.adam_beta2, weight_decay=trainer.weight_decay,
+        gradient_clip=trainer.gradient_clip)
+
+
+def build_setup(
+    settings: Settings, ranks: Ranks, requests: Requests, status: Status, ledger: Ledger | None
+) -> Setup:
+    """All that the loop works with; ``ledger`` is rank 0's.
+
+    Raises:
+        ModelError, CriticError: the model folder or the pretrained critic cannot be used.
+        DisagreementError: the run belongs to another tokenizer.
+    """
+    torch.manual_seed(settings.run.seed)
+    algorithm = algorithm_options(settings)
+    learner = build_learner(settings, algorithm, ranks)
+    channel = coordinator = None
+    if ledger is not None:
+        ledger.control.agree("tokenizer", tokenizer_fingerprint(settings.model.path))
+        channel = WeightChannel(ledger.redis, ledger.keys)
+        ingest = Ingest(ledger, channel, CONSUMER, learner.policy.causal_lm.config.vocab_size,
+                        algorithm.estimator == "group" or algorithm.drop_uniform_groups)
+        coordinator = Coordinator(ledger, ingest, requests, status)
+    publisher = Publisher(settings.run.weights_directory, settings.trainer.keep_weight_versions,
+                          channel, ranks)
+    return Setup(settings, ranks, learner, algorithm, update_options(settings),
+                 np.random.default_rng(settings.run.seed), publisher, coordinator)

@@ -1,0 +1,163 @@
+"""Rank 0's side of the loop: what to do next, and what becomes of the rollouts afterwards.
+
+Invariants:
+- a rollout is marked trained after its optimiser steps and acknowledged only when a checkpoint that
+  holds their effect is on disk;
+- every wait can be ended by a stop, a checkpoint request or its deadline.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from trainer.batch import Batch
+from trainer.checkpoint import Position
+from trainer.exchange import Action, Order
+from trainer.ingest import Arrival, BatchDeadline, Ingest
+from trainer.metrics_file import MetricsFile
+from trainer.phases import Phases
+from trainer.status import Requests, Status
+from trainer.update import UpdateResult
+from vapo.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+SHOWN = ("reward", "accuracy", "response_length", "entropy", "explained_variance", "staleness_mean",
+         "mismatch_magnitude", "tokens_per_second")
+
+
+class Coordinator:
+    """Talks to the ledger for all ranks."""
+
+    def __init__(self, ledger: Ledger, ingest: Ingest, requests: Requests, status: Status) -> None:
+        self._ledger, self._ingest = ledger, ingest
+        self._requests, self._status = requests, status
+        self._settings = ledger.settings
+        self._metrics = MetricsFile(self._settings.run.directory / "metrics.jsonl")
+        self._in_hand: list[Arrival] = []
+        self._unacknowledged: list[tuple[str, str]] = []
+
+    def resume(self, position: Position) -> None:
+        """Go on from a checkpoint (or from nothing): sort out leases, forget what will be redone."""
+        again = self._ingest.resume(position.unacknowledged)
+        self._ledger.journal.forget_metrics_after(position.step)
+        self._metrics.forget_after(position.step, position.pretraining_steps)
+        logger.info("at step %d, %d rollouts handed out again", position.step, again)
+
+    def next_order(self, position: Position, phases: Phases) -> Order:
+        """Wait for something to do.
+
+        Raises:
+            BatchDeadline: no batch came within ``trainer.batch_deadline_seconds``.
+        """
+        while True:
+            if self._requests.stopping or self._ledger.control.stop_requested:
+                return Order(Action.STOP)
+            if position.step >= self._settings.trainer.max_steps:
+                return Order(Action.STOP)
+            if self._requests.checkpoint_wanted:
+                self._requests.checkpoint_begun()
+                return Order(Action.CHECKPOINT)
+            if self._requests.paused:
+                self._status.set(phase="paused")
+                self._requests.wait_while_paused()
+                continue
+            order = self._batch_order(position, phases)
+            if order is not None:
+                return order
+
+    def _batch_order(self, position: Position, phases: Phases) -> Order | None:
+        """An order to train, or None when something else came up while waiting."""
+        self._status.set(phase="waiting for rollouts")
+        with phases.measure("wait"):
+            arrivals = self._wait_for_batch(position)
+        if arrivals is None:
+            return None
+        self._in_hand = arrivals
+        action = Action.TRAIN if position.pretrained else Action.PRETRAIN
+        self._status.set(phase="training" if position.pretrained else "value pretraining")
+        return Order(action, tuple(arrival.row for arrival in arrivals))
+
+    def _wait_for_batch(self, position: Position) -> list[Arrival] | None:
+        try:
+            return self._ingest.next_batch(
+                self._settings.rollouts_per_step, position.step, self._keep_waiting,
+                self._settings.trainer.batch_deadline_seconds)
+        except BatchDeadline:
+            if self._ledger.control.paused:
+                return None
+            raise
+
+    def _keep_waiting(self) -> bool:
+        requests = self._requests
+        return not (requests.stopping or requests.paused or requests.checkpoint_wanted
+                    or self._ledger.control.stop_requested)
+
+    def staleness(self, step: int) -> list[int]:
+        """Age of each row in hand, in rollout steps, as ``step`` steps are done."""
+        return [self._ingest.staleness(arrival.row, step) for arrival in self._in_hand]
+
+    def note_pretrained(self, pretraining_step: int) -> None:
+        """The critic has learnt from the rows in hand."""
+        self._mark([{"phase": "value pretraining", "step": pretraining_step}] * len(self._in_hand))
+
+    def note_trained(self, batch: Batch, result: UpdateResult, step: int) -> None:
+        """Actor and critic have learnt from the rows in hand; ``step`` is the step just done."""
+        lengths = batch.lengths.tolist()
+        advantages = result.advantages.advantages.float().cpu().split(lengths)
+        values = result.values.float().cpu().split(lengths)
+        ages = self.staleness(step - 1)
+        self._mark([
+            {"phase": "training", "step": step, "staleness": age,
+             "advantages": row_advantages.numpy(), "values": row_values.numpy()}
+            for age, row_advantages, row_values in zip(ages, advantages, values, strict=True)])
+
+    def _mark(self, notes: Sequence[dict[str, Any]]) -> None:
+        for arrival, note in zip(self._in_hand, notes, strict=True):
+            self._ledger.mark_trained(arrival.lease.id, note)
+            self._unacknowledged.append((arrival.lease.entry, arrival.lease.id))
+        self._in_hand = []
+
+    @property
+    def unacknowledged(self) -> tuple[tuple[str, str], ...]:
+        """(entry, rollout id) trained on since the last acknowledged checkpoint."""
+        return tuple(self._unacknowledged)
+
+    def acknowledge(self) -> None:
+        """A checkpoint with the effect of all rollouts trained so far is on disk."""
+        for entry, rollout_id in self._unacknowledged:
+            self._ledger.acknowledge(entry, rollout_id)
+        self._unacknowledged = []
+        self._ledger.trim()
+
+    def report_step(self, step: int, row: dict[str, Any]) -> None:
+        """Publish the metrics of one policy step."""
+        self._ledger.journal.write_metrics(step, row)
+        self._metrics.append({"step": step, "at": time.time(), **row})
+        self._status.set(step=step, version=row["version"], metrics=row)
+        logger.info("step %d: %s", step, _summary(row))
+
+    def report_pretraining(self, step: int, row: dict[str, Any]) -> None:
+        """Publish the metrics of one batch of value pretraining."""
+        full = {"pretraining_step": step, "at": time.time(), **row}
+        self._ledger.journal.tell("value_pretraining", full)
+        self._metrics.append(full)
+        self._status.set(pretraining_step=step, metrics=row)
+        logger.info("value pretraining %d: %s", step, _summary(row))
+
+    def report_weights(self, version: int, step: int) -> None:
+        """Tell that a version was published."""
+        self._ledger.journal.tell("weights", {"version": version, "step": step})
+        self._status.set(version=version)
+
+    def report_checkpoint(self, step: int, folder: str) -> None:
+        """Tell that a checkpoint is on disk."""
+        self._ledger.journal.tell("checkpoint", {"step": step, "folder": folder})
+        self._status.set(checkpoint=folder, checkpoint_step=step)
+
+
+def _summary(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {row[name]:.4g}" for name in SHOWN if row.get(name) is not None)

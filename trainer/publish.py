@@ -1,0 +1,91 @@
+"""Publication of actor and critic as numbered weight versions (design section 5).
+
+Invariants:
+- versions rise with every publication for the life of a run, also over resumes from older
+  checkpoints: a resumed trainer starts above the newest announced version;
+- a version is announced only when its files are complete;
+- each carries the trainer's own log-probs of fixed tokens, with which generators prove their load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from trainer.batch import Batch, TrainingRow
+from trainer.exchange import share_number
+from trainer.forward import Packing, token_log_probs
+from trainer.models import Policy
+from trainer.parallel import Ranks
+from trainer.states import critic_state, policy_state
+from trainer.update import Learner
+from vapo.canary import canary_record, canary_token_ids
+from vapo.messages import VersionSpan
+from vapo.weights import ACTOR, CRITIC, WeightChannel, remove_old_versions, write_version
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Writes versions; ``channel`` is None on all ranks but the first."""
+
+    directory: Path
+    keep: int
+    channel: WeightChannel | None
+    ranks: Ranks
+
+    def newest_version(self) -> int:
+        """Version announced last, 0 if none; the same on every rank."""
+        newest = self.channel.newest() if self.channel else None
+        number = (newest.version if newest else 0) if self.ranks.is_first else None
+        return share_number(number, self.ranks)
+
+    def publish(self, learner: Learner, step: int) -> int:
+        """Publish the learner's weights as the version after ``learner.version``.
+
+        Every rank must call this; when it returns on rank 0, the version is announced.
+
+        Returns:
+            The new version, which is also ``learner.version`` from now on.
+        """
+        learner.version += 1
+        dtype = published_dtype(self.ranks.device)
+        actor = _cast(policy_state(learner.policy), dtype)
+        critic = _cast(critic_state(learner.critic), dtype)
+        canary = canary_of(learner.policy, self.ranks)
+        if self.channel is not None:
+            manifest = write_version(self.directory, learner.version, step, {
+                ACTOR: lambda path: save_file(actor, path),
+                CRITIC: lambda path: save_file(critic, path)}, canary)
+            self.channel.announce(manifest)
+            remove_old_versions(self.directory, self.keep)
+        return learner.version
+
+
+def published_dtype(device: torch.device) -> torch.dtype:
+    """The type the trainer computes in: half the bytes on CUDA, and nothing is lost by it."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def canary_of(policy: Policy, ranks: Ranks) -> dict[str, Any]:
+    """The trainer's log-probs of the canary's tokens at temperature 1; every rank must call this."""
+    token_ids = canary_token_ids(policy.causal_lm.config.vocab_size)
+    tokens = np.array(token_ids, np.int32)
+    row = TrainingRow(
+        "canary", "canary", tokens[:1], tokens[1:], np.zeros(tokens.size - 1, np.float32),
+        (VersionSpan(0, 0, tokens.size - 1),), reward=0.0, correct=False, truncated=False)
+    batch = Batch([row], ranks.device)
+    log_probs = token_log_probs(policy, batch, [0], Packing(tokens.size), ranks)
+    return canary_record(token_ids, log_probs.tolist())
+
+
+def _cast(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Weights in ``dtype``; the value head always stays in float32."""
+    return {name: tensor if name.startswith("value_head.") else tensor.to(dtype)
+            for name, tensor in state.items()}

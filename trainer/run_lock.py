@@ -1,0 +1,29 @@
+"""One trainer per run directory.
+
+The trainer is the only consumer of the last queue, under a fixed name; two of them would train on one
+another's leases. The lock is the kernel's, so a killed trainer's is free at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class RunLocked(RuntimeError):
+    """Another trainer works in this run directory."""
+
+
+@contextmanager
+def run_lock(directory: Path) -> Iterator[None]:
+    """Hold ``trainer.lock`` in ``directory``. Raises RunLocked when another process does."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "trainer.lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunLocked(f"another trainer runs in {directory}; stop it, or give this run "
+                            "another run.directory and run.name") from None
+        yield

@@ -1,0 +1,87 @@
+"""Value pretraining (VAPO section 4.1): fit the critic to returns of the fixed start policy.
+
+Invariants:
+- the actor is not touched, so all rollouts come from the same policy;
+- targets are Monte-Carlo returns (lambda = 1), whatever the critic says;
+- explained variance is measured on each batch before the critic learns from it.
+
+The pretrained critic is a folder of its own, which later runs name in
+``value_pretraining.checkpoint`` to skip this phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from trainer.algorithm.diagnostics import explained_variance, initial_value_mean
+from trainer.algorithm.options import Options
+from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators
+from trainer.batch import Batch
+from trainer.durable import durable_folder
+from trainer.forward import StateValues, state_values
+from trainer.parallel import Ranks
+from trainer.phases import Phases
+from trainer.states import critic_state
+from trainer.update import Learner, RolloutStep, UpdateOptions, draw_mini_batches, row_batch
+from vapo.critic import WEIGHTS_NAME
+
+
+@dataclass(frozen=True)
+class PretrainingResult:
+    """Outcome of one rollout batch of value pretraining."""
+
+    explained_variance: float | None
+    """Of the values before this batch was learnt from; None when all returns are equal."""
+    metrics: dict[str, float]
+
+
+def pretrain(
+    learner: Learner, batch: Batch, algorithm: Options, options: UpdateOptions, ranks: Ranks,
+    random: np.random.Generator, phases: Phases,
+) -> PretrainingResult:
+    """Critic steps on one rollout batch.
+
+    Args:
+        learner: its critic is changed in place.
+        batch: rollouts of the start policy; the same on every rank.
+        algorithm: decides what a truncated row's outcome is; its lambdas are not used.
+        options: how to cut the batch up; ``epochs`` passes over it.
+        ranks: this process among the trainer's.
+        random: the same state on every rank.
+        phases: receives the time spent.
+    """
+    with phases.measure("values"):
+        values = state_values(learner.critic, batch, range(len(batch)), options.packing, ranks)
+    step = _monte_carlo_step(learner, batch, values, algorithm, options, ranks)
+    with phases.measure("critic"):
+        for rows in draw_mini_batches(len(batch), options, random):
+            step.train_critic(rows)
+    known = step.advantages.value_mask
+    return PretrainingResult(
+        explained_variance(values.before_tokens[known], step.advantages.returns[known]),
+        step.reduced_metrics()
+        | {"value/initial": initial_value_mean(values.before_tokens, batch.lengths)})
+
+
+def _monte_carlo_step(
+    learner: Learner, batch: Batch, values: StateValues, algorithm: Options,
+    options: UpdateOptions, ranks: Ranks,
+) -> RolloutStep:
+    monte_carlo = replace(algorithm, estimator="gae", decoupled_gae=True, lambda_critic=1.0,
+                          drop_uniform_groups=False, whiten_advantages=False)
+    targets = compute_advantages_and_targets(row_batch(batch, values), monte_carlo)
+    return RolloutStep(learner, batch, targets, monte_carlo, options, ranks)
+
+
+def save_pretrained_critic(folder: Path, learner: Learner, ranks: Ranks) -> None:
+    """Write the critic as a folder that ``vapo.critic.load_critic`` reads; all ranks must call."""
+    state = {name: tensor.to(torch.float32) for name, tensor in critic_state(learner.critic).items()}
+    if ranks.is_first:
+        with durable_folder(folder) as partial:
+            learner.critic.model.config.save_pretrained(partial)
+            save_file(state, partial / WEIGHTS_NAME)
