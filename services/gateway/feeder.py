@@ -4,7 +4,7 @@ Invariants:
 - each epoch serves every row of a data set once, in an order that seed, name and epoch determine;
 - the position moves in the same atomic step as the tasks enter the queue, so neither a restart nor
   a second gateway loses or repeats a row;
-- data sets advance at the same pace, measured in epochs.
+- several data sets are mixed in proportion to their sizes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vapo.problems import Problem
 logger = logging.getLogger(__name__)
 
 POSITIONS = "dataset_positions"
-TASKS_PER_STEP = 32
+TASKS_PER_STEP = 16
 INTERVAL_SECONDS = 0.25
 
 
@@ -48,10 +48,6 @@ class Position:
     def __str__(self) -> str:
         return f"{self.epoch}:{self.row}"
 
-    def progress(self, rows: int) -> float:
-        """Epochs served, with the fraction of the current one."""
-        return self.epoch + self.row / rows
-
     def advanced(self, by: int, rows: int) -> Position:
         """The position ``by`` rows further on."""
         row = self.row + by
@@ -65,6 +61,7 @@ class Feeder:
         self._ledger, self._store, self._builder = ledger, store, builder
         self._low_water = ledger.settings.gateway.backlog_low_water
         self._seed = ledger.settings.run.seed
+        self._random = random.Random(self._seed)
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
 
@@ -109,11 +106,8 @@ class Feeder:
         trained = [dataset for dataset in self._store.all() if dataset.split == "train"]
         if not trained:
             return 0
-        stated = {dataset.name: self._stated(dataset) for dataset in trained}
-        behind = min(
-            trained, key=lambda each: Position.parse(stated[each.name]).progress(each.rows)
-        )
-        return self._serve(behind, stated[behind.name])
+        dataset = self._random.choices(trained, [each.rows for each in trained])[0]
+        return self._serve(dataset, self._stated(dataset))
 
     def _serve(self, dataset: Dataset, stated: str) -> int:
         position = Position.parse(stated)
