@@ -1,0 +1,214 @@
+"""Rollouts, metrics, fleet, control, dead letters and chat over real HTTP."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
+
+from tests.integration.test_ledger_moves import make_generated, make_scored
+
+from tests.support.running_gateway import RunningGateway
+from vapo.ledger import Stage
+from vapo.ledger.fleet import Member
+from vapo.messages import float_array
+from vapo.service import bind, bound_url
+
+
+def get(gateway: RunningGateway, path: str, **params: Any) -> Any:
+    reply = gateway.client.get(path, params=params)
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def test_a_rollout_shows_all_that_is_known(gateway: RunningGateway) -> None:
+    make_scored(gateway.ledger, "a")
+    gateway.ledger.mark_trained("a.0", {"step": 2, "advantages": float_array([0.5, -0.5, 1.0])})
+    rollout = get(gateway, "/v1/rollouts/a.0")
+    assert rollout["token_ids"] == [1, 2, 3]
+    assert rollout["behaviour_log_probs"] == [-0.5] * 3
+    assert rollout["values"] == [0.25] * 4
+    assert rollout["version_spans"] == [[0, 0, 3]]
+    assert rollout["training"] == {"step": 2, "advantages": [0.5, -0.5, 1.0]}
+    assert (rollout["verdict"], rollout["reward"], rollout["extracted"]) == ("correct", 1.0, "2")
+    assert set(rollout["timestamps"]) == {"generated", "verdict", "values", "trained"}
+    assert gateway.client.get("/v1/rollouts/none.0").status_code == 404
+
+
+def test_lists_filter_by_state_purpose_and_task(gateway: RunningGateway) -> None:
+    ledger = gateway.ledger
+    [done] = make_scored(ledger, "a")
+    ledger.mark_trained("a.0", {})
+    ledger.acknowledge(done.entry, "a.0")
+    [stale] = make_scored(ledger, "b")
+    ledger.drop(stale, "stale", requeue=False)
+    [dead] = make_scored(ledger, "d")
+    ledger.bury(dead, "damaged")
+    make_generated(ledger, "c", samples=2)
+
+    def ids(**params: Any) -> set[str]:
+        return {rollout["id"] for rollout in get(gateway, "/v1/rollouts", **params)["rollouts"]}
+
+    assert ids() == {"a.0", "b.0", "c.0", "c.1"}
+    assert ids(state="acknowledged") == {"a.0"}
+    assert ids(state="dropped") == {"b.0"}
+    assert ids(state="generated") == {"c.0", "c.1"}
+    assert ids(state="dead") == {"d.0"}
+    assert ids(task="c") == {"c.0", "c.1"}
+    assert ids(purpose="eval") == set()
+    assert len(ids(limit=2)) == 2
+    assert gateway.client.get("/v1/rollouts", params={"state": "odd"}).status_code == 422
+    assert gateway.client.get("/v1/rollouts", params={"limit": 0}).status_code == 422
+
+
+def test_metrics_and_their_history(gateway: RunningGateway) -> None:
+    assert get(gateway, "/v1/metrics")["latest"] is None
+    for step in (1, 2, 3):
+        gateway.ledger.journal.write_metrics(step, {"reward": step / 10})
+    gateway.ledger.journal.write_metrics(3, {"reward": 0.5})
+    assert get(gateway, "/v1/metrics")["latest"]["reward"] == 0.5
+    history = get(gateway, "/v1/metrics/history")["metrics"]
+    assert [row["step"] for row in history] == [1, 2, 3]
+    assert [row["step"] for row in get(gateway, "/v1/metrics/history", after_step=1)["metrics"]] == [2, 3]
+    assert [row["step"] for row in get(gateway, "/v1/metrics/history", last=1)["metrics"]] == [3]
+
+
+def test_prometheus(gateway: RunningGateway) -> None:
+    make_generated(gateway.ledger, "a")
+    gateway.ledger.journal.write_metrics(4, {"reward": 0.5, "note": "text"})
+    lines = gateway.client.get("/metrics").text.splitlines()
+    assert "vapo_queue_length_generated 1.0" in lines
+    assert "vapo_total_generated 1.0" in lines
+    assert "vapo_training_reward 0.5" in lines
+    assert any(line.startswith("vapo_training_seconds_since_step ") for line in lines)
+
+
+def test_fleet_and_weights(gateway: RunningGateway) -> None:
+    gateway.ledger.fleet.beat(Member("g1", "generator", "http://g1", "READY", 4))
+    [member] = get(gateway, "/v1/fleet")["members"]
+    assert (member["name"], member["state"], member["weight_version"]) == ("g1", "READY", 4)
+    assert member["seconds_since_heartbeat"] < 10
+    assert get(gateway, "/v1/weights")["members"][0]["weight_version"] == 4
+    assert get(gateway, "/v1/weights")["newest_version"] == 0
+
+
+def test_pause_resume_and_stop(gateway: RunningGateway) -> None:
+    control = gateway.ledger.control
+    assert gateway.client.post("/v1/control/pause").json()["state"] == "paused"
+    assert control.paused
+    assert get(gateway, "/v1/metrics")["paused"]
+    gateway.client.post("/v1/control/resume")
+    assert not control.paused
+    gateway.client.post("/v1/control/stop")
+    assert control.stop_requested
+    events = [data["action"] for _, kind, data in gateway.ledger.journal.events("0", 0)
+              if kind == "control"]
+    assert events == ["paused", "resumed", "stopping"]
+
+
+def test_dead_letters(gateway: RunningGateway) -> None:
+    [lease] = make_scored(gateway.ledger, "a")
+    gateway.ledger.bury(lease, "damaged")
+    [letter] = get(gateway, "/v1/dead-letters")["dead_letters"]
+    assert (letter["id"], letter["reason"], letter["stage"]) == ("a.0", "damaged", "scored")
+    path = f"/v1/dead-letters/{letter['entry']}/requeue"
+    assert gateway.client.post(path).status_code == 200
+    assert gateway.client.post(path).status_code == 404
+    assert gateway.client.post("/v1/dead-letters/xyz/requeue").status_code == 404
+    assert gateway.ledger.waiting_rollouts(Stage.SCORED, 5) == ["a.0"]
+
+
+def test_unknown_paths_and_methods_are_problem_documents(gateway: RunningGateway) -> None:
+    for reply in (gateway.client.get("/v1/nothing"), gateway.client.delete("/v1/prompts")):
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert reply.json()["status"] == reply.status_code
+    assert "/v1/prompts" in get(gateway, "/openapi.json")["paths"]
+
+
+@contextmanager
+def generator(answer: str, fail: bool = False) -> Iterator[str]:
+    """A generator's HTTP side, saying who it is."""
+    app = FastAPI()
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Any:
+        if fail:
+            from fastapi import HTTPException
+            raise HTTPException(422, "too long")
+        body = await request.json()
+        if body.get("stream"):
+            return StreamingResponse((f"data: {answer}{part}\n\n" for part in range(3)),
+                                     media_type="text/event-stream")
+        return {"choices": [{"message": {"content": answer}}], "asked": body["messages"]}
+
+    listener = bind("127.0.0.1", 0)
+    listener.listen()
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield bound_url(listener)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+CHAT = {"messages": [{"role": "user", "content": "1+1=?"}]}
+
+
+def test_chat_goes_to_ready_generators_in_turn(gateway: RunningGateway) -> None:
+    assert gateway.client.post("/v1/chat/completions", json=CHAT).status_code == 503
+    with generator("one") as one, generator("two") as two:
+        for name, url, state in (("1", one, "READY"), ("2", two, "READY"),
+                                 ("3", "http://127.0.0.1:9", "LOADING")):
+            gateway.ledger.fleet.beat(Member(name, "generator", url, state, 0))
+        replies = [gateway.client.post("/v1/chat/completions", json=CHAT).json() for _ in range(4)]
+        assert sorted(reply["choices"][0]["message"]["content"] for reply in replies) == [
+            "one", "one", "two", "two"]
+        assert replies[0]["asked"] == CHAT["messages"]
+        streamed = gateway.client.post("/v1/chat/completions", json={**CHAT, "stream": True})
+        assert streamed.headers["content-type"].startswith("text/event-stream")
+        assert streamed.text.count("data: ") == 3
+
+
+def test_chat_skips_a_generator_that_is_gone(gateway: RunningGateway) -> None:
+    with generator("alive") as alive:
+        gateway.ledger.fleet.beat(Member("1", "generator", "http://127.0.0.1:9", "READY", 0))
+        gateway.ledger.fleet.beat(Member("2", "generator", alive, "READY", 0))
+        for _ in range(3):
+            reply = gateway.client.post("/v1/chat/completions", json=CHAT)
+            assert reply.json()["choices"][0]["message"]["content"] == "alive"
+    reply = gateway.client.post("/v1/chat/completions", json=CHAT)
+    assert reply.status_code == 502
+    assert "no generator can be reached" in reply.json()["detail"]
+
+
+def test_a_generators_refusal_is_passed_on(make_gateway: Callable[..., RunningGateway]) -> None:
+    with generator("never", fail=True) as url:
+        gateway = make_gateway(f"gateway.generator_url={url}")
+        reply = gateway.client.post("/v1/chat/completions", json=CHAT)
+        assert (reply.status_code, reply.json()["detail"]) == (422, "too long")
+
+
+def test_a_checkpoint_needs_a_trainer(gateway: RunningGateway) -> None:
+    reply = gateway.client.post("/v1/control/checkpoint")
+    assert reply.status_code == 503
+    assert "no trainer is alive" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize("module", ["services.gateway.__main__", "vapo.tokenizer", "vapo.scores"])
+def test_no_torch(module: str) -> None:
+    code = (f"import sys, {module}\n"
+            "print([name for name in ('torch', 'transformers', 'vllm') if name in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          timeout=60, env={**os.environ})
+    assert done.stdout.strip() == "[]"
