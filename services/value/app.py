@@ -1,0 +1,122 @@
+"""The HTTP side of the value service.
+
+Invariants: token ids in, never text, and nothing is cut silently; values come in the order of the
+items; all values of a request come from one critic version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.value.replica import UnfitTokens
+from services.value.scorer import Scored, Scorer, ScorerClosed
+from vapo.messages import token_array
+from vapo.packing import TokenSequence
+from vapo.problems import Problem
+from vapo.service import USER, Readiness, create_app, require
+from vapo.settings import Settings
+from vapo.waiting_room import WaitingRoom
+
+MAXIMUM_ITEMS = 1024
+DEADLINE_SECONDS = 120.0
+RETRY_LATER = {"Retry-After": "1"}
+
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Item(BaseModel):
+    """One response to score."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt_token_ids: list[TokenId] = Field(min_length=1)
+    response_token_ids: list[TokenId] = Field(
+        min_length=1, description="The generated tokens, end of sequence included."
+    )
+
+
+class Batch(BaseModel):
+    """Several responses to score."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: list[Item] = Field(min_length=1, max_length=MAXIMUM_ITEMS)
+
+
+class Scores(BaseModel):
+    """What the critic makes of each response."""
+
+    critic_version: int = Field(description="0 is the base model with a zero value head")
+    values: list[list[float]] = Field(
+        description="for each response of L tokens, L + 1 float32: the value of the state before "
+        "each token, then after the last (to bootstrap a response that was cut off)"
+    )
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the process does around serving."""
+
+    readiness: Readiness
+    on_start: Callable[[], None]
+    on_stop: Callable[[], None]
+    weights: Callable[[], dict[str, Any]]
+
+
+def build_app(
+    settings: Settings, scorer: Scorer, metrics: CollectorRegistry, hooks: Hooks
+) -> FastAPI:
+    """The value service's HTTP app."""
+    app = create_app(
+        "value", settings, hooks.readiness, metrics,
+        on_start=hooks.on_start, on_stop=hooks.on_stop,
+    )  # fmt: skip
+    room = WaitingRoom(settings.value.queue_limit, "value.queue_limit")
+
+    @app.post("/v1/values", dependencies=[require(USER)], tags=["value"])
+    async def values(request: Item | Batch) -> Scores:
+        """Score one response, or several under the same critic version."""
+        items = request.items if isinstance(request, Batch) else [request]
+        with room.enter(len(items)):
+            scored = await score(scorer, [_sequence(item) for item in items])
+        return Scores(
+            critic_version=scored.critic_version,
+            values=[array.tolist() for array in scored.values],
+        )
+
+    @app.get("/v1/weights", dependencies=[require(USER)], tags=["value"])
+    def weights() -> dict[str, Any]:
+        """Version, step, SHA-256 and state of the critic in use."""
+        return hooks.weights()
+
+    return app
+
+
+async def score(scorer: Scorer, sequences: list[TokenSequence]) -> Scored:
+    """Values of ``sequences``.
+
+    Raises:
+        Problem: 422 for tokens that the model cannot read, 503 when the deadline passes or the
+            service is shutting down.
+    """
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await asyncio.wrap_future(scorer.submit(sequences))
+    except UnfitTokens as error:
+        raise Problem(422, str(error)) from None
+    except ScorerClosed as error:
+        raise Problem(503, str(error), RETRY_LATER) from None
+    except TimeoutError:
+        detail = f"not scored within {DEADLINE_SECONDS:g} s; send less at once or add replicas"
+        raise Problem(503, detail, RETRY_LATER) from None
+
+
+def _sequence(item: Item) -> TokenSequence:
+    return TokenSequence(token_array(item.prompt_token_ids), token_array(item.response_token_ids))

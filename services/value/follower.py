@@ -1,0 +1,99 @@
+"""Keeps the replica at the newest published critic.
+
+Invariants:
+- a version is fetched and its checksums verified before the scorer is asked to swap;
+- a version that cannot be had or does not fit is reported and the old one stays in use;
+- a version without a critic (a run without value model) leaves the replica as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from enum import StrEnum
+
+from redis.exceptions import RedisError
+
+from services.value.replica import prepare
+from services.value.scorer import Scorer, ScorerClosed
+from vapo.critic import CriticError
+from vapo.weights import CRITIC, Announcement, Transport, WeightChannel, WeightsError
+
+BLOCK_SECONDS = 2.0
+RETRY_SECONDS = 1.0
+SWAP_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class State(StrEnum):
+    """How the replica stands to the newest published version."""
+
+    STALE = "STALE"
+    LOADING = "LOADING"
+    READY = "READY"
+
+
+class WeightFollower:
+    """A thread that waits for announcements and hands the weights to the scorer."""
+
+    def __init__(self, channel: WeightChannel, transport: Transport, scorer: Scorer) -> None:
+        self._channel, self._transport, self._scorer = channel, transport, scorer
+        self._settled = 0
+        """Newest version that needs no further work."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="weights", daemon=True)
+        self.caught_up = threading.Event()
+        """Set once the version that was newest at the start is in use, or was refused."""
+        self.state = State.STALE
+        self.failure: str | None = None
+        self.swapped_at: float | None = None
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; a wait in progress ends within its block time."""
+        self._stopping.set()
+        self._thread.join(timeout=BLOCK_SECONDS + RETRY_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._step()
+            except ScorerClosed:
+                return
+            except (RedisError, WeightsError, TimeoutError) as error:
+                # A removed version is followed by a newer one; Redis comes back.
+                self._report(str(error))
+                self._stopping.wait(RETRY_SECONDS)
+
+    def _step(self) -> None:
+        block = BLOCK_SECONDS if self.caught_up.is_set() else 0.0
+        newer = self._channel.wait_newer(self._settled, block)
+        if newer is not None:
+            self._take(newer)
+        elif self.failure is None:
+            self.state = State.READY
+        self.caught_up.set()
+
+    def _take(self, announced: Announcement) -> None:
+        self.state = State.LOADING
+        folder, manifest = self._transport.fetch(announced.version)
+        try:
+            if CRITIC in manifest.files:
+                self._scorer.swap(prepare(folder, manifest)).result(timeout=SWAP_SECONDS)
+        except CriticError as error:
+            self._settled = announced.version
+            self._report(f"version {announced.version} refused: {error}")
+            return
+        self._settled, self.swapped_at = announced.version, time.time()
+        self.state, self.failure = State.READY, None
+        logger.info("critic version %d (step %d) in use", announced.version, announced.step)
+
+    def _report(self, failure: str) -> None:
+        if failure != self.failure:
+            logger.warning("critic weights: %s", failure)
+        self.state, self.failure = State.STALE, failure
