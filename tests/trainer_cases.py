@@ -74,8 +74,8 @@ def _random_row(
     return TrainingRow(
         rollout_id=f"task{number // 2}.{number % 2}",
         task_id=f"task{number // 2}",
-        prompt_token_ids=random.integers(3, VOCABULARY, int(random.integers(1, 9))).astype(np.int32),
-        response_token_ids=random.integers(3, VOCABULARY, length).astype(np.int32),
+        prompt_token_ids=_tokens(random, int(random.integers(1, 9))),
+        response_token_ids=_tokens(random, length),
         behaviour_log_probs=(-random.random(length) * 4).astype(np.float32),
         version_spans=(VersionSpan(version, 0, length),),
         reward=1.0 if correct else -1.0,
@@ -84,6 +84,10 @@ def _random_row(
         values=random.normal(size=length + 1).astype(np.float32) if scored else None,
         critic_version=version if scored else None,
     )
+
+
+def _tokens(random: np.random.Generator, count: int) -> np.ndarray:
+    return random.integers(3, VOCABULARY, count).astype(np.int32)
 
 
 def _enlarge(model: torch.nn.Module) -> torch.nn.Module:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from types import FrameType
+from typing import Any
 
 import torch
 
@@ -92,8 +93,8 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
 
 def _describe(name: str, url: str, status: Status) -> Member:
     fields = status.snapshot()
-    details = {key: fields[key] for key in ("phase", "step", "max_steps", "pretraining_step")
-               if key in fields}
+    shown = ("phase", "step", "max_steps", "pretraining_step")
+    details: dict[str, Any] = {name: fields[name] for name in shown if name in fields}
     state = "STALE" if fields["phase"] == "starting" else "READY"
     return Member(name, "trainer", url, state, fields["version"], details)
 

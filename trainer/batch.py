@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -200,9 +201,14 @@ class Batch:
             [np.arange(start, start + length) for start, length
              in zip(self._starts[numbers], packed.response_lengths, strict=True)])
         return MicroBatch(
-            *(torch.from_numpy(array).to(self.device) for array in (
-                packed.input_ids, packed.position_ids, packed.state_index, packed.action_index,
-                packed.actions, numbers, packed.response_lengths, tokens)),
+            input_ids=self._place(packed.input_ids),
+            position_ids=self._place(packed.position_ids),
+            state_index=self._place(packed.state_index),
+            action_index=self._place(packed.action_index),
+            actions=self._place(packed.actions),
+            rows=self._place(numbers),
+            lengths=self._place(packed.response_lengths),
+            tokens=self._place(tokens),
             temperatures=self._temperatures(numbers, packed.response_lengths),
         )
 
@@ -212,10 +218,13 @@ class Batch:
         per_row = np.array([self.rows[number].temperature for number in numbers], np.float32)
         if (per_row == 1).all():
             return None
-        return torch.from_numpy(np.repeat(per_row, lengths)).to(self.device)
+        return self._place(np.repeat(per_row, lengths))
+
+    def _place(self, array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     def _flat(self, parts: Sequence[npt.NDArray[np.generic]], dtype: type) -> Tensor:
-        return torch.from_numpy(np.concatenate(parts).astype(dtype)).to(self.device)
+        return self._place(np.concatenate(parts).astype(dtype))
 
     def _per_row(self, numbers: Sequence[float], dtype: torch.dtype) -> Tensor:
         return torch.tensor(numbers, dtype=dtype, device=self.device)

@@ -1,11 +1,11 @@
 """Checkpoints: all a trainer needs to go on as if it had not stopped.
 
 A checkpoint is a folder ``<step>`` with safetensors (weights and optimiser moments of actor and
-critic, torch's random state) and ``manifest.json`` (position in the run and the ledger, optimiser step
-counts, numpy's random state, settings, size and SHA-256 of every file).
+critic, torch's random state) and ``manifest.json`` (position in the run and the ledger, optimiser
+step counts, numpy's random state, settings, size and SHA-256 of every file).
 
 Invariants:
-- it appears complete or not at all, and only a folder whose manifest and files are all there counts;
+- it appears complete or not at all, and only a folder with its manifest and all files counts;
 - tensors are whole, so any number of ranks resumes what any number wrote;
 - no pickle anywhere;
 - resuming gives the next step bit for bit (CPU, same number of ranks).
@@ -69,7 +69,7 @@ class Position:
     tokens: int = 0
     """Response tokens trained on."""
     unacknowledged: tuple[tuple[str, str], ...] = ()
-    """(stream entry, rollout id) of rollouts whose effect is in this checkpoint and in none before."""
+    """(stream entry, rollout id) of rollouts whose effect this checkpoint is the first to hold."""
 
 
 @dataclass(frozen=True)

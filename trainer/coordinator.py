@@ -32,7 +32,9 @@ SHOWN = ("reward", "accuracy", "response_length", "entropy", "explained_variance
 class Coordinator:
     """Talks to the ledger for all ranks."""
 
-    def __init__(self, ledger: Ledger, ingest: Ingest, requests: Requests, status: Status) -> None:
+    def __init__(
+        self, ledger: Ledger, ingest: Ingest, requests: Requests, status: Status
+    ) -> None:
         self._ledger, self._ingest = ledger, ingest
         self._requests, self._status = requests, status
         self._settings = ledger.settings
@@ -41,7 +43,7 @@ class Coordinator:
         self._unacknowledged: list[tuple[str, str]] = []
 
     def resume(self, position: Position) -> None:
-        """Go on from a checkpoint (or from nothing): sort out leases, forget what will be redone."""
+        """Go on from a checkpoint or from nothing: sort out leases, forget what will be redone."""
         again = self._ingest.resume(position.unacknowledged)
         self._ledger.journal.forget_metrics_after(position.step)
         self._metrics.forget_after(position.step, position.pretraining_steps)

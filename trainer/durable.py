@@ -13,8 +13,8 @@ from pathlib import Path
 def durable_folder(final: Path) -> Iterator[Path]:
     """A folder to fill, which gets its ``final`` name when all its files are on disk.
 
-    Temporary name, fsync of every file, rename, fsync of the parent. What an interrupted writer left
-    is removed by the next one; an older folder of that name is replaced. When the body raises,
+    Temporary name, fsync of every file, rename, fsync of the parent. What an interrupted writer
+    left is removed by the next one; an older folder of that name is replaced. When the body raises,
     nothing appears.
     """
     final.parent.mkdir(parents=True, exist_ok=True)

@@ -41,8 +41,7 @@ class Order:
 
 def share_order(order: Order | None, ranks: Ranks) -> Order:
     """Rank 0's order, on every rank; the others pass None."""
-    if not ranks.sharded:
-        assert order is not None
+    if order is not None and not ranks.sharded:
         return order
     return decode_order(broadcast_bytes(encode_order(order) if order else None, ranks))
 

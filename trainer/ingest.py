@@ -1,11 +1,11 @@
 """From the ledger's last queue to batches of training rows (rank 0 only).
 
 Invariants:
-- a rollout leaves this module trained, dropped with a reason, or buried with a reason; none is lost:
-  what is only in memory is still leased, and a restarted trainer is handed it again;
+- a rollout leaves this module trained, dropped with a reason, or buried with a reason; none is
+  lost: what is only in memory is still leased, and a restarted trainer is handed it again;
 - staleness is counted in rollout steps, from the oldest weights any token was sampled under, at the
-  moment the batch is formed; beyond the hard limit a rollout is dropped and its sample queued again;
-- with a group estimator a task's rows are trained together, once all that will ever come are here.
+  moment the batch is formed; beyond the hard limit it is dropped and its sample queued again;
+- with a group estimator a task's rows are trained together, once all that will come are here.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trainer.batch import RowError, TrainingRow
-from vapo.ledger import Ledger, Lease, Stage
+from vapo.ledger import Lease, Ledger, Stage
 from vapo.messages import MessageError, Rollout
 from vapo.weights import WeightChannel
 
 logger = logging.getLogger(__name__)
 
 BLOCK_SECONDS = 0.5
-OVER = ("dropped", "dead", "acknowledged", "trained")
+OVER = (b"dropped", b"dead", b"acknowledged", b"trained")
 """States of a rollout that will not come to the trainer (again)."""
 
 
@@ -110,10 +110,6 @@ class Ingest:
                 raise BatchDeadline(self._explain_deadline(rollouts, waited))
             self._lease_more(rollouts)
 
-    def put_back(self, arrivals: Sequence[Arrival]) -> None:
-        """Keep rows of a batch that was not trained on, at the front."""
-        self._arrivals[:0] = arrivals
-
     def staleness(self, row: TrainingRow, step: int) -> int:
         """Rollout steps between the row's oldest token and ``step``.
 
@@ -187,11 +183,11 @@ class Ingest:
                    if f"{task_id}.{sample}" not in here)
 
     def _is_over(self, task_id: str, sample: int) -> bool:
-        """Whether a sample will not come: it has ended, its payload is gone, or its task is dead."""
+        """Whether a sample will not come: it ended, its payload is gone, or its task is dead."""
         redis, keys = self._ledger.redis, self._ledger.keys
-        state = redis.hget(keys.rollout(f"{task_id}.{sample}"), "state")
+        [state] = redis.hmget(keys.rollout(f"{task_id}.{sample}"), "state")
         if state is not None:
-            return state.decode() in OVER
+            return state in OVER
         made, task_state = redis.hmget(keys.task(task_id), f"made:{sample}", "state")
         return made is not None or task_state == b"dead"
 
@@ -202,8 +198,8 @@ class Ingest:
 
     def _explain_deadline(self, rollouts: int, waited: float) -> str:
         return (f"no batch of {rollouts} rollouts came within {waited:.0f} s "
-                f"(trainer.batch_deadline_seconds); {len(self._arrivals)} are here, the queues hold "
-                f"{self._ledger.depths()}; submit more prompts, or see which part is not ready")
+                f"(trainer.batch_deadline_seconds); {len(self._arrivals)} are here, the queues "
+                f"hold {self._ledger.depths()}; submit more prompts, or see which part is stuck")
 
 
 def training_row(rollout: Rollout, temperature: float) -> TrainingRow:

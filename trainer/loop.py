@@ -160,7 +160,8 @@ class TrainingLoop:
                                     batch.token_versions[known], version)
         position = self._position
         step = position.step + 1
-        self._position = replace(position, step=step, tokens=position.tokens + batch.response_tokens)
+        self._position = replace(
+            position, step=step, tokens=position.tokens + batch.response_tokens)
         if step % self._settings.trainer.publish_every_steps == 0:
             self._publish()
         if self._coordinator:

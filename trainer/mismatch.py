@@ -1,7 +1,7 @@
 """The gap between generator and trainer: the same weights, the same tokens, other kernels.
 
-Policy lag and engine mismatch look alike in a ratio, so the mismatch is measured only on tokens that
-were sampled under exactly the weights the trainer holds.
+Policy lag and engine mismatch look alike in a ratio, so the mismatch is measured only on tokens
+that were sampled under exactly the weights the trainer holds.
 
 Invariant: no update is made before the gap has been measured once and found within the limit, as
 soon as such tokens exist (after a resume the first batches may hold none).
@@ -66,7 +66,7 @@ def require_agreement(mismatch: Mismatch, limit: float) -> None:
         return
     raise MismatchError(
         f"generator and trainer differ by {mismatch.magnitude:.4g} nats per token over "
-        f"{mismatch.tokens} tokens of the same weights, more than trainer.mismatch_limit={limit:g}. "
-        "Usual causes: another model or precision in the generator, a temperature or top-p the "
-        "trainer does not know of, weights that were not really loaded (see /v1/weights of the "
-        "generator). Only raise the limit if the cause is known and harmless.")
+        f"{mismatch.tokens} tokens of the same weights, more than "
+        f"trainer.mismatch_limit={limit:g}. Usual causes: another model or precision in the "
+        "generator, a temperature or top-p the trainer does not know of, weights that were not "
+        "really loaded (see /v1/weights of the generator). Only raise the limit if the cause is known and harmless.")

@@ -1,4 +1,4 @@
-"""The actor as a transformers causal LM that yields log-probs of given tokens, and never all logits.
+"""The actor: a transformers causal LM that yields log-probs of given tokens, never all logits.
 
 Invariants:
 - written once for CPU (float32) and CUDA (bfloat16 compute, float32 master weights);

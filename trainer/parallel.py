@@ -1,4 +1,4 @@
-"""Data parallelism over ranks: FSDP2 sharding, row split, and the few collectives the trainer needs.
+"""Data parallelism over ranks: FSDP2 sharding, row split, and the trainer's few collectives.
 
 Invariants:
 - every rank holds the same rollout batch and computes a share of its rows; gradients are *summed*
@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -82,7 +83,7 @@ def shard_policy(policy: Policy, ranks: Ranks) -> Policy:
     """
     if ranks.sharded:
         precision = _mixed_precision(ranks.device)
-        _shard(policy.causal_lm.base_model.layers, policy, ranks, precision)
+        _shard(_layers(policy.causal_lm.base_model), policy, ranks, precision)
     return policy
 
 
@@ -90,9 +91,13 @@ def shard_critic(critic: Critic, ranks: Ranks) -> Critic:
     """Shard the critic in place over all ranks; its value head keeps computing in float32."""
     if ranks.sharded:
         precision = _mixed_precision(ranks.device)
-        _shard(critic.model.layers, critic.model, ranks, precision)
+        _shard(_layers(critic.model), critic.model, ranks, precision)
         _shard([], critic, ranks, MixedPrecisionPolicy())
     return critic
+
+
+def _layers(backbone: nn.Module) -> list[nn.Module]:
+    return list(cast(nn.ModuleList, backbone.layers))
 
 
 def _shard(
@@ -100,8 +105,7 @@ def _shard(
 ) -> None:
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
     for module in (*layers, root):
-        sharded = fully_shard(module, mesh=mesh, mp_policy=precision)
-        assert isinstance(sharded, FSDPModule)
+        sharded: FSDPModule = fully_shard(module, mesh=mesh, mp_policy=precision)
         sharded.set_force_sum_reduction_for_comms(True)
         sharded.set_gradient_divide_factor(1.0)
 
@@ -113,7 +117,7 @@ def _mixed_precision(device: torch.device) -> MixedPrecisionPolicy:
 
 
 def split_rows(rows: Sequence[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
-    """Share ``rows`` among ``parts`` ranks with about equal tokens: longest first, to the least laden.
+    """Share ``rows`` among ``parts`` ranks: longest first, each to the rank with fewest tokens.
 
     Args:
         rows: row numbers.
@@ -150,8 +154,7 @@ def largest_over_ranks(number: int, ranks: Ranks) -> int:
 
 def broadcast_bytes(data: bytes | None, ranks: Ranks) -> bytes:
     """Rank 0's ``data`` on every rank; the others pass None."""
-    if not ranks.sharded:
-        assert data is not None
+    if data is not None and not ranks.sharded:
         return data
     size = largest_over_ranks(len(data) if data is not None else 0, ranks)
     buffer = torch.empty(size, dtype=torch.uint8, device=ranks.device)

@@ -74,7 +74,7 @@ def published_dtype(device: torch.device) -> torch.dtype:
 
 
 def canary_of(policy: Policy, ranks: Ranks) -> dict[str, Any]:
-    """The trainer's log-probs of the canary's tokens at temperature 1; every rank must call this."""
+    """The trainer's log-probs of the canary tokens, temperature 1; every rank must call this."""
     token_ids = canary_token_ids(policy.causal_lm.config.vocab_size)
     tokens = np.array(token_ids, np.int32)
     row = TrainingRow(

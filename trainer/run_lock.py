@@ -1,7 +1,7 @@
 """One trainer per run directory.
 
-The trainer is the only consumer of the last queue, under a fixed name; two of them would train on one
-another's leases. The lock is the kernel's, so a killed trainer's is free at once.
+The trainer is the only consumer of the last queue, under a fixed name; two of them would train on
+one another's leases. The lock is the kernel's, so a killed trainer's is free at once.
 """
 
 from __future__ import annotations

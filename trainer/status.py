@@ -1,4 +1,4 @@
-"""What the trainer is doing and what people asked of it, shared by the loop and the HTTP threads."""
+"""What the trainer is doing and what was asked of it, shared by the loop and the HTTP threads."""
 
 from __future__ import annotations
 

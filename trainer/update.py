@@ -253,8 +253,8 @@ def batch_values(
 ) -> tuple[StateValues | None, float]:
     """Values of all rows, and the share of rows that had to be scored here.
 
-    Rows that the value service scored with a critic at most ``critic_version_lag`` versions old keep
-    their values. None when the estimator needs no values.
+    Rows that the value service scored with a critic at most ``critic_version_lag`` versions old
+    keep their values. None when the estimator needs no values.
     """
     if algorithm.estimator != "gae":
         return None, 0.0
@@ -264,7 +264,8 @@ def batch_values(
     values = service_values(batch, learner.critic.value_head.weight.dtype, set(stale))
     if stale:
         scored = state_values(learner.critic, batch, stale, options.packing, ranks)
-        values = StateValues(values.before_tokens + scored.before_tokens, values.final + scored.final)
+        values = StateValues(values.before_tokens + scored.before_tokens,
+                             values.final + scored.final)
     return values, len(stale) / len(batch)
 
 
@@ -295,7 +296,7 @@ def row_batch(batch: Batch, values: StateValues | None) -> RowBatch:
 def draw_mini_batches(
     rows: int, options: UpdateOptions, random: np.random.Generator
 ) -> list[list[int]]:
-    """Rows of every optimiser step: each epoch a new shuffle, cut into parts of about equal size."""
+    """Rows of every optimiser step: each epoch a new shuffle, cut into parts of equal size."""
     parts = math.ceil(rows / options.mini_batch_rollouts)
     return [part.tolist() for _ in range(options.epochs)
             for part in np.array_split(random.permutation(rows), parts)]

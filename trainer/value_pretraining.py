@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from trainer.algorithm.diagnostics import explained_variance, initial_value_mean
 from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators
+from trainer.algorithm.vapo import compute_advantages_and_targets
 from trainer.batch import Batch
 from trainer.durable import durable_folder
 from trainer.forward import StateValues, state_values
@@ -80,7 +80,8 @@ def _monte_carlo_step(
 
 def save_pretrained_critic(folder: Path, learner: Learner, ranks: Ranks) -> None:
     """Write the critic as a folder that ``vapo.critic.load_critic`` reads; all ranks must call."""
-    state = {name: tensor.to(torch.float32) for name, tensor in critic_state(learner.critic).items()}
+    state = {name: tensor.to(torch.float32)
+             for name, tensor in critic_state(learner.critic).items()}
     if ranks.is_first:
         with durable_folder(folder) as partial:
             learner.critic.model.config.save_pretrained(partial)

@@ -1,10 +1,10 @@
 """The critic: a transformers backbone and a value head that is always computed in full precision.
 
 Invariants:
-- V of the state before response token t is read at the position of the previous token (for t = 0 the
-  last prompt token); a response of L tokens has L + 1 values, the last one after its last token;
-- values leave in float32 (float64 for a float64 model), whatever the backbone computes in: an error of
-  bfloat16 size would drown the differences of V that VAPO's advantages are made of;
+- V of the state before response token t is read at the position of the previous token (for t = 0
+  the last prompt token); a response of L tokens has L + 1 values, the last after its last token;
+- values leave in float32 (float64 for a float64 model), whatever the backbone computes in: an error
+  of bfloat16 size would drown the differences of V that VAPO's advantages are made of;
 - the value of a state depends on no other row: not on padding, packing or batch mates;
 - parameters are named as in the causal LM checkpoint (``model.`` and so on), plus
   ``value_head.weight`` and ``value_head.bias``.
@@ -37,8 +37,8 @@ class Critic(nn.Module):
     def __init__(self, backbone: PreTrainedModel) -> None:
         """Wrap ``backbone`` (a causal LM without its output head) with a zero value head.
 
-        The zero start gives V = 0, midway between the rewards -1 and +1, and the same critic on every
-        replica without a random number.
+        The zero start gives V = 0, midway between the rewards -1 and +1, and the same critic on
+        every replica without a random number.
         """
         super().__init__()
         self.model = backbone
@@ -122,7 +122,8 @@ def save_critic(critic: Critic, folder: Path) -> None:
     """Write a folder that :func:`load_critic` reads: config.json and critic.safetensors."""
     folder.mkdir(parents=True, exist_ok=True)
     critic.model.config.save_pretrained(folder)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in critic.state_dict().items()}
+    state = {name: tensor.detach().cpu().contiguous()
+             for name, tensor in critic.state_dict().items()}
     save_file(state, folder / WEIGHTS_NAME)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,9 @@ class Run:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, redis_server: PrivateRedis):  # noqa: ANN201
+def make_run(
+    tmp_path: Path, redis_server: PrivateRedis
+) -> Iterator[Callable[..., Run]]:
     """Makes runs that share the model folder, each with keys and directory of its own."""
     made = []
 

@@ -27,7 +27,9 @@ LETTERS = range(35, 95)
 class SyntheticRollouts:
     """Fills the trainer's queue with reproducible rollouts of ``model`` (weight version 0)."""
 
-    def __init__(self, ledger: Ledger, model: Qwen3ForCausalLM, log_prob_error: float = 0.0) -> None:
+    def __init__(
+        self, ledger: Ledger, model: Qwen3ForCausalLM, log_prob_error: float = 0.0
+    ) -> None:
         """``log_prob_error`` is added to every behaviour log-prob, as a broken engine would."""
         self._ledger, self._model, self._error = ledger, model, log_prob_error
 

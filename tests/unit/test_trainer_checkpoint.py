@@ -114,11 +114,16 @@ def test_tied_output_heads_are_left_out_and_untied_ones_are_not() -> None:
 
 def test_an_interrupted_writer_leaves_nothing_behind_that_counts(tmp_path: Path) -> None:
     final = tmp_path / "thing"
-    with pytest.raises(KeyboardInterrupt), durable_folder(final) as partial:
-        (partial / "half").write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        _write_half(final)
     assert not final.exists()
     with durable_folder(final) as partial:
         (partial / "whole").write_text("whole")
     assert [file.name for file in final.iterdir()] == ["whole"]
     assert list(tmp_path.iterdir()) == [final]
+
+
+def _write_half(final: Path) -> None:
+    with durable_folder(final) as partial:
+        (partial / "half").write_text("half")
+        raise KeyboardInterrupt

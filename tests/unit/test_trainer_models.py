@@ -53,7 +53,7 @@ def test_chunked_logits_and_gradient_checkpointing_change_nothing() -> None:
 
 
 def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no config.json"):
+    with pytest.raises(ModelError, match=r"no config\.json"):
         load_policy(tmp_path)
 
 

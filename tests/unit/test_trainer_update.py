@@ -128,7 +128,8 @@ def test_fresh_service_values_are_reused_and_stale_ones_rescored() -> None:
 def test_mini_batches_cover_every_row_once_per_epoch() -> None:
     parts = draw_mini_batches(10, _options(mini_batch=4, epochs=2), np.random.default_rng(0))
     assert [len(part) for part in parts] == [4, 3, 3] * 2
-    assert sorted(sum(parts[:3], [])) == sorted(sum(parts[3:], [])) == list(range(10))
+    for epoch in (parts[:3], parts[3:]):
+        assert sorted(row for part in epoch for row in part) == list(range(10))
     assert parts[:3] != parts[3:]
 
 
