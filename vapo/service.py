@@ -13,6 +13,7 @@ import argparse
 import hmac
 import logging
 import os
+import signal
 import socket
 import threading
 import uuid
@@ -273,13 +274,19 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
 
 
 class StoppingServer(uvicorn.Server):
-    """Tells endless responses (event streams) of a shutdown before it waits for them to end."""
+    """Ends on a signal, and the process goes on to its own end.
+
+    Endless responses (event streams) are told before the server waits for them. The signal is not
+    raised again afterwards, as uvicorn would: that would end the process before it has left the
+    fleet.
+    """
 
     def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
         super().__init__(config)
         self._stopping = stopping
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came."""
+        """A signal came; the second Ctrl-C does not wait for open responses."""
         self._stopping.set()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
