@@ -69,4 +69,5 @@ def require_agreement(mismatch: Mismatch, limit: float) -> None:
         f"{mismatch.tokens} tokens of the same weights, more than "
         f"trainer.mismatch_limit={limit:g}. Usual causes: another model or precision in the "
         "generator, a temperature or top-p the trainer does not know of, weights that were not "
-        "really loaded (see /v1/weights of the generator). Only raise the limit if the cause is known and harmless.")
+        "really loaded (see /v1/weights of the generator). Only raise the limit if the cause is "
+        "known and harmless.")
