@@ -7,6 +7,7 @@ reaches the engine.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from fastapi.responses import StreamingResponse
 from services.generator.answers import (
     Kind,
     generate_answer,
+    newest_version,
     openai_answer,
     openai_stream,
     stream_error,
@@ -150,7 +152,11 @@ class Front:
                          for sampling in samplings]
         except* (WeightsNotReady, EngineError) as errors:
             raise Problem(503, str(errors.exceptions[0]), RETRY_LATER) from None
-        return [task.result() for task in tasks]
+        completions = [task.result() for task in tasks]
+        if not all(math.isfinite(value) for one in completions for value in one.log_probs):
+            raise Problem(500, "log-probs of this response are not finite; the weights of version "
+                               f"{newest_version(completions)} are broken for this prompt")
+        return completions
 
     def _check_open(self) -> None:
         state = self.runtime.state

@@ -44,6 +44,7 @@ class TinyGenerator:
     def __init__(self, folder: Path, settings: Settings, tied: bool = False) -> None:
         self.settings = settings
         self.models = {0: save_tiny_model(folder / "model", seed=0, tied=tied)}
+        self.folder = folder
         self.parts = Parts(settings, folder / "parts")
         self._redis: Redis = connect(settings.redis)
         self.channel = WeightChannel(self._redis, Keys(settings.run.name))

@@ -1,0 +1,221 @@
+"""The queue worker on a real ledger, with an engine that fails as real ones do not on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from services.generator.engine import Completion, EngineError, Sampling, WeightsNotReady
+from services.generator.state import GeneratorState, State
+from services.generator.worker import GenerationWorker
+from tests.support.ledger_records import task
+from tests.support.running_redis import RunningRedis
+from vapo.ledger import Ledger
+from vapo.messages import VersionSpan
+from vapo.settings import Settings, load_settings
+from vapo.tokenizer import PromptTokenizer, load_tokenizer
+
+MODEL = Path(__file__).parents[2] / "vapo" / "assets" / "chain-base"
+Behaviour = Callable[[Sampling], Completion]
+
+
+def completion(_: Sampling, log_prob: float = -0.5) -> Completion:
+    """Three tokens."""
+    return Completion([5, 6, 7], [log_prob] * 3, (VersionSpan(0, 0, 3),), "length")
+
+
+class ScriptedEngine:
+    """Answers as told; each call takes a moment."""
+
+    context_tokens, vocabulary_size = 512, 99
+
+    def __init__(self, behave: Behaviour = completion, seconds: float = 0.0) -> None:
+        self.behave, self.seconds = behave, seconds
+        self.samplings: list[Sampling] = []
+
+    async def generate(self, _: list[int], sampling: Sampling) -> Completion:
+        """One response."""
+        self.samplings.append(sampling)
+        await asyncio.sleep(self.seconds)
+        return self.behave(sampling)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PromptTokenizer:
+    """The shipped model's."""
+    return load_tokenizer(MODEL)
+
+
+def ready() -> GeneratorState:
+    """A generator with proven weights."""
+    state = GeneratorState(time.monotonic, 1000.0)
+    state.load_started(0)
+    state.load_proved(0)
+    return state
+
+
+@asynccontextmanager
+async def working(engine: ScriptedEngine, ledger: Ledger, tokenizer: PromptTokenizer,
+                  state: GeneratorState | None = None) -> AsyncIterator[GenerationWorker]:
+    """A running worker; given up without goodbye at the end."""
+    worker = GenerationWorker(engine, state or ready(), ledger, tokenizer, "worker-1")  # type: ignore[arg-type]
+    running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until ``condition`` holds."""
+    async with asyncio.timeout(seconds):
+        while not await asyncio.to_thread(condition):
+            await asyncio.sleep(0.02)
+
+
+def made(ledger: Ledger, task_id: str) -> int:
+    """Responses of a task that exist."""
+    record = ledger.task(task_id)
+    assert record is not None
+    return record.made
+
+
+async def test_log_probs_that_are_not_finite_become_a_dead_letter(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    ledger = make_ledger()
+    ledger.submit(task("broken"))
+    engine = ScriptedEngine(lambda sampling: completion(sampling, float("nan")))
+    async with working(engine, ledger, tokenizer):
+        await eventually(lambda: bool(ledger.dead_letters.list()))
+        letter, = ledger.dead_letters.list()
+        assert (letter.id, letter.samples) == ("broken", "0,1")
+        assert "behaviour_log_probs is 'not finite'" in letter.reason
+        engine.behave = completion
+        ledger.submit(task("fine"))
+        await eventually(lambda: made(ledger, "fine") == 2)
+
+
+async def test_one_bad_sample_does_not_cost_the_good_ones(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    ledger = make_ledger()
+    ledger.submit(task("half", samples=4))
+    calls = iter([-0.5, float("nan"), -0.5, -0.5])
+    engine = ScriptedEngine(lambda sampling: completion(sampling, next(calls)))
+    async with working(engine, ledger, tokenizer):
+        await eventually(lambda: bool(ledger.dead_letters.list()))
+    letter, = ledger.dead_letters.list()
+    assert made(ledger, "half") == 3
+    assert len(letter.samples.split(",")) == 1
+
+
+async def test_every_sample_has_its_own_seed_whoever_generates_it(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    seeds = []
+    for _ in range(2):
+        ledger, engine = make_ledger(), ScriptedEngine()
+        ledger.submit(task("a", samples=8))
+        async with working(engine, ledger, tokenizer):
+            await eventually(lambda ledger=ledger: made(ledger, "a") == 8)  # type: ignore[misc]
+        seeds.append({sampling.seed for sampling in engine.samplings})
+    assert seeds[0] == seeds[1]
+    assert len(seeds[0]) == 8
+
+
+async def test_nothing_is_leased_without_proven_weights(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    ledger, state = make_ledger(), GeneratorState(time.monotonic, 1000.0)
+    ledger.submit(task("waiting"))
+    async with working(ScriptedEngine(), ledger, tokenizer, state):
+        await asyncio.sleep(0.3)
+        assert made(ledger, "waiting") == 0
+        state.load_started(0)
+        state.load_proved(0)
+        await eventually(lambda: made(ledger, "waiting") == 2)
+
+
+async def test_weights_that_are_late_are_waited_for(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    ledger, failures = make_ledger(), iter([True, True, False, False])
+
+    def late(sampling: Sampling) -> Completion:
+        if next(failures):
+            raise WeightsNotReady("no proven weights within 1 s")
+        return completion(sampling)
+
+    ledger.submit(task("patient"))
+    async with working(ScriptedEngine(late), ledger, tokenizer):
+        await eventually(lambda: made(ledger, "patient") == 2)
+    assert ledger.dead_letters.list() == []
+
+
+async def test_a_failed_engine_is_declared_dead_and_its_task_goes_to_another(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    ledger, state = make_ledger("ledger.lease_seconds=0.5"), ready()
+
+    def fail(_: Sampling) -> Completion:
+        raise EngineError("vLLM's engine failed")
+
+    ledger.submit(task("moved"))
+    async with working(ScriptedEngine(fail), ledger, tokenizer, state):
+        await eventually(lambda: state.state is State.DEAD)
+    async with working(ScriptedEngine(), ledger, tokenizer):
+        await eventually(lambda: made(ledger, "moved") == 2)
+
+
+async def test_stopping_gives_the_leases_back(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    ledger = make_ledger()
+    ledger.submit(task("long"))
+    async with working(ScriptedEngine(seconds=60), ledger, tokenizer) as worker:
+        await eventually(lambda: worker.free_slots < 256)
+        started = time.monotonic()
+        await worker.stop()
+        assert time.monotonic() - started < 2
+    async with working(ScriptedEngine(), ledger, tokenizer):
+        await eventually(lambda: made(ledger, "long") == 2, seconds=2)
+
+
+async def test_a_dead_workers_task_is_taken_over_and_only_missing_samples_are_made(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    ledger = make_ledger("ledger.lease_seconds=0.5")
+    ledger.submit(task("shared", samples=2))
+    calls = iter([0.0, 60.0])
+    engine = ScriptedEngine()
+
+    async def first_only(prompt: list[int], sampling: Sampling) -> Completion:
+        await asyncio.sleep(next(calls))
+        return completion(sampling)
+
+    engine.generate = first_only  # type: ignore[method-assign]
+    async with working(engine, ledger, tokenizer):
+        await eventually(lambda: made(ledger, "shared") == 1)
+    survivor = ScriptedEngine()
+    async with working(survivor, ledger, tokenizer):
+        await eventually(lambda: made(ledger, "shared") == 2)
+    assert len(survivor.samplings) == 1
+
+
+async def test_it_outlives_a_redis_that_is_killed(
+        own_redis: RunningRedis, tokenizer: PromptTokenizer) -> None:
+    settings: Settings = load_settings(None, ["ledger.lease_seconds=2"], {}, {
+        "run": {"name": "restart"}, "redis": own_redis.settings.model_dump()})
+    ledger = Ledger.open(settings, patience_seconds=1.0)
+    for number in range(20):
+        ledger.submit(task(f"t{number}"))
+    async with working(ScriptedEngine(seconds=0.5), ledger, tokenizer):
+        await eventually(lambda: ledger.counters().get("generated", 0) > 0)
+        for number in range(20, 40):
+            ledger.submit(task(f"t{number}"))
+        await asyncio.sleep(0.1)
+        own_redis.kill()
+        await asyncio.sleep(1.0)
+        own_redis.start()
+        await eventually(lambda: ledger.counters().get("generated", 0) == 80, seconds=30)
+    assert all(made(ledger, f"t{number}") == 2 for number in range(40))
+    ledger.redis.close()

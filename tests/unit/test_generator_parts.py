@@ -1,0 +1,111 @@
+"""The generator's small pure parts: seeds, prompts, request bodies, canary, file headers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from safetensors.numpy import save_file
+
+from services.generator.prompts import PromptError, check_prompt
+from services.generator.requests import (
+    MAX_SEED,
+    ChatRequest,
+    CompletionRequest,
+    GenerateRequest,
+    sampling_of,
+)
+from services.generator.sample_seeds import sample_seed
+from services.generator.weight_files import base_shapes, check_complete
+from vapo.canary import CANARY_TOKENS, canary_difference, canary_token_ids
+from vapo.settings import SamplingSettings
+from vapo.weights import WeightsError
+
+
+def test_every_sample_has_a_seed_of_its_own_and_always_the_same() -> None:
+    seeds = {sample_seed(run, task, sample)
+             for run in (0, 1) for task in ("a", "a1", "b") for sample in range(64)}
+    assert len(seeds) == 2 * 3 * 64
+    assert all(0 <= seed <= MAX_SEED for seed in seeds)
+    assert sample_seed(7, "task", 3) == sample_seed(7, "task", 3)
+
+
+@pytest.mark.parametrize(("prompt", "complaint"), [
+    ([], "empty"), ([1] * 16, "by at least 1"), ([1] * 20, "by at least 5"),
+    ([5, 99], "token id 99"), ([-1], "token id -1")])
+def test_prompts_that_cannot_be_answered_are_refused(prompt: list[int], complaint: str) -> None:
+    with pytest.raises(PromptError, match=complaint):
+        check_prompt(prompt, context_tokens=16, vocabulary_size=99)
+
+
+def test_a_prompt_may_leave_room_for_a_single_token() -> None:
+    check_prompt([98] * 15, context_tokens=16, vocabulary_size=99)
+
+
+@pytest.mark.parametrize(("extra", "complaint"), [
+    ({"logprobs": 1}, "use /v1/generate"), ({"tools": []}, "no tools"),
+    ({"temprature": 1}, "temprature"), ({"temperature": math.nan}, "temperature"),
+    ({"top_p": 0}, "top_p"), ({"n": 0}, r"\bn\b"), ({"stream": True, "n": 2}, "n requests"),
+    ({"presence_penalty": 0.5}, "presence_penalty"), ({"max_tokens": 0}, "max_tokens"),
+    ({"seed": -1}, "seed")])
+def test_fields_that_are_not_served_are_refused_by_name(
+        extra: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        CompletionRequest.model_validate({"prompt": "1+1=", **extra})
+
+
+def test_neutral_values_that_clients_send_are_taken() -> None:
+    body = ChatRequest.model_validate({
+        "model": "policy", "messages": [{"role": "user", "content": "1+1=?"}], "user": "me",
+        "presence_penalty": 0, "frequency_penalty": 0.0, "n": 1, "stop": "\n"})
+    assert body.stops == ("\n",)
+
+
+def test_sampling_takes_the_runs_settings_where_the_body_is_silent() -> None:
+    defaults = SamplingSettings(temperature=0.8, top_p=0.9, max_new_tokens=100)
+    body = GenerateRequest(prompt_token_ids=[1], seed=MAX_SEED, n=2)
+    sampling = sampling_of(body, None, defaults, room=40, sample=1)
+    assert (sampling.temperature, sampling.top_p, sampling.max_new_tokens) == (0.8, 0.9, 40)
+    assert sampling.seed == 0
+    greedy = sampling_of(GenerateRequest(prompt_token_ids=[1], temperature=0), 7, defaults, 40)
+    assert (greedy.temperature, greedy.max_new_tokens, greedy.seed) == (0.0, 7, None)
+
+
+@pytest.mark.parametrize("vocabulary_size", [2, 99, 151_936])
+def test_canary_tokens_are_fixed_and_in_the_vocabulary(vocabulary_size: int) -> None:
+    tokens = canary_token_ids(vocabulary_size)
+    assert len(tokens) == CANARY_TOKENS
+    assert tokens == canary_token_ids(vocabulary_size)
+    assert all(0 <= token < vocabulary_size for token in tokens)
+    assert len(set(tokens)) > min(vocabulary_size, CANARY_TOKENS) // 2
+
+
+def test_canary_difference_is_a_mean_and_never_hides_a_nan() -> None:
+    assert canary_difference([-1.0, -2.0], [-1.5, -2.0]) == pytest.approx(0.25)
+    assert canary_difference([-1.0], [math.nan]) == math.inf
+    assert canary_difference([-1.0], [-1.0, -2.0]) == math.inf
+    assert canary_difference([], []) == math.inf
+
+
+def test_a_publication_must_hold_all_of_the_model(tmp_path: Path) -> None:
+    base, actor = tmp_path / "base", tmp_path / "actor.safetensors"
+    base.mkdir()
+    weights = {"embed.weight": np.zeros((4, 2), np.float32),
+               "lm_head.weight": np.zeros((4, 2), np.float32),
+               "layers.0.rotary_emb.inv_freq": np.zeros(1, np.float32)}
+    save_file(weights, base / "model.safetensors")
+    untied, tied = base_shapes(base, tied=False), base_shapes(base, tied=True)
+    assert set(untied) == {"embed.weight", "lm_head.weight"}
+    save_file({"embed.weight": weights["embed.weight"]}, actor)
+    check_complete(actor, tied)
+    with pytest.raises(WeightsError, match="lacks 1 tensors"):
+        check_complete(actor, untied)
+    save_file({"embed.weight": np.zeros((4, 3), np.float32)}, actor)
+    with pytest.raises(WeightsError, match=r"embed\.weight has shape"):
+        check_complete(actor, tied)
+    actor.write_bytes(b"not safetensors")
+    with pytest.raises(WeightsError, match="not a readable"):
+        check_complete(actor, tied)
