@@ -13,7 +13,8 @@ bootstrap a truncated response.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -169,28 +170,32 @@ def encode(record: Task | Generated | Verdict | Values | dict[str, Any]) -> byte
 
 def decode_task(data: bytes) -> Task:
     """Inverse of :func:`encode`. Raises MessageError when malformed."""
-    body = _open(data)
-    return _build(Task, {**body, "sampling": SamplingOverrides(**body["sampling"]),
-                         "prompt_token_ids": _tokens(body["prompt_token_ids"])})
+    with _refusing(Task):
+        body = _open(data)
+        return Task(**{**body, "sampling": SamplingOverrides(**body["sampling"]),
+                       "prompt_token_ids": _tokens(body["prompt_token_ids"])})
 
 
 def decode_generated(data: bytes) -> Generated:
     """Inverse of :func:`encode`. Raises MessageError when malformed."""
-    body = _open(data)
-    spans = tuple(VersionSpan(*span) for span in body["version_spans"])
-    return _build(Generated, {**body, "version_spans": spans, "token_ids": _tokens(body["token_ids"]),
-                              "behaviour_log_probs": _floats(body["behaviour_log_probs"])})
+    with _refusing(Generated):
+        body = _open(data)
+        spans = tuple(VersionSpan(*span) for span in body["version_spans"])
+        return Generated(**{**body, "version_spans": spans, "token_ids": _tokens(body["token_ids"]),
+                            "behaviour_log_probs": _floats(body["behaviour_log_probs"])})
 
 
 def decode_verdict(data: bytes) -> Verdict:
     """Inverse of :func:`encode`. Raises MessageError when malformed."""
-    return _build(Verdict, _open(data))
+    with _refusing(Verdict):
+        return Verdict(**_open(data))
 
 
 def decode_values(data: bytes) -> Values:
     """Inverse of :func:`encode`. Raises MessageError when malformed."""
-    body = _open(data)
-    return _build(Values, {**body, "values": _floats(body["values"])})
+    with _refusing(Values):
+        body = _open(data)
+        return Values(**{**body, "values": _floats(body["values"])})
 
 
 def decode_mapping(data: bytes) -> dict[str, Any]:
@@ -232,11 +237,15 @@ def _open(data: bytes) -> dict[str, Any]:
     return body
 
 
-def _build(kind: Any, fields: dict[str, Any]) -> Any:
+@contextmanager
+def _refusing(kind: type) -> Iterator[None]:
+    """Whatever is wrong with a record's fields is a MessageError."""
     try:
-        return kind(**fields)
-    except TypeError as error:
-        raise MessageError(f"{kind.__name__} record has wrong fields: {error}") from None
+        yield
+    except MessageError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise MessageError(f"{kind.__name__} record has wrong fields: {error!r}") from None
 
 
 def _tokens(data: bytes) -> TokenIds:
