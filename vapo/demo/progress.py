@@ -53,7 +53,7 @@ def line(snapshot: Snapshot) -> str:
     rest = "  ".join(f"{label} {text}" for label, text in shown if text != "-")
     note = f" ({snapshot.note})" if snapshot.note else ""
     times = f"[{clock(snapshot.elapsed)}, {clock(snapshot.left)} left]"
-    return f"{times} {snapshot.phase}{note}: {rest}"
+    return f"{times} {snapshot.phase}{note}" + (f": {rest}" if rest else "")
 
 
 def held_out(snapshot: Snapshot) -> str:

@@ -1,0 +1,49 @@
+"""The run folder: one stack at a time, secrets for the owner only, the newest run found."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from vapo.run_folder import RunFolder, RunFolderError, newest_run
+from vapo.settings import SecuritySettings, Settings
+
+
+def test_settings_come_back_with_their_secrets_and_only_the_owner_reads_them(
+    tmp_path: Path,
+) -> None:
+    secrets = {name: SecretStr(name * 4) for name in SecuritySettings.model_fields}
+    settings = Settings(security=SecuritySettings(**secrets))
+    folder = RunFolder(tmp_path / "run")
+    folder.write_settings(settings)
+    assert folder.read_settings() == settings
+    assert stat.S_IMODE(folder.settings_file.stat().st_mode) == 0o600
+
+
+def test_a_folder_is_held_by_one_stack_at_a_time(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    in_use = pytest.raises(RunFolderError, match="in use by another stack")
+    with folder.held(), in_use, folder.held():
+        pytest.fail("held twice")
+    with folder.held():
+        assert folder.directory.is_dir()
+
+
+def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="vapo up"):
+        RunFolder(tmp_path).read_settings()
+
+
+def test_the_newest_run_is_the_one_started_last(tmp_path: Path) -> None:
+    assert newest_run(tmp_path) is None
+    for age, name in ((10, "old"), (0, "new"), (20, "oldest")):
+        RunFolder(tmp_path / name).write_settings(Settings())
+        at = 1e9 - age
+        os.utime(tmp_path / name / "settings.json", (at, at))
+    newest = newest_run(tmp_path)
+    assert newest is not None
+    assert newest.directory.name == "new"
