@@ -20,7 +20,7 @@ from services.value.scorer import Scorer, ScorerClosed
 from vapo.critic import CriticError
 from vapo.weights import CRITIC, Announcement, Transport, WeightChannel, WeightsError
 
-BLOCK_SECONDS = 2.0
+BLOCK_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 SWAP_SECONDS = 60.0
 

@@ -21,7 +21,7 @@ from services.verifier.units import is_unit
 SIGNIFICANT_DIGITS = 6
 MAXIMUM_CHARACTERS = 200
 
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)"
+_DIGITS = r"(?:[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?: \d{3})+|\d+)"
 _DECIMAL = rf"(?:{_DIGITS}(?:\.\d*)?|\.\d+)"
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)\s?(?:"
@@ -32,6 +32,7 @@ _NUMBER = re.compile(
     rf"|[eE](?P<e>[-+]?\d{{1,3}}))?"
     rf")\s?(?P<unit>%|[a-zA-Z]{{2,}}[a-zA-Z. ]*)?"
 )
+_DECIMAL_COMMA = re.compile(r"([-+]?[0-9]+),([0-9]+)")
 _PERCENT = frozenset({"%", "percent", "percentage", "pct", "per cent"})
 
 
@@ -66,6 +67,15 @@ def read_number(text: str) -> ExactNumber | None:
     scale = Fraction(1, 100) if percent else Fraction(1)
     sign = -1 if match["sign"] == "-" else 1
     return ExactNumber(sign * value * scale, last_digit * scale, percent)
+
+
+def read_decimal_comma(text: str) -> ExactNumber | None:
+    """The number that ``text`` is if its one comma is a decimal comma (``1,22``), else None.
+
+    It may as well be a list of two numbers, so this reading may only speak for an answer.
+    """
+    match = _DECIMAL_COMMA.fullmatch(text) if len(text) <= MAXIMUM_CHARACTERS else None
+    return read_number(f"{match[1]}.{match[2]}") if match else None
 
 
 def same_number(reference: ExactNumber, answer: ExactNumber) -> bool:

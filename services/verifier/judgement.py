@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from services.verifier.admission import MAXIMUM_CHARACTERS
-from services.verifier.exact import ExactNumber, read_number, same_number
+from services.verifier.exact import (
+    ExactNumber,
+    read_decimal_comma,
+    read_number,
+    same_number,
+)
 from services.verifier.extraction import boxed, extract, hashes
 from services.verifier.normalisation import clean, plain
 from services.verifier.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
@@ -126,9 +131,16 @@ def _decide(expected: Answer, answer: Answer) -> tuple[Outcome, str] | None:
         return (Outcome.CORRECT, "the same number") if same else (Outcome.WRONG, "another number")
     if first.plain == second.plain:
         return Outcome.CORRECT, "the same text"
+    if _same_with_decimal_comma(first, second) or _same_with_decimal_comma(second, first):
+        return Outcome.CORRECT, "the same number, with a decimal comma"
     if _WORD.fullmatch(first.plain) and _WORD.fullmatch(second.plain):
         return Outcome.WRONG, "other words"
     return None
+
+
+def _same_with_decimal_comma(first: Answer, second: Answer) -> bool:
+    number = read_decimal_comma(second.plain)
+    return number is not None and first.number is not None and same_number(first.number, number)
 
 
 def align(expected: Answer, answer: Answer) -> tuple[Answer, Answer]:

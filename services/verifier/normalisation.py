@@ -27,7 +27,6 @@ _BRACED_COMMA = re.compile(r"\{\s*,\s*\}")
 _BLANKS = re.compile(r"\s+")
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _EMPTY_INDEX = re.compile(r"\\sqrt\s*(?:\{\}|\[\])(?=\s*\{)|\^\s*\{\s*\}(?=\s*\^)")
-_DOUBLE_BACKSLASH = re.compile(r"\\\\(?=[a-zA-Z]{2,})")
 _SINGLE_COMMAND = re.compile(r"(?<!\\)\\[a-zA-Z]")
 _COLUMN = re.compile(r"\\begin\{([pbvV]?matrix)\}([^&]*?)\\end\{\1\}")
 _BARE_OPERATOR = re.compile(
