@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,8 @@ from vapo.run_folder import RunFolder, RunFolderError, newest_run
 
 RETRY_SECONDS = 0.5
 TIMEOUT_SECONDS = 60.0
+EVENT_SILENCE_SECONDS = 45.0
+"""The gateway says something at least every 15 s; longer silence is a lost connection."""
 RETRIED_STATUSES = (429, 502, 503, 504)
 
 
@@ -62,6 +65,12 @@ class GatewayClient:
         """Upload a data set, JSONL or Parquet; the same rows again change nothing."""
         parameters = {"name": name, "split": split}
         return self.call("POST", "/v1/datasets", params=parameters, content=content)
+
+    def open_events(self, last_id: str | None) -> AbstractContextManager[httpx.Response]:
+        """The stream of events after `last_id`; of new ones if None. See vapo.event_stream."""
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        timeout = httpx.Timeout(TIMEOUT_SECONDS, read=EVENT_SILENCE_SECONDS)
+        return self._http.stream("GET", "/v1/events", headers=headers, timeout=timeout)
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         """One request, repeated within the client's patience. Raises GatewayError."""

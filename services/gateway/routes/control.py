@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from services.gateway.context import Gateway, GatewayDependency
 from vapo.problems import Problem
-from vapo.service import ADMIN, require, service_headers
+from vapo.service import ADMIN, require
 
 router = APIRouter(prefix="/v1/control", tags=["control"], dependencies=[require(ADMIN)])
 
-CHECKPOINT_DEADLINE_SECONDS = 600.0
+DEADLINE_SECONDS = 30.0
 
 
 @router.post("/pause")
@@ -37,16 +37,13 @@ def stop(gateway: GatewayDependency) -> dict[str, Any]:
     return _told(gateway, "stopping")
 
 
-@router.post("/checkpoint")
-def checkpoint(gateway: GatewayDependency) -> dict[str, Any]:
-    """Have the trainer write a checkpoint now; answers when it is durable."""
+@router.post("/checkpoint", status_code=202)
+def checkpoint(gateway: GatewayDependency, request: Request) -> Any:
+    """Have the trainer write a checkpoint after the step in hand; an event tells when it is done."""
     url = _trainer_url(gateway)
+    caller = {name: value for name, value in request.headers.items() if name == "authorization"}
     try:
-        reply = httpx.post(
-            f"{url}/v1/checkpoint",
-            headers=service_headers(gateway.settings),
-            timeout=CHECKPOINT_DEADLINE_SECONDS,
-        )
+        reply = httpx.post(f"{url}/v1/checkpoint", headers=caller, timeout=DEADLINE_SECONDS)
     except httpx.HTTPError as error:
         raise Problem(502, f"the trainer at {url} does not answer: {error!r}") from None
     if reply.is_error:

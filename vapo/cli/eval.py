@@ -1,0 +1,134 @@
+"""`vapo eval`: avg@k, pass@k and maj@k of the live policy on held-out problems."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from vapo.cli.connection_options import add_connection_options, gateway
+from vapo.cli.errors import CommandError
+from vapo.cli.problem_file import add_mapping_options, mapping_from, read_problems
+from vapo.client import GatewayClient
+
+POLL_SECONDS = 0.5
+PATIENCE_SECONDS = 60.0
+NO_PROGRESS_SECONDS = 30.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("file", type=Path, nargs="?", help="JSONL of problems with answers")
+    parser.add_argument("--dataset", metavar="NAME", help="an uploaded data set instead of a file")
+    parser.add_argument("-k", "--samples", type=int, help="responses per problem")
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--max-new-tokens", type=int)
+    parser.add_argument(
+        "--deadline",
+        type=float,
+        default=86_400.0,
+        metavar="SECONDS",
+        help="give up waiting after this long (default: a day)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.add_argument(
+        "--details", type=Path, metavar="FILE", help="write each problem's results to FILE, JSONL"
+    )
+    add_mapping_options(parser)
+    add_connection_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start the evaluation and wait for its end."""
+    if (arguments.file is None) == (arguments.dataset is None):
+        raise CommandError("give either a file or --dataset NAME")
+    with gateway(arguments, PATIENCE_SECONDS) as client:
+        begun = client.post("/v1/evaluations", _request(arguments))
+        result = _wait(client, begun, arguments.deadline)
+        if arguments.details:
+            _write_details(client, result["id"], arguments.details)
+    print(json.dumps(result) if arguments.json else "\n".join(describe(result)))
+    return 0
+
+
+def describe(result: dict[str, Any]) -> list[str]:
+    """The scores as a person reads them."""
+    samples = result["samples"]
+    passes = "  ".join(f"pass@{size} {share:.4f}" for size, share in result["pass_at_k"].items())
+    lines = [
+        f"avg@{samples} {result['avg_at_k']:.4f} ± {result['standard_error']:.4f}   "
+        f"maj@{samples} {result['maj_at_k']:.4f}",
+        passes,
+        f"{result['problems']} problems, {result['responses']} responses, temperature "
+        f"{result['temperature']}, top-p {result['top_p']}, at most {result['max_new_tokens']} tokens",
+    ]
+    if "mean_length" in result:
+        lines.append(
+            f"mean length {result['mean_length']:.1f} tokens, {result['truncated']:.1%} cut, "
+            f"weight versions {result['oldest_weight_version']} to "
+            f"{result['newest_weight_version']}"
+        )
+    lost = result["failed"] + result["not_judged"]
+    if lost:
+        lines.append(
+            f"{result['failed']} responses failed and {result['not_judged']} could not be "
+            "judged; they count as not correct (GET /v1/dead-letters has reasons)"
+        )
+    return lines
+
+
+def _request(arguments: argparse.Namespace) -> dict[str, Any]:
+    options = {
+        name: getattr(arguments, name)
+        for name in ("dataset", "samples", "temperature", "top_p", "max_new_tokens")
+    }
+    request = {name: value for name, value in options.items() if value is not None}
+    if arguments.file:
+        request["problems"] = read_problems(arguments.file, mapping_from(arguments))
+    return request
+
+
+def _wait(client: GatewayClient, summary: dict[str, Any], seconds: float) -> dict[str, Any]:
+    path, begun = f"/v1/evaluations/{summary['id']}", time.monotonic()
+    moved, responses, warned = begun, -1, False
+    while not summary["finished"]:
+        now = time.monotonic()
+        if summary["responses"] != responses:
+            moved, responses = now, summary["responses"]
+            _progress(summary)
+        elif now - moved > NO_PROGRESS_SECONDS and not warned:
+            warned = True
+            print(
+                "\nno progress: is a generator READY and a verifier alive? see `vapo status`",
+                file=sys.stderr,
+            )
+        if now - begun > seconds:
+            raise CommandError(
+                f"{summary['id']} has {responses} of {summary['responses_wanted']} "
+                f"responses after {seconds:.0f} s; it goes on, see GET {path}"
+            )
+        time.sleep(POLL_SECONDS)
+        summary = client.get(path)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    return summary
+
+
+def _progress(summary: dict[str, Any]) -> None:
+    if sys.stderr.isatty():
+        accuracy = f", avg {summary['avg_at_k']:.3f}" if "avg_at_k" in summary else ""
+        print(
+            f"\r{summary['responses']}/{summary['responses_wanted']} responses{accuracy}   ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _write_details(client: GatewayClient, evaluation_id: str, file: Path) -> None:
+    results = client.get(f"/v1/evaluations/{evaluation_id}", problems="true")["results"]
+    file.write_text("".join(json.dumps(result) + "\n" for result in results), encoding="utf-8")

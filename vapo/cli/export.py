@@ -1,0 +1,56 @@
+"""`vapo export`: a run's policy as a plain Hugging Face folder, without a running stack."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vapo.cli.errors import CommandError
+from vapo.hf_export import ExportError, Source, find_source, write_folder
+from vapo.run_folder import RunFolder, RunFolderError, newest_run
+from vapo.settings import Settings, SettingsError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument(
+        "--run", type=Path, metavar="FOLDER", help="run folder (default: the newest)"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="must not exist yet"
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="FOLDER",
+        help="where the run's base model lies now, if it was moved",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--version", type=int, help="this weight version instead of the newest")
+    which.add_argument("--step", type=int, help="the checkpoint of this step instead of the newest")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the folder and say what is in it."""
+    try:
+        settings = _settings(arguments.run)
+        source = find_source(settings.run, arguments.version, arguments.step)
+        write_folder(source, arguments.model or settings.model.path, arguments.output)
+    except (ExportError, RunFolderError, SettingsError, OSError) as error:
+        raise CommandError(str(error)) from None
+    print(f"{arguments.output}: the policy {describe(source)}, for transformers and vLLM")
+    return 0
+
+
+def describe(source: Source) -> str:
+    """Which weights these are."""
+    return f"after step {source.step} ({source.kind} {source.folder.name})"
+
+
+def _settings(run_folder: Path | None) -> Settings:
+    folder = RunFolder(run_folder) if run_folder else newest_run()
+    if folder is None:
+        raise CommandError("no run under runs/; name one with --run FOLDER")
+    settings = folder.read_settings()
+    here = settings.run.model_copy(update={"directory": folder.directory})
+    return settings.model_copy(update={"run": here})

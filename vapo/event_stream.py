@@ -1,0 +1,74 @@
+"""Reading server-sent events (WHATWG HTML, section 9.2), across interruptions.
+
+Invariant: no event is lost or told twice while the gateway is away: a reader goes on after the last
+id it has seen.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from vapo.client import GatewayClient, GatewayError, explain
+
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a run."""
+
+    id: str
+    kind: str
+    data: dict[str, Any]
+
+
+def parse_events(lines: Iterable[str]) -> Iterator[Event]:
+    """Events of a stream's lines, as they come; comments are skipped."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line.startswith(":"):
+            continue
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        elif "data" in fields:
+            yield Event(fields.get("id", ""), fields.get("event", ""), json.loads(fields["data"]))
+            fields = {}
+
+
+def follow(
+    client: GatewayClient, after: str | None = None, patience_seconds: float = 60.0
+) -> Iterator[Event]:
+    """Events from now on (or after an id), reconnecting whenever the stream ends.
+
+    Raises:
+        GatewayError: the gateway refuses, or was away for longer than the patience.
+    """
+    last, away_since = after, None
+    while True:
+        try:
+            for event in _read_once(client, last):
+                last, away_since = event.id, None
+                yield event
+            away_since = None  # it ended cleanly: the gateway was stopped or restarted
+        except httpx.TransportError as error:
+            away_since = away_since or time.monotonic()
+            if time.monotonic() - away_since > patience_seconds:
+                raise GatewayError(
+                    f"the gateway at {client.url} does not answer: {error!r}"
+                ) from None
+        time.sleep(RETRY_SECONDS)
+
+
+def _read_once(client: GatewayClient, last: str | None) -> Iterator[Event]:
+    with client.open_events(last) as response:
+        if response.is_error:
+            response.read()
+            raise GatewayError(explain(response), response.status_code)
+        yield from parse_events(response.iter_lines())
