@@ -24,12 +24,16 @@ class Event:
     """One event of a run."""
 
     id: str
+    """Where to resume after it."""
     kind: str
     data: dict[str, Any]
 
 
 def parse_events(lines: Iterable[str]) -> Iterator[Event]:
-    """Events of a stream's lines, as they come; comments are skipped."""
+    """Events of a stream's lines, as they come; comments are skipped.
+
+    An id without data, which only says where to resume, comes as an event without kind.
+    """
     fields: dict[str, str] = {}
     for line in lines:
         if line.startswith(":"):
@@ -37,8 +41,10 @@ def parse_events(lines: Iterable[str]) -> Iterator[Event]:
         if line:
             name, _, value = line.partition(":")
             fields[name] = value.removeprefix(" ")
-        elif "data" in fields:
-            yield Event(fields.get("id", ""), fields.get("event", ""), json.loads(fields["data"]))
+        else:
+            if "id" in fields:
+                data = json.loads(fields.get("data", "{}"))
+                yield Event(fields["id"], fields.get("event", ""), data)
             fields = {}
 
 
@@ -55,7 +61,8 @@ def follow(
         try:
             for event in _read_once(client, last):
                 last, away_since = event.id, None
-                yield event
+                if event.kind:
+                    yield event
             away_since = None  # it ended cleanly: the gateway was stopped or restarted
         except httpx.TransportError as error:
             away_since = away_since or time.monotonic()

@@ -114,7 +114,7 @@ def _newest(kind: Literal["checkpoint", "weight version"], directory: Path) -> I
 
 
 def _copy_weights(source: Path, target: Path) -> str:
-    """Copy a safetensors file, marked as transformers wants it; returns the weights' torch dtype."""
+    """Copy a safetensors file, marked as transformers wants it; returns its torch dtype."""
     with source.open("rb") as reader, target.open("wb") as writer:
         header = _read_header(source, reader)
         header["__metadata__"] = {**header.get("__metadata__", {}), "format": "pt"}

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 
 from tests.parts import Parts
 from tests.support.running_gateway import RunningGateway
+from vapo.event_stream import Event, parse_events
 from vapo.ledger import Ledger
 
 DEADLINE_SECONDS = 15
 
 
-def frames(reply: httpx.Response) -> Iterator[dict[str, Any]]:
+def told(reply: httpx.Response) -> Iterator[Event]:
     """Events of a stream, as they come."""
-    frame: dict[str, Any] = {}
-    for line in reply.iter_lines():
-        if line.startswith(":"):
-            continue
-        if not line:
-            if frame:
-                yield frame
-            frame = {}
-            continue
-        name, _, value = line.partition(": ")
-        frame[name] = json.loads(value) if name == "data" else value
+    return (event for event in parse_events(reply.iter_lines()) if event.kind)
 
 
 def test_events_arrive_as_they_happen(gateway: RunningGateway) -> None:
@@ -37,8 +26,8 @@ def test_events_arrive_as_they_happen(gateway: RunningGateway) -> None:
         assert reply.headers["content-type"].startswith("text/event-stream")
         gateway.ledger.journal.write_metrics(1, {"reward": 0.5})
         begun = time.monotonic()
-        frame = next(frames(reply))
-        assert (frame["event"], frame["data"]["step"]) == ("metrics", 1)
+        event = next(told(reply))
+        assert (event.kind, event.data["step"]) == ("metrics", 1)
         assert time.monotonic() - begun < 2.0
 
 
@@ -46,13 +35,13 @@ def test_a_listener_resumes_where_it_was_cut_off(gateway: RunningGateway) -> Non
     for step in range(5):
         gateway.ledger.journal.write_metrics(step, {})
     with gateway.client.stream("GET", "/v1/events", params={"after": "0"}) as reply:
-        stream = frames(reply)
+        stream = told(reply)
         first = [next(stream) for _ in range(2)]
-    assert [frame["data"]["step"] for frame in first] == [0, 1]
-    headers = {"Last-Event-ID": first[-1]["id"]}
+    assert [event.data["step"] for event in first] == [0, 1]
+    headers = {"Last-Event-ID": first[-1].id}
     with gateway.client.stream("GET", "/v1/events", headers=headers) as reply:
-        stream = frames(reply)
-        assert [next(stream)["data"]["step"] for _ in range(3)] == [2, 3, 4]
+        stream = told(reply)
+        assert [next(stream).data["step"] for _ in range(3)] == [2, 3, 4]
 
 
 def test_many_listeners_hear_everything(gateway: RunningGateway) -> None:
@@ -62,8 +51,8 @@ def test_many_listeners_hear_everything(gateway: RunningGateway) -> None:
     def listen(steps: list[int]) -> None:
         with gateway.client.stream("GET", "/v1/events", params={"after": "0"}) as reply:
             ready.wait()
-            for frame in frames(reply):
-                steps.append(frame["data"]["step"])
+            for event in told(reply):
+                steps.append(event.data["step"])
                 if len(steps) == 20:
                     return
 

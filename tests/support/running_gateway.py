@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -31,22 +32,36 @@ class RunningGateway:
         self.settings = settings
 
     def __enter__(self) -> RunningGateway:
+        self._serve(0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._stop()
+
+    def restart(self, meanwhile: Callable[[], None]) -> RunningGateway:
+        """Stop, do something, and serve at the same address again."""
+        port = int(self.url.rpartition(":")[2])
+        self._stop()
+        meanwhile()
+        self._serve(port)
+        return self
+
+    def _serve(self, port: int) -> None:
         self.gateway = Gateway.make(self.settings)
         self.ledger: Ledger = self.gateway.ledger
-        listener = bind("127.0.0.1", 0)
+        listener = bind("127.0.0.1", port)
         self.url = bound_url(listener)
         config = uvicorn.Config(gateway_app(self.gateway), log_config=None, lifespan="on",
                                 timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
+        listener.listen()
         self._thread.start()
         self.client = httpx.Client(base_url=self.url, timeout=DEADLINE_SECONDS)
-        listener.listen()
         assert self.client.get("/readyz").json() == {"status": "ready"}
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def _stop(self) -> None:
         self.client.close()
         self.gateway.events.stopping.set()
         self._server.should_exit = True

@@ -30,7 +30,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def gateway(
-    arguments: argparse.Namespace, patience_seconds: float = 5.0
+    arguments: argparse.Namespace, patience_seconds: float = 2.0
 ) -> Iterator[GatewayClient]:
     """A client for the gateway the command was pointed at.
 

@@ -64,7 +64,8 @@ def describe(result: dict[str, Any]) -> list[str]:
         f"maj@{samples} {result['maj_at_k']:.4f}",
         passes,
         f"{result['problems']} problems, {result['responses']} responses, temperature "
-        f"{result['temperature']}, top-p {result['top_p']}, at most {result['max_new_tokens']} tokens",
+        f"{result['temperature']}, top-p {result['top_p']}, "
+        f"at most {result['max_new_tokens']} tokens",
     ]
     if "mean_length" in result:
         lines.append(

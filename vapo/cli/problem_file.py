@@ -77,7 +77,7 @@ def read_problems(file: Path, mapping: Mapping) -> list[dict[str, Any]]:
     """All problems of a JSONL file as the gateway takes them.
 
     Raises:
-        CommandError: the file cannot be read, or a row is not JSON or lacks a column; names the line.
+        CommandError: the file cannot be read, or a row is not JSON or lacks a column; says where.
     """
     problems = [_problem(line, row, mapping) for line, row in _rows(file)]
     if not problems:

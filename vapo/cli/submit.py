@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Send the file. Waits while the queue is full."""
-    with gateway(arguments, PATIENCE_SECONDS if not arguments.dataset else 5.0) as client:
+    with gateway(arguments, PATIENCE_SECONDS if not arguments.dataset else 2.0) as client:
         if arguments.dataset:
             _upload(client, arguments)
         else:

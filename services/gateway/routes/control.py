@@ -39,7 +39,7 @@ def stop(gateway: GatewayDependency) -> dict[str, Any]:
 
 @router.post("/checkpoint", status_code=202)
 def checkpoint(gateway: GatewayDependency, request: Request) -> Any:
-    """Have the trainer write a checkpoint after the step in hand; an event tells when it is done."""
+    """Have the trainer write a checkpoint after the step in hand; an event tells when it done."""
     url = _trainer_url(gateway)
     caller = {name: value for name, value in request.headers.items() if name == "authorization"}
     try:

@@ -45,7 +45,7 @@ async def events(
 
 
 async def _stream(gateway: Gateway, last: str) -> AsyncIterator[str]:
-    yield ": connected\n\n"
+    yield f": connected\nid: {last}\n\n"  # an id alone tells no event, only where to resume
     with gateway.events.listen() as something_new:
         while not gateway.events.stopping.is_set():
             something_new.clear()

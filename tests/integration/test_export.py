@@ -1,0 +1,124 @@
+"""`vapo export` writes what transformers loads, from what a run left on disk, without torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from vapo.cli import main
+from vapo.run_folder import RunFolder
+from vapo.settings import Settings
+from vapo.weights import ACTOR, FileEntry, sha256_of, write_version
+
+BASE = Path("vapo/assets/chain-base").resolve()
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A run that published versions 1 and 2 (steps 3 and 4) and holds a checkpoint of step 4."""
+    directory = tmp_path / "run"
+    settings = Settings.model_validate({"run": {"directory": directory}, "model": {"path": BASE}})
+    RunFolder(directory).write_settings(settings)
+    for version, step in ((1, 3), (2, 4)):
+        write_version(settings.run.weights_directory, version, step,
+                      {ACTOR: lambda path, version=version: save_file(moved(version), path)})
+    write_checkpoint(settings.run.checkpoints_directory / "00000004", 4)
+    return directory
+
+
+def moved(by: float) -> dict[str, torch.Tensor]:
+    """The base weights, shifted a little so that each set is different."""
+    weights = load_file(BASE / "model.safetensors")
+    return {name: tensor + by / 1000 for name, tensor in weights.items()}
+
+
+def write_checkpoint(folder: Path, step: int) -> None:
+    folder.mkdir(parents=True)
+    save_file(moved(9), folder / ACTOR)
+    entry = FileEntry(sha256_of(folder / ACTOR), 0)
+    manifest = {"position": {"step": step}, "files": {ACTOR: {"sha256": entry.sha256}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def first_weight(folder: Path) -> float:
+    """How far the exported weights are from the base ones, in thousandths."""
+    name, base = next(iter(load_file(BASE / "model.safetensors").items()))
+    difference = load_file(folder / "model.safetensors")[name] - base
+    return round(float(difference.mean()) * 1000, 3)
+
+
+@pytest.mark.parametrize(("choice", "shift"), [
+    ([], 9), (["--version", "1"], 1), (["--version", "2"], 2), (["--step", "4"], 9)])
+def test_the_weights_asked_for_are_exported(run_folder: Path, tmp_path: Path, choice: list[str],
+                                            shift: float) -> None:
+    assert main(["export", "--run", str(run_folder), "--output", str(tmp_path / "out"), *choice]) == 0
+    assert first_weight(tmp_path / "out") == shift
+
+
+def test_a_newer_weight_version_wins_over_an_older_checkpoint(run_folder: Path,
+                                                              tmp_path: Path) -> None:
+    shutil.rmtree(run_folder / "checkpoints")
+    write_checkpoint(run_folder / "checkpoints" / "00000001", 1)
+    (run_folder / "checkpoints" / "00000007").mkdir()
+    assert main(["export", "--run", str(run_folder), "--output", str(tmp_path / "out")]) == 0
+    assert first_weight(tmp_path / "out") == 2
+
+
+def test_transformers_loads_it_and_computes_what_the_weights_say(run_folder: Path,
+                                                                 tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["export", "--run", str(run_folder), "--output", str(out)]) == 0
+    model = AutoModelForCausalLM.from_pretrained(out)
+    reference = AutoModelForCausalLM.from_pretrained(BASE)
+    reference.load_state_dict(moved(9))
+    tokens = AutoTokenizer.from_pretrained(out)("12+34=?", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        assert torch.equal(model(tokens).logits, reference(tokens).logits)
+    assert json.loads((out / "config.json").read_text())["dtype"] == "float32"
+    assert (out / "chat_template.jinja").exists()
+
+
+def test_bfloat16_weights_are_declared_as_such(run_folder: Path, tmp_path: Path) -> None:
+    halves = {name: tensor.bfloat16() for name, tensor in moved(3).items()}
+    write_version(run_folder / "weights", 3, 8, {ACTOR: lambda path: save_file(halves, path)})
+    assert main(["export", "--run", str(run_folder), "--output", str(tmp_path / "out")]) == 0
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto").dtype == torch.bfloat16
+
+
+def test_what_cannot_be_exported_is_said(run_folder: Path, tmp_path: Path,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "out")
+
+    def refused(*words: str) -> str:
+        assert main(["export", "--output", out, *words]) == 1
+        assert not Path(out).exists()
+        return capsys.readouterr().err
+
+    here = ["--run", str(run_folder)]
+    assert "no weight version can be read" in refused(*here, "--version", "9")
+    assert "name the folder it lies in now with --model" in refused(*here, "--model", "nowhere")
+    assert "holds no run" in refused("--run", str(tmp_path / "none"))
+    with (run_folder / "checkpoints" / "00000004" / ACTOR).open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x7f")
+    assert "does not match its manifest" in refused(*here)
+    shutil.rmtree(run_folder / "checkpoints")
+    shutil.rmtree(run_folder / "weights")
+    assert "no checkpoint and no weight version yet" in refused(*here)
+    Path(out).mkdir()
+    assert main(["export", "--output", out, *here]) == 1
+
+
+def test_it_needs_no_torch(run_folder: Path, tmp_path: Path) -> None:
+    code = ("import sys; from vapo.cli import main\n"
+            f"status = main(['export', '--run', {str(run_folder)!r}, '--output', {str(tmp_path / 'o')!r}])\n"
+            "assert status == 0 and 'torch' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
