@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import sys
+import logging
+import os
 from collections.abc import Sequence
 
 from services.generator import engine_options
@@ -15,6 +15,7 @@ from vapo.tokenizer import load_tokenizer
 def main(argv: Sequence[str] | None = None) -> int:
     """Start the engine, then serve until SIGTERM; 1 when the engine failed."""
     configure_logging()
+    logging.getLogger("vllm").setLevel(logging.WARNING)
     settings = parse_arguments("services.generator", argv)
     tokenizer = load_tokenizer(settings.model.path)
     listener = bind(settings.generator.host, settings.generator.port)
@@ -28,10 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     engine = Engine.start(settings)
     runtime = Runtime(engine, settings, tokenizer, member_name("generator"), bound_url(listener))
     serve(build_app(runtime, tokenizer), listener)
-    failed = runtime.state.engine_failure is not None
-    gc.collect()
-    return int(failed)
+    return int(runtime.state.engine_failure is not None)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    logging.shutdown()
+    # Everything is given back and the engine is gone; taking torch and vLLM apart object by object
+    # would keep a busy host waiting for seconds.
+    os._exit(status)

@@ -2,9 +2,10 @@
 
 Invariants:
 - READY is entered only from LOADING, by proof that the engine computes with the loaded weights;
-- DEAD is entered when the heartbeat stops or the engine fails, and is left only to STALE: a
-  generator that was away has missed publications, so it must load and prove weights again before
-  it is READY;
+- DEAD is entered when the heartbeat stops or the engine fails. A failed engine stays DEAD; one that
+  was only silent comes back as STALE (or LOADING, if it was): it may have missed publications, so
+  it must prove weights again before it is READY;
+- every event is a sign of life;
 - the version is the one last proven, and never falls.
 """
 
@@ -41,7 +42,8 @@ class GeneratorState:
 
     def __init__(self, clock: Callable[[], float], silence_limit_seconds: float) -> None:
         self._clock, self._limit = clock, silence_limit_seconds
-        self._state, self._version, self._target = State.STALE, 0, 0
+        self._state, self._version = State.STALE, 0
+        self._target: int | None = None
         self._reason = "no weights have been proven yet"
         self._engine_failure: str | None = None
         self._last_beat = clock()
@@ -70,8 +72,11 @@ class GeneratorState:
 
     def beat(self) -> None:
         """The generator showed that it lives."""
-        if self.state is State.DEAD and self._engine_failure is None:
-            self._enter(State.STALE, "it was away; weights must be loaded and proven again")
+        if self._engine_failure is not None:
+            return
+        if self.state is State.DEAD:
+            self._enter(State.STALE if self._target is None else State.LOADING,
+                        "it was away; weights must be proven again")
         self._last_beat = self._clock()
 
     def load_started(self, version: int) -> None:
@@ -91,12 +96,13 @@ class GeneratorState:
         self._require(State.LOADING, event="load_proved")
         if version != self._target:
             raise TransitionError(f"version {version} was proven, {self._target} was being loaded")
-        self._version = version
+        self._version, self._target = version, None
         self._enter(State.READY, "")
 
     def load_failed(self, reason: str) -> None:
         """The load ended without proof; what the engine computes with is unknown."""
         self._require(State.LOADING, event="load_failed")
+        self._target = None
         self._enter(State.STALE, reason)
 
     def engine_failed(self, reason: str) -> None:
@@ -108,6 +114,7 @@ class GeneratorState:
         return self._clock() - self._last_beat
 
     def _require(self, *allowed: State, event: str) -> None:
+        self.beat()
         if self.state not in allowed:
             raise TransitionError(f"{event} in state {self._state}: {self._reason}")
 

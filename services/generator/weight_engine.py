@@ -10,6 +10,7 @@ file's checksum was verified by the generator before the pause.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,10 @@ from vllm.model_executor.model_loader.reload import (
     finalize_layerwise_reload,
     initialize_layerwise_reload,
 )
+
+# A reload warns of every layer without checkpoint weights (rotary tables), at each update. What is
+# missing we look up ourselves, and the canary proves the rest.
+logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
 
 
 class IncompleteWeightsError(RuntimeError):

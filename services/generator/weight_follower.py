@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from redis.exceptions import RedisError
 
 from services.generator.engine import Engine, EngineError, LoadTimings
-from services.generator.state import GeneratorState
+from services.generator.state import GeneratorState, State
 from services.generator.weight_files import Shapes, check_complete
 from vapo.canary import canary_difference, canary_token_ids
 from vapo.weights import ACTOR, Announcement, Manifest, Transport, WeightsError
@@ -122,6 +122,9 @@ class WeightFollower:
         return await self._prove(manifest, fetched, timings)
 
     async def _target(self, announcements: Announcements) -> Announcement | None:
+        proven = self.proof is not None and self._settled == self.proof.version
+        if proven and self._state.state is State.STALE:  # it was away
+            self._settled = UNSETTLED
         if self._settled == UNSETTLED:
             return await asyncio.to_thread(announcements.newest) or BASE
         return await asyncio.to_thread(announcements.wait_newer, self._settled, POLL_SECONDS)

@@ -62,10 +62,20 @@ def test_silence_is_death_and_a_beat_brings_it_back_only_as_stale(
     machine.load_proved(1)
     clock.now += 6.1
     assert machine.state is State.DEAD
-    with pytest.raises(TransitionError, match="DEAD"):
-        machine.load_started(2)
     machine.beat()
     assert (machine.state, machine.version) == (State.STALE, 1)
+    machine.load_started(1)
+    machine.load_proved(1)
+    assert machine.state is State.READY
+
+
+def test_a_load_that_outlasts_the_silence_limit_still_counts(
+        machine: GeneratorState, clock: Clock) -> None:
+    machine.load_started(2)
+    clock.now += 60
+    assert machine.state is State.DEAD
+    machine.load_proved(2)
+    assert (machine.state, machine.version) == (State.READY, 2)
 
 
 def test_beats_keep_it_alive(machine: GeneratorState, clock: Clock) -> None:
@@ -81,6 +91,8 @@ def test_a_failed_engine_stays_dead_whatever_beats(machine: GeneratorState) -> N
     machine.engine_failed("vLLM's engine process ended")
     machine.beat()
     assert machine.state is State.DEAD
+    with pytest.raises(TransitionError, match="DEAD"):
+        machine.load_started(1)
     assert machine.engine_failure == "vLLM's engine process ended"
 
 
