@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from trainer.app import BackgroundServer, build_app
 from trainer.assembly import build_setup
@@ -41,6 +42,7 @@ EXPECTED = (BatchDeadline, MismatchError, ModelError, CriticError, DisagreementE
 def main(argv: Sequence[str] | None = None) -> int:
     """Train until the step limit or SIGTERM; 1 when something is wrong."""
     configure_logging()
+    disable_progress_bar()
     settings = parse_arguments("trainer", argv)
     deadline = settings.trainer.batch_deadline_seconds + COLLECTIVE_MARGIN_SECONDS
     ranks = join_ranks(timedelta(seconds=deadline))

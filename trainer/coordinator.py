@@ -132,6 +132,7 @@ class Coordinator:
         """A checkpoint with the effect of all rollouts trained so far is on disk."""
         for entry, rollout_id in self._unacknowledged:
             self._ledger.acknowledge(entry, rollout_id)
+        self._ingest.release(rollout_id for _, rollout_id in self._unacknowledged)
         self._unacknowledged = []
         self._ledger.trim()
 

@@ -5,6 +5,7 @@ Invariants:
   lost: what is only in memory is still leased, and a restarted trainer is handed it again;
 - staleness is counted in rollout steps, from the oldest weights any token was sampled under, at the
   moment the batch is formed; beyond the hard limit it is dropped and its sample queued again;
+- nothing is trained on twice between two checkpoints, even if the queue hands it out twice;
 - with a group estimator a task's rows are trained together, once all that will come are here.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from trainer.batch import RowError, TrainingRow
@@ -61,6 +62,7 @@ class Ingest:
         self._temperature = ledger.settings.sampling.temperature
         self._max_staleness = ledger.settings.ledger.max_staleness
         self._arrivals: list[Arrival] = []
+        self._held: set[str] = set()
         self._steps: dict[int, int] = {0: 0}
 
     def resume(self, in_checkpoint: Sequence[tuple[str, str]]) -> int:
@@ -122,7 +124,14 @@ class Ingest:
         for lease in self._ledger.lease(Stage.SCORED, self._consumer, wanted, BLOCK_SECONDS):
             self._receive(lease)
 
+    def release(self, rollout_ids: Iterable[str]) -> None:
+        """These have been acknowledged: their leases are gone."""
+        self._held.difference_update(rollout_ids)
+
     def _receive(self, lease: Lease) -> None:
+        if lease.id in self._held:
+            # A Redis that crashed may have forgotten a moment, and hand out again what is here.
+            return
         try:
             rollout = self._ledger.rollout(lease.id)
             if rollout is None:
@@ -133,6 +142,7 @@ class Ingest:
             self._ledger.bury(lease, str(error))
             return
         self._arrivals.append(arrival)
+        self._held.add(lease.id)
 
     def _row(self, rollout: Rollout) -> TrainingRow:
         row = training_row(rollout, self._temperature)
@@ -151,6 +161,7 @@ class Ingest:
                 fresh.append(arrival)
             else:
                 self._ledger.drop(arrival.lease, "stale", requeue=True)
+                self._held.discard(arrival.lease.id)
         if len(fresh) < len(self._arrivals):
             logger.info("dropped %d rollouts older than ledger.max_staleness=%d steps",
                         len(self._arrivals) - len(fresh), self._max_staleness)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
 
 from vapo.packing import Packed, TokenSequence, pack, plan
 
@@ -90,10 +90,10 @@ def load_critic(
     if weights is None and saved.is_file():
         weights = saved
     if weights is None:
-        backbone = AutoModel.from_pretrained(
+        causal_lm = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, attn_implementation=attention, local_files_only=True
         )
-        return Critic(backbone).to(device)
+        return Critic(causal_lm.base_model).to(device)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     backbone = AutoModel.from_config(config, dtype=torch.float32, attn_implementation=attention)
     critic = Critic(backbone)

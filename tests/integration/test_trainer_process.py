@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +24,7 @@ from trainer.checkpoint import newest_checkpoint, read_manifest
 from vapo.critic import load_critic
 from vapo.ledger import Ledger
 from vapo.redis_server import PrivateRedis
-from vapo.settings import Settings
+from vapo.settings import Settings, dump_settings
 from vapo.weights import WeightChannel
 
 pytestmark = pytest.mark.slow
@@ -238,3 +241,30 @@ def test_rest_shows_the_state_pauses_and_checkpoints(make_run: Callable[..., Run
     assert "another trainer runs in" in second.process.log_tail(20)
     run.ledger.control.stop()
     assert run.wait_exit(trainer) == 0
+
+
+def test_two_ranks_under_torchrun_train_a_run_as_one_does(
+    make_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    runs = [make_run(name, trainer={"max_steps": 3}, value_pretraining={
+        "enabled": True, "max_steps": 1, "explained_variance": 0.999}) for name in ("one", "two")]
+    for run in runs:
+        run.rollouts.submit(4 * PER_STEP // 2)
+    assert runs[0].wait_exit(runs[0].parts.launch("trainer")) == 0
+    config = tmp_path / "two.json"
+    config.write_text(json.dumps(dump_settings(runs[1].settings)))
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         "-m", "trainer", "--config", str(config), "--set", "trainer.port=0"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200,
+        check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert runs[1].states() == ["acknowledged"] * 16
+    one, two = (run.last_weights() for run in runs)
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+    first, second = (run.ledger.journal.metrics() for run in runs)
+    for mine, theirs in zip(first, second, strict=True):
+        for name in ("policy_loss", "value_loss", "entropy", "response_length", "accuracy"):
+            assert theirs[name] == pytest.approx(mine[name], rel=1e-3, abs=1e-5), name

@@ -1,4 +1,5 @@
-"""Run by torchrun: two rollout batches on this rank's share, weights and losses written by rank 0.
+"""Run by torchrun: two rollout batches on this rank's share, each followed by a checkpoint and a
+resume into fresh models; weights and losses are written by rank 0.
 
 Usage: trainer_ranks.py FORM TIED OUTPUT
 """
@@ -16,9 +17,10 @@ from safetensors.torch import save_file
 from tests.trainer_cases import random_rows, tiny_critic, tiny_policy
 from trainer.algorithm.options import Options
 from trainer.batch import Batch
+from trainer.checkpoint import Position, load_checkpoint, save_checkpoint
 from trainer.forward import Packing
 from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import join_ranks, leave_ranks, shard_critic, shard_policy
+from trainer.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
 from trainer.phases import Phases
 from trainer.states import critic_state, optimiser_state, policy_state
 from trainer.update import Learner, UpdateOptions, update
@@ -28,23 +30,44 @@ def main(form: str, tied: bool, output: Path) -> None:
     """Train and write ``weights.safetensors`` and ``metrics.json`` into ``output``."""
     torch.set_num_threads(1)
     ranks = join_ranks()
-    policy = shard_policy(tiny_policy(form, tied), ranks)
-    critic = shard_critic(tiny_critic(form), ranks)
-    options = OptimiserOptions(1e-3, warmup_steps=2, gradient_clip=0.5)
-    learner = Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options))
+    learner = _learner(form, tied, 0, ranks)
     random, metrics = np.random.default_rng(0), []
     for seed, rows in ((0, 13), (1, 3)):
         result = update(learner, Batch(random_rows(rows, seed)), Options(alpha=0.5),
                         UpdateOptions(7, Packing(64), epochs=2), ranks, random, Phases())
         metrics.append(result.metrics)
-    state = {f"actor.{name}": t for name, t in policy_state(policy).items()}
-    state |= {f"critic.{name}": t for name, t in critic_state(critic).items()}
-    state |= {f"adam.{name}": t
-              for name, t in optimiser_state(policy, learner.policy_optimiser).items()}
+        learner = _saved_and_loaded(learner, output / f"{ranks.size}-checkpoints", form, tied,
+                                    random, ranks)
+    state = {f"actor.{name}": t for name, t in policy_state(learner.policy).items()}
+    state |= {f"critic.{name}": t for name, t in critic_state(learner.critic).items()}
+    state |= {f"adam.{name}": t for name, t
+              in optimiser_state(learner.policy, learner.policy_optimiser).items()}
     if ranks.is_first:
         save_file(state, output / "weights.safetensors")
         (output / "metrics.json").write_text(json.dumps(metrics))
     leave_ranks(ranks)
+
+
+def _learner(form: str, tied: bool, seed: int, ranks: Ranks) -> Learner:
+    policy = shard_policy(tiny_policy(form, tied, seed), ranks)
+    critic = shard_critic(tiny_critic(form, seed + 1), ranks)
+    options = OptimiserOptions(1e-3, warmup_steps=2, gradient_clip=0.5)
+    return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options))
+
+
+def _saved_and_loaded(
+    learner: Learner, directory: Path, form: str, tied: bool, random: np.random.Generator,
+    ranks: Ranks,
+) -> Learner:
+    """A fresh learner with the state of ``learner``, by way of a checkpoint."""
+    folder = save_checkpoint(directory, learner, Position(), random, {}, 1, ranks)
+    if ranks.sharded:
+        torch.distributed.barrier()
+    again = _learner(form, tied, 99, ranks)
+    load_checkpoint(folder, again, random)
+    if ranks.sharded:
+        torch.distributed.barrier()
+    return again
 
 
 if __name__ == "__main__":

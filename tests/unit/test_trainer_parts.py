@@ -1,0 +1,151 @@
+"""The trainer's small parts: rows, sharing of rows and orders, mismatch, metrics, requests."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer_cases import random_rows, tiny_critic, tiny_policy
+from trainer import report
+from trainer.algorithm.options import Options
+from trainer.batch import Batch, RowError
+from trainer.exchange import Action, Order, decode_order, encode_order
+from trainer.forward import Packing
+from trainer.metrics_file import MetricsFile
+from trainer.mismatch import MismatchError, measure_mismatch, require_agreement
+from trainer.optimiser import Optimiser, OptimiserOptions
+from trainer.parallel import Ranks, split_rows
+from trainer.phases import Phases
+from trainer.run_lock import RunLocked, run_lock
+from trainer.status import Requests
+from trainer.update import Learner, UpdateOptions, update
+from trainer.value_pretraining import pretrain
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("response_token_ids", np.zeros(0, np.int32)),
+    ("prompt_token_ids", np.zeros(0, np.int32)),
+    ("behaviour_log_probs", np.array([-1.0], np.float32)),
+    ("behaviour_log_probs", np.array([-1.0, math.nan, -1.0], np.float32)),
+    ("reward", math.nan),
+    ("temperature", 0.0),
+    ("values", np.zeros(3, np.float32)),
+    ("values", np.array([0, 0, math.inf, 0], np.float32)),
+    ("critic_version", None),
+])
+def test_a_broken_row_is_refused_by_name(field: str, value: object) -> None:
+    row = dataclasses.replace(
+        random_rows(1)[0], response_token_ids=np.array([5, 6, 7], np.int32),
+        behaviour_log_probs=np.full(3, -1, np.float32), values=np.zeros(4, np.float32),
+        critic_version=1)
+    with pytest.raises(RowError, match=f"rollout task0.0: {field}"):
+        dataclasses.replace(row, **{field: value})
+
+
+def test_an_order_survives_the_wire() -> None:
+    rows = tuple(random_rows(3, scored=True, version=4) + random_rows(2))
+    order = decode_order(encode_order(Order(Action.TRAIN, rows)))
+    assert order.action is Action.TRAIN
+    for one, other in zip(rows, order.rows, strict=True):
+        for field in dataclasses.fields(one):
+            before, after = getattr(one, field.name), getattr(other, field.name)
+            assert np.array_equal(before, after), field.name
+
+
+def test_rows_are_shared_once_and_evenly() -> None:
+    lengths = [7, 3, 9, 1, 5, 4, 8, 2]
+    shares = split_rows([0, 2, 3, 4, 5, 6, 7], lengths, 3)
+    assert sorted(row for share in shares for row in share) == [0, 2, 3, 4, 5, 6, 7]
+    loads = [sum(lengths[row] for row in share) for share in shares]
+    assert max(loads) - min(loads) <= 2
+    assert split_rows([1], lengths, 3) == [[1], [], []]
+
+
+def test_mismatch_is_measured_on_the_trainers_own_version_only() -> None:
+    behaviour = torch.tensor([-1.0, -2.0, -3.0])
+    trainer = torch.tensor([-1.1, -1.9, -9.0])
+    mismatch = measure_mismatch(behaviour, trainer, torch.tensor([3, 3, 2]), version=3)
+    assert mismatch.tokens == 2
+    assert mismatch.magnitude == pytest.approx(0.1)
+    expected = sum(math.exp(d) - 1 - d for d in (-0.1, 0.1)) / 2
+    assert mismatch.kl == pytest.approx(expected, rel=1e-5)
+    require_agreement(mismatch, 0.11)
+    with pytest.raises(MismatchError, match=r"0\.1 nats per token over 2 tokens"):
+        require_agreement(mismatch, 0.05)
+    with pytest.raises(MismatchError):
+        require_agreement(dataclasses.replace(mismatch, magnitude=math.nan), 0.05)
+
+
+def test_without_tokens_of_the_version_nothing_is_known_and_nothing_refused() -> None:
+    mismatch = measure_mismatch(torch.zeros(2), torch.ones(2), torch.tensor([1, 1]), version=2)
+    assert (mismatch.tokens, mismatch.magnitude, mismatch.kl) == (0, None, None)
+    require_agreement(mismatch, 1e-9)
+
+
+def test_a_resumed_run_takes_back_the_rows_it_will_write_again(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "metrics.jsonl"
+    file = MetricsFile(path)
+    for row in ({"pretraining_step": 1}, {"step": 1}, {"step": 2}, {"step": 3}):
+        file.append(row)
+    with path.open("a") as stream:
+        stream.write('{"step": 1, "cut o')
+    file.forget_after(step=2, pretraining_step=1)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"pretraining_step": 1}, {"step": 1}, {"step": 2}]
+
+
+def test_the_metrics_row_is_plain_json_with_all_promised_names() -> None:
+    policy, critic = tiny_policy(), tiny_critic()
+    rate = OptimiserOptions(1e-3)
+    learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
+    batch, phases = Batch(random_rows(8)), Phases()
+    result = update(learner, batch, Options(), UpdateOptions(4, Packing(64)), ALONE,
+                    np.random.default_rng(0), phases)
+    row = report.batch_row(batch) | report.update_row(batch, result)
+    row |= report.time_row(phases.seconds, batch.response_tokens) | report.staleness_row([0, 2])
+    row = json.loads(json.dumps(row, allow_nan=False))
+    promised = {"reward", "accuracy", "response_length", "entropy", "explained_variance",
+                "value_loss", "policy_loss", "positive_nll", "clip_fraction_up",
+                "clip_fraction_down", "ratio_p50", "effective_sample_size", "staleness_mean",
+                "staleness_max", "rescored_fraction", "tokens_per_second", "seconds"}
+    assert promised <= row.keys()
+    assert set(row["seconds"]) == {"values", "proximal", "critic", "actor"}
+    assert row["staleness_mean"] == 1.0
+    assert row["accuracy"] == pytest.approx(float(batch.correct.float().mean()))
+
+
+def test_pretraining_fits_the_returns_and_leaves_the_actor_alone() -> None:
+    policy, critic = tiny_policy(), tiny_critic()
+    rate = OptimiserOptions(5e-3)
+    learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
+    before = [parameter.clone() for parameter in policy.parameters()]
+    batch, random = Batch(random_rows(12)), np.random.default_rng(0)
+    results = [pretrain(learner, batch, Options(), UpdateOptions(4, Packing(64), epochs=2), ALONE,
+                        random, Phases()) for _ in range(10)]
+    assert results[-1].explained_variance > 0.5 > results[0].explained_variance
+    assert all(map(torch.equal, before, policy.parameters()))
+    assert learner.policy_optimiser.steps_taken == 0
+
+
+def test_only_one_trainer_holds_a_run_directory(tmp_path: Path) -> None:
+    with run_lock(tmp_path), pytest.raises(RunLocked, match="another trainer"):
+        run_lock(tmp_path).__enter__()
+    with run_lock(tmp_path):
+        assert (tmp_path / "trainer.lock").exists()
+
+
+def test_stopping_ends_a_pause() -> None:
+    requests = Requests()
+    requests.pause()
+    assert requests.paused
+    requests.stop()
+    assert requests.stopping
+    assert not requests.paused
