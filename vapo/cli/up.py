@@ -1,4 +1,7 @@
-"""`vapo up`: all parts on this machine, until Ctrl-C or until the trainer has done its steps."""
+"""`vapo up`: all parts on this machine, until Ctrl-C or until the trainer has done its steps.
+
+With `--keep-serving` the other parts run on after the last step, for evaluations and chat.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for part in ("generators", "verifiers", "values"):
         parser.add_argument(f"--{part}", type=int, default=1, metavar="N", help=f"how many {part}")
     parser.add_argument(
+        "--keep-serving",
+        action="store_true",
+        help="run on after the trainer's last step, for evaluations and chat, until Ctrl-C",
+    )
+    parser.add_argument(
         "--trainer-ranks", type=int, default=1, metavar="N", help="GPUs the trainer is sharded over"
     )
 
@@ -41,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             report(f"starting; logs are in {stack.folder.directory / 'logs'}")
             stack.wait_ready()
             print(how_to_use(stack), flush=True)
-            keep_running(stack)
+            keep_running(stack, arguments.keep_serving)
     except (StackError, NotReadyError, RedisServerError, RunFolderError, OSError) as error:
         raise CommandError(str(error)) from None
     return 0
@@ -71,10 +79,10 @@ def model_folder(folder: Path) -> Path:
     return folder
 
 
-def keep_running(stack: Stack) -> None:
-    """Return when the trainer has finished; raise when a part was given up."""
+def keep_running(stack: Stack, after_training: bool) -> None:
+    """Return when the trainer has finished, or never; raise when a part was given up."""
     pause = threading.Event()
-    while stack.supervisor.is_running("trainer"):
+    while after_training or stack.supervisor.is_running("trainer"):
         stack.check()
         pause.wait(CHECK_SECONDS)
 
