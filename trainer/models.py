@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +33,11 @@ class ModelError(ValueError):
     """A checkpoint cannot be trained; the text names it and what is supported."""
 
 
-@dataclass(frozen=True)
-class TokenScores:
-    """What the actor says of the N response tokens of a micro-batch."""
+class TokenScores(NamedTuple):
+    """What the actor says of the N response tokens of a micro-batch.
+
+    A tuple, so that FSDP finds the tensors in it and hooks their backward pass.
+    """
 
     log_probs: Tensor
     """float32[N] of the tempered distribution."""

@@ -1,5 +1,6 @@
 """Run by torchrun: two rollout batches on this rank's share, each followed by a checkpoint and a
-resume into fresh models; weights and losses are written by rank 0.
+resume into fresh models; weights and losses are written by rank 0. Form ``llama`` also recomputes
+activations and logits in the backward pass.
 
 Usage: trainer_ranks.py FORM TIED OUTPUT
 """
@@ -14,11 +15,12 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from tests.trainer_cases import random_rows, tiny_critic, tiny_policy
+from tests.trainer_cases import VOCABULARY, random_rows, tiny_critic, tiny_policy
 from trainer.algorithm.options import Options
 from trainer.batch import Batch
 from trainer.checkpoint import Position, load_checkpoint, save_checkpoint
 from trainer.forward import Packing
+from trainer.models import enable_gradient_checkpointing
 from trainer.optimiser import Optimiser, OptimiserOptions
 from trainer.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
 from trainer.phases import Phases
@@ -49,8 +51,13 @@ def main(form: str, tied: bool, output: Path) -> None:
 
 
 def _learner(form: str, tied: bool, seed: int, ranks: Ranks) -> Learner:
-    policy = shard_policy(tiny_policy(form, tied, seed), ranks)
-    critic = shard_critic(tiny_critic(form, seed + 1), ranks)
+    policy, critic = tiny_policy(form, tied, seed), tiny_critic(form, seed + 1)
+    if form == "llama":
+        policy.chunk_elements = VOCABULARY * 5
+        enable_gradient_checkpointing(policy.causal_lm)
+        enable_gradient_checkpointing(critic.model)
+    shard_policy(policy, ranks)
+    shard_critic(critic, ranks)
     options = OptimiserOptions(1e-3, warmup_steps=2, gradient_clip=0.5)
     return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options))
 
