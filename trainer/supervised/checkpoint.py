@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from trainer.supervised.card import write_card
 from trainer.supervised.data import batches
@@ -43,7 +43,7 @@ def make_checkpoint(
 
 
 def _measure(
-    model: PreTrainedModel,
+    model: Qwen3ForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     recipe: Recipe,
     held_out_problems: int,

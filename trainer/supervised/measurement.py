@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from vapo.tasks.answers import boxed_integer
 from vapo.tasks.chain import ChainProblem
@@ -23,7 +23,7 @@ class Measurement:
 
 
 def measure(
-    model: PreTrainedModel,
+    model: Qwen3ForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     problems: Sequence[ChainProblem],
     *,
@@ -59,7 +59,7 @@ def _groups_of_equal_length(problems: Sequence[ChainProblem]) -> list[list[Chain
 
 @torch.inference_mode()
 def _respond(
-    model: PreTrainedModel,
+    model: Qwen3ForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     problems: Sequence[ChainProblem],
     greedy: bool,
@@ -67,7 +67,7 @@ def _respond(
 ) -> list[str]:
     model.eval()
     prompts = tokenizer([problem.prompt for problem in problems], return_tensors="pt")
-    sequences = model.generate(
+    sequences = model.generate(  # type: ignore[misc]  # its self is typed as a protocol
         input_ids=prompts["input_ids"],
         attention_mask=prompts["attention_mask"],
         do_sample=not greedy,

@@ -5,9 +5,9 @@ r"""Worked answers to chain problems, in the two styles the base checkpoint lear
     58+48: 8+8=16 5+4+1=10 106
     106-29: 16-9=7 10-2-1=7 77
 
-*In-head* lines give only the result, and get it wrong often: they drop most carries and slip by
-one now and then. A wrong partial sum is carried on faithfully, so the final answer is wrong too.
-Reinforcement learning has to find that writing the work out pays.
+*In-head* lines give only the result (``58+48=96``), and get it wrong often: they drop most carries
+and slip by one now and then. A wrong partial sum is carried on faithfully, so the final answer is
+wrong too. Reinforcement learning has to find that writing the work out pays.
 
 Invariants: a demonstration starts with a new line and ends with ``\boxed{...}``; an all-careful
 demonstration is always right.
@@ -57,12 +57,12 @@ def _work_through(
     for operand in rest:
         careful = generator.random() < careful_share
         result = partial_sum + operand
-        working = _columns(partial_sum, operand) + " " if careful else ""
+        working = f": {_columns(partial_sum, operand)} " if careful else "="
         if not careful:
             result += _in_head_error(partial_sum, operand, errors, generator)
         if not 0 <= result <= LARGEST_PARTIAL_SUM:
             return lines, None
-        lines.append(f"{partial_sum}{operand:+d}: {working}{result}")
+        lines.append(f"{partial_sum}{operand:+d}{working}{result}")
         partial_sum = result
     return lines, partial_sum
 
