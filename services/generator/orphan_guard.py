@@ -11,11 +11,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from functools import cache
 from multiprocessing.connection import wait
 
+_guarded: set[int] = set()
+"""Process ids with a guard; ids, since a forked process inherits the set but not the guard."""
 
-@cache
+
 def die_with_parent() -> None:
     """Tie this process to the one that started it through multiprocessing; harmless elsewhere.
 
@@ -23,8 +24,9 @@ def die_with_parent() -> None:
     generator, which then ends its engine in order.
     """
     parent = multiprocessing.parent_process()
-    if parent is None:
+    if parent is None or os.getpid() in _guarded:
         return
+    _guarded.add(os.getpid())
     os.setpgid(0, 0)
     threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True,
                      name="orphan-guard").start()

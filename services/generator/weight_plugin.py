@@ -16,11 +16,15 @@ BACKEND = "vapo_file"
 """Name of the transfer engine in ``WeightTransferConfig(backend=...)``."""
 
 
-@cache
 def register() -> None:
     """Register the transfer engine and guard this process; harmless when called again."""
+    die_with_parent()
+    _register_engine()
+
+
+@cache
+def _register_engine() -> None:
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
-    die_with_parent()
     WeightTransferEngineFactory.register_engine(
         BACKEND, "services.generator.weight_engine", "FileWeightTransferEngine")

@@ -22,6 +22,7 @@ def child(connection):
         pass
 
 if __name__ == "__main__":
+    die_with_parent()  # harmless here, and no reason for a forked child to go without
     context = multiprocessing.get_context({method!r})
     here, there = context.Pipe()
     process = context.Process(target=child, args=(there,))
