@@ -5,18 +5,29 @@ Invariant: whatever a fixture starts is gone when the test session ends, also wh
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.parts import Parts
 from vapo.ledger import Ledger
+from vapo.processes.environment import CPU_DEFAULTS, OFFLINE_DEFAULTS
 from vapo.processes.ports import free_ports
 from vapo.processes.supervisor import Supervisor
 from vapo.redis_server import PrivateRedis, prepare, process_spec, wait_ready
 from vapo.settings import Settings
+
+# Before any test module imports torch: one thread, so that tests share the cores as parts do.
+for _name, _value in {**CPU_DEFAULTS, **OFFLINE_DEFAULTS}.items():
+    os.environ.setdefault(_name, _value)
+
+# How long an example takes tells how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("vapo", deadline=None)
+hypothesis.settings.load_profile("vapo")
 
 
 @pytest.fixture(scope="session")
