@@ -1,7 +1,8 @@
 """The shell all HTTP parts share: health, metrics, tokens, body limits, heartbeat, clean shutdown.
 
 Invariants:
-- ``/healthz`` says the process lives, ``/readyz`` that it can serve now (503 with the reason if not);
+- ``/healthz`` says the process lives, ``/readyz`` that it can serve now (503 with the reason if
+  not);
 - every other path asks for a bearer token as soon as tokens are set, compared in constant time;
 - a body beyond the limit is refused while it is read, never held whole;
 - SIGTERM ends the server within the grace period, and the part leaves the fleet.
@@ -116,7 +117,8 @@ def allowed_tokens(security: SecuritySettings, scope: AccessScope) -> list[str]:
               AccessScope.ADMIN: security.admin_token}
     if not any(tokens.values()):
         return []
-    return [token.get_secret_value() for rank, token in tokens.items() if token and rank >= scope] or [""]
+    enough = [token for rank, token in tokens.items() if token and rank >= scope]
+    return [token.get_secret_value() for token in enough] or [""]
 
 
 def token_matches(header: str, allowed: Sequence[str]) -> bool:
@@ -231,9 +233,10 @@ def member_name(part: str) -> str:
 
 
 def parse_arguments(part: str, argv: Sequence[str] | None = None) -> Settings:
-    """The command line every part understands: ``--config FILE`` and ``--set section.key=value``."""
+    """The command line of every part: ``--config FILE`` and ``--set section.key=value``."""
     parser = argparse.ArgumentParser(prog=part, description=f"vapo {part}")
-    parser.add_argument("--config", type=Path, help="settings file (TOML or JSON); see `vapo config`")
+    parser.add_argument("--config", type=Path,
+                        help="settings file (TOML or JSON); see `vapo config`")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="override one setting; may be repeated")
     arguments = parser.parse_args(argv)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
@@ -30,13 +32,16 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
-class MappingCollector(Collector):
-    """Shows a function's mapping of name to number as gauges ``{prefix}_{name}``, read on scrape."""
+ReadNumbers = Callable[[], Mapping[str, Any]]
 
-    def __init__(self, prefix: str, documentation: str, read) -> None:  # noqa: ANN001
+
+class MappingCollector(Collector):
+    """Shows a mapping of name to number as gauges ``{prefix}_{name}``, read on each scrape."""
+
+    def __init__(self, prefix: str, documentation: str, read: ReadNumbers) -> None:
         self._prefix, self._documentation, self._read = prefix, documentation, read
 
-    def collect(self):  # noqa: ANN201
+    def collect(self) -> Iterator[GaugeMetricFamily]:
         """One gauge for each number of the mapping."""
         for name, value in self._read().items():
             if isinstance(value, (int, float)):

@@ -21,8 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from redis import Redis
-
+from vapo.ledger.connection import RedisClient
 from vapo.ledger.keys import Keys
 
 MANIFEST = "manifest.json"
@@ -100,7 +99,7 @@ class Announcement:
 class WeightChannel:
     """Announcements of versions through Redis."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys) -> None:
         self._redis = redis
         self._stream, self._steps = keys.named("weights"), keys.named("weight_steps")
         self._newest = keys.named("weight_newest")
@@ -126,7 +125,8 @@ class WeightChannel:
         if newest is None or newest.version <= than:
             # After the entry seen, not "$": one announced in between must not be waited for.
             seen = entry[0] if entry else "0"
-            self._redis.xread({self._stream: seen}, count=1, block=max(1, int(block_seconds * 1000)))
+            milliseconds = max(1, int(block_seconds * 1000))
+            self._redis.xread({self._stream: seen}, count=1, block=milliseconds)
             newest = self.newest()
         return newest if newest and newest.version > than else None
 
@@ -200,8 +200,8 @@ def sha256_of(path: Path) -> str:
 
 def _check(path: Path, entry: FileEntry) -> None:
     if not path.is_file() or path.stat().st_size != entry.bytes or sha256_of(path) != entry.sha256:
-        raise WeightsError(f"{path} is missing or does not match its manifest ({entry.bytes} bytes, "
-                           f"sha256 {entry.sha256[:12]}); the version was removed or is damaged")
+        raise WeightsError(f"{path} is missing or does not match its manifest ({entry.bytes} "
+                           f"bytes, sha256 {entry.sha256[:12]}); it was removed or is damaged")
 
 
 def _written(path: Path, write: Callable[[Path], None]) -> FileEntry:

@@ -19,7 +19,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import IO, Any, Literal
 
 from services.gateway.batch import check_all
 from services.gateway.bodies import json_lines
@@ -65,12 +65,12 @@ class DatasetStore:
         except FileNotFoundError:
             raise Problem(404, f"no data set {name!r}; GET /v1/datasets lists them") from None
 
-    def new_upload(self) -> BinaryIO:
+    def new_upload(self) -> IO[bytes]:
         """A temporary file to write an upload into; the caller removes it."""
         self._directory.mkdir(parents=True, exist_ok=True)
         return tempfile.NamedTemporaryFile(dir=self._directory, prefix=".upload-")
 
-    def add(self, name: str, split: Split, upload: BinaryIO) -> tuple[Dataset, bool]:
+    def add(self, name: str, split: Split, upload: IO[bytes]) -> tuple[Dataset, bool]:
         """Check an upload and keep it. Returns the data set and whether it is new.
 
         Raises:
@@ -117,7 +117,7 @@ class DatasetStore:
             )
         return known
 
-    def _index(self, dataset: Dataset, stream: BinaryIO) -> array[int]:
+    def _index(self, dataset: Dataset, stream: IO[bytes]) -> array[int]:
         if dataset.sha256 not in self._offsets:
             offsets, position = array("Q"), 0
             for line in stream:
@@ -139,7 +139,7 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _source_rows(upload: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _source_rows(upload: IO[bytes]) -> Iterator[tuple[int, Any]]:
     upload.seek(0)
     if is_parquet(upload):
         return parquet_rows(upload)
@@ -150,7 +150,7 @@ def _line(row: Row) -> bytes:
     return row.model_dump_json(exclude_defaults=True).encode() + b"\n"
 
 
-def _read_at(stream: BinaryIO, offset: int) -> Row:
+def _read_at(stream: IO[bytes], offset: int) -> Row:
     stream.seek(offset)
     return Row.model_validate_json(stream.readline())
 

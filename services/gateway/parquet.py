@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from vapo.problems import Problem
 
 MAGIC = b"PAR1"
 
 
-def is_parquet(upload: BinaryIO) -> bool:
+def is_parquet(upload: IO[bytes]) -> bool:
     """Whether the file starts as Parquet does; the position is left at the start."""
     magic = upload.read(len(MAGIC))
     upload.seek(0)
     return magic == MAGIC
 
 
-def parquet_rows(upload: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
+def parquet_rows(upload: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Row number and columns; columns without a value are left out.
 
     Raises:

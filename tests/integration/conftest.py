@@ -39,9 +39,12 @@ def make_ledger(redis_server: PrivateRedis) -> Iterator[Callable[..., Ledger]]:
 
 
 @pytest.fixture
-def make_gateway(redis_server: PrivateRedis, tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
+def make_gateway(
+    redis_server: PrivateRedis, tmp_path: Path
+) -> Iterator[Callable[..., RunningGateway]]:
     """Serves gateways of fresh runs; arguments are ``section.key=value`` settings."""
     with ExitStack() as running:
+
         def make(*assignments: str) -> RunningGateway:
             settings = gateway_settings(redis_server.settings, tmp_path / "run", *assignments)
             return running.enter_context(RunningGateway(settings))

@@ -40,8 +40,9 @@ def waiting(gateway: RunningGateway) -> list[str]:
 
 
 @pytest.mark.usefixtures("url")
-def test_submit_sends_a_file_once(gateway: RunningGateway, tmp_path: Path,
-                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_submit_sends_a_file_once(
+    gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [{"prompt": f"{number}+1=?", "answer": str(number + 1)} for number in range(3)]
     file = write_jsonl(tmp_path / "sums of 1.jsonl", [*rows, {**rows[0], "id": "mine"}, rows[0]])
     assert main(["submit", file]) == 0
@@ -55,8 +56,21 @@ def test_submit_sends_a_file_once(gateway: RunningGateway, tmp_path: Path,
 @pytest.mark.usefixtures("url")
 def test_submit_maps_the_columns_of_gsm8k(gateway: RunningGateway, tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "gsm.jsonl", [GSM8K_ROW])
-    assert main(["submit", file, "--prompt-field", "question", "--answer-pattern", "#### (.*)",
-                 "--append", "\\nBox it."]) == 0
+    assert (
+        main(
+            [
+                "submit",
+                file,
+                "--prompt-field",
+                "question",
+                "--answer-pattern",
+                "#### (.*)",
+                "--append",
+                "\\nBox it.",
+            ]
+        )
+        == 0
+    )
     task = gateway.ledger.task(waiting(gateway)[0]).task
     assert (task.prompt, task.answer) == ("2 + 2?\nBox it.", "4")
 
@@ -70,18 +84,26 @@ def test_submit_uploads_a_data_set(gateway: RunningGateway, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("url")
-@pytest.mark.parametrize(("content", "words", "message"), [
-    (b'{"prompt": "1"}\n', [], "answer: Field required"),
-    (b'{"prompt": "1", "answer": "1", "x": 1}\n', [], "unknown field"),
-    (b'{"prompt": "1"\n', [], "line 1 is not JSON"),
-    (b'\n{"prompt": "\xff"}\n', [], "line 2 is not JSON in UTF-8"),
-    (b"[]\n", [], "line 1 is not a JSON object"),
-    (b"\n", [], "holds no problems"),
-    (b'{"q": "1", "answer": "1"}\n', ["--prompt-field", "question"], "no column 'question'"),
-    (b'{"prompt": "1", "answer": "1"}\n', ["--answer-pattern", "#### (.*)"], "does not match"),
-])
-def test_submit_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                                   content: bytes, words: list[str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        (b'{"prompt": "1"}\n', [], "answer: Field required"),
+        (b'{"prompt": "1", "answer": "1", "x": 1}\n', [], "unknown field"),
+        (b'{"prompt": "1"\n', [], "line 1 is not JSON"),
+        (b'\n{"prompt": "\xff"}\n', [], "line 2 is not JSON in UTF-8"),
+        (b"[]\n", [], "line 1 is not a JSON object"),
+        (b"\n", [], "holds no problems"),
+        (b'{"q": "1", "answer": "1"}\n', ["--prompt-field", "question"], "no column 'question'"),
+        (b'{"prompt": "1", "answer": "1"}\n', ["--answer-pattern", "#### (.*)"], "does not match"),
+    ],
+)
+def test_submit_says_what_is_wrong(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes,
+    words: list[str],
+    message: str,
+) -> None:
     file = tmp_path / "bad.jsonl"
     file.write_bytes(content)
     assert main(["submit", str(file), *words]) == 1
@@ -96,10 +118,13 @@ def test_a_gateway_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.usefixtures("url")
-def test_eval_waits_and_tells_the_scores(gateway: RunningGateway, tmp_path: Path,
-                                         capsys: pytest.CaptureFixture[str]) -> None:
-    file = write_jsonl(tmp_path / "held.jsonl", [{"prompt": "1+1=?", "answer": "2"},
-                                                 {"prompt": "1+2=?", "answer": "3"}])
+def test_eval_waits_and_tells_the_scores(
+    gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_jsonl(
+        tmp_path / "held.jsonl",
+        [{"prompt": "1+1=?", "answer": "2"}, {"prompt": "1+2=?", "answer": "3"}],
+    )
     stop = threading.Event()
 
     def other_parts() -> None:
@@ -149,7 +174,8 @@ def test_status_and_metrics(gateway: RunningGateway, capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out)["latest"]["step"] == 2
     assert main(["metrics", "--format", "csv", "--fields", "step,reward", "--last", "1"]) == 0
     assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == [
-        {"step": "2", "reward": str(2 / 3)}]
+        {"step": "2", "reward": str(2 / 3)}
+    ]
     assert main(["metrics"]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[0].split()[:2] == ["step", "reward"]
@@ -159,12 +185,15 @@ def test_status_and_metrics(gateway: RunningGateway, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("url")
-def test_watch_follows_until_the_trainer_stops(gateway: RunningGateway,
-                                               capsys: pytest.CaptureFixture[str]) -> None:
+def test_watch_follows_until_the_trainer_stops(
+    gateway: RunningGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
     journal = gateway.ledger.journal
     journal.write_metrics(1, {"reward": 0.5, "accuracy": 0.75})
-    journal.tell("evaluation", {"id": "e", "samples": 4, "avg_at_k": 0.5, "standard_error": 0.1,
-                                "maj_at_k": 0.6})
+    journal.tell(
+        "evaluation",
+        {"id": "e", "samples": 4, "avg_at_k": 0.5, "standard_error": 0.1, "maj_at_k": 0.6},
+    )
     journal.tell("trainer_stopped", {"step": 1})
     assert main(["watch", "--from-start"]) == 0
     lines = capsys.readouterr().out.splitlines()

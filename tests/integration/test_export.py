@@ -28,8 +28,12 @@ def run_folder(tmp_path: Path) -> Path:
     settings = Settings.model_validate({"run": {"directory": directory}, "model": {"path": BASE}})
     RunFolder(directory).write_settings(settings)
     for version, step in ((1, 3), (2, 4)):
-        write_version(settings.run.weights_directory, version, step,
-                      {ACTOR: lambda path, version=version: save_file(moved(version), path)})
+        write_version(
+            settings.run.weights_directory,
+            version,
+            step,
+            {ACTOR: lambda path, version=version: save_file(moved(version), path)},
+        )
     write_checkpoint(settings.run.checkpoints_directory / "00000004", 4)
     return directory
 
@@ -55,16 +59,22 @@ def first_weight(folder: Path) -> float:
     return round(float(difference.mean()) * 1000, 3)
 
 
-@pytest.mark.parametrize(("choice", "shift"), [
-    ([], 9), (["--version", "1"], 1), (["--version", "2"], 2), (["--step", "4"], 9)])
-def test_the_weights_asked_for_are_exported(run_folder: Path, tmp_path: Path, choice: list[str],
-                                            shift: float) -> None:
-    assert main(["export", "--run", str(run_folder), "--output", str(tmp_path / "out"), *choice]) == 0
+@pytest.mark.parametrize(
+    ("choice", "shift"),
+    [([], 9), (["--version", "1"], 1), (["--version", "2"], 2), (["--step", "4"], 9)],
+)
+def test_the_weights_asked_for_are_exported(
+    run_folder: Path, tmp_path: Path, choice: list[str], shift: float
+) -> None:
+    assert (
+        main(["export", "--run", str(run_folder), "--output", str(tmp_path / "out"), *choice]) == 0
+    )
     assert first_weight(tmp_path / "out") == shift
 
 
-def test_a_newer_weight_version_wins_over_an_older_checkpoint(run_folder: Path,
-                                                              tmp_path: Path) -> None:
+def test_a_newer_weight_version_wins_over_an_older_checkpoint(
+    run_folder: Path, tmp_path: Path
+) -> None:
     shutil.rmtree(run_folder / "checkpoints")
     write_checkpoint(run_folder / "checkpoints" / "00000001", 1)
     (run_folder / "checkpoints" / "00000007").mkdir()
@@ -72,8 +82,9 @@ def test_a_newer_weight_version_wins_over_an_older_checkpoint(run_folder: Path,
     assert first_weight(tmp_path / "out") == 2
 
 
-def test_transformers_loads_it_and_computes_what_the_weights_say(run_folder: Path,
-                                                                 tmp_path: Path) -> None:
+def test_transformers_loads_it_and_computes_what_the_weights_say(
+    run_folder: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     assert main(["export", "--run", str(run_folder), "--output", str(out)]) == 0
     model = AutoModelForCausalLM.from_pretrained(out)
@@ -90,11 +101,14 @@ def test_bfloat16_weights_are_declared_as_such(run_folder: Path, tmp_path: Path)
     halves = {name: tensor.bfloat16() for name, tensor in moved(3).items()}
     write_version(run_folder / "weights", 3, 8, {ACTOR: lambda path: save_file(halves, path)})
     assert main(["export", "--run", str(run_folder), "--output", str(tmp_path / "out")]) == 0
-    assert AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto").dtype == torch.bfloat16
+    assert (
+        AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto").dtype == torch.bfloat16
+    )
 
 
-def test_what_cannot_be_exported_is_said(run_folder: Path, tmp_path: Path,
-                                         capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_exported_is_said(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = str(tmp_path / "out")
 
     def refused(*words: str) -> str:
@@ -118,7 +132,10 @@ def test_what_cannot_be_exported_is_said(run_folder: Path, tmp_path: Path,
 
 
 def test_it_needs_no_torch(run_folder: Path, tmp_path: Path) -> None:
-    code = ("import sys; from vapo.cli import main\n"
-            f"status = main(['export', '--run', {str(run_folder)!r}, '--output', {str(tmp_path / 'o')!r}])\n"
-            "assert status == 0 and 'torch' not in sys.modules")
+    code = (
+        "import sys; from vapo.cli import main\n"
+        f"words = ['--run', {str(run_folder)!r}, '--output', {str(tmp_path / 'o')!r}]\n"
+        "status = main(['export', *words])\n"
+        "assert status == 0 and 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -20,8 +20,10 @@ DEADLINE_SECONDS = 15
 
 
 def rows(count: int) -> bytes:
-    lines = [json.dumps({"id": f"row.{number}", "prompt": f"{number}+1=?", "answer": number + 1})
-             for number in range(count)]
+    lines = [
+        json.dumps({"id": f"row.{number}", "prompt": f"{number}+1=?", "answer": number + 1})
+        for number in range(count)
+    ]
     return "\n".join(lines).encode()
 
 
@@ -58,7 +60,10 @@ def test_upload_list_read_delete(gateway: RunningGateway) -> None:
 
 
 def test_bad_rows_are_listed_and_nothing_is_kept(gateway: RunningGateway) -> None:
-    body = rows(3) + b'\n{"prompt": "1"}\n{"prompt": "1", "answer": ""}\n{"prompt": "1", "answer": "1"}\n'
+    body = (
+        rows(3)
+        + b'\n{"prompt": "1"}\n{"prompt": "1", "answer": ""}\n{"prompt": "1", "answer": "1"}\n'
+    )
     reply = upload(gateway, body)
     assert reply.status_code == 422
     assert [error["index"] for error in reply.json()["errors"]] == [3, 4]
@@ -66,12 +71,20 @@ def test_bad_rows_are_listed_and_nothing_is_kept(gateway: RunningGateway) -> Non
     assert not list((gateway.settings.run.directory / "datasets").glob("*"))
 
 
-@pytest.mark.parametrize(("body", "message"), [
-    (b"", "no rows"), (b"\n\n", "no rows"), (b"PAR1 and then nothing", "Parquet"),
-    (b'{"prompt": "\xff"}', "UTF-8"), (b'{"prompt": ', "not JSON"), (b"[1, 2]", "not an object"),
-])
-def test_a_file_that_is_no_data_set_is_refused(gateway: RunningGateway, body: bytes,
-                                               message: str) -> None:
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "no rows"),
+        (b"\n\n", "no rows"),
+        (b"PAR1 and then nothing", "Parquet"),
+        (b'{"prompt": "\xff"}', "UTF-8"),
+        (b'{"prompt": ', "not JSON"),
+        (b"[1, 2]", "not an object"),
+    ],
+)
+def test_a_file_that_is_no_data_set_is_refused(
+    gateway: RunningGateway, body: bytes, message: str
+) -> None:
     reply = upload(gateway, body)
     assert reply.status_code == 422
     assert message in reply.json()["detail"]
@@ -82,7 +95,9 @@ def test_a_name_that_is_no_file_name_is_refused(gateway: RunningGateway, name: s
     assert upload(gateway, rows(1), name=name).status_code == 422
 
 
-def test_a_data_set_has_a_size_limit_of_its_own(make_gateway: Callable[..., RunningGateway]) -> None:
+def test_a_data_set_has_a_size_limit_of_its_own(
+    make_gateway: Callable[..., RunningGateway],
+) -> None:
     gateway = make_gateway("gateway.max_body_bytes=2000", "gateway.max_dataset_bytes=20000")
     assert upload(gateway, rows(100), split="eval").status_code == 201
     assert upload(gateway, rows(1000), name="big").status_code == 413
@@ -98,7 +113,9 @@ def test_parquet(gateway: RunningGateway, tmp_path: Path) -> None:
     assert (reply.status_code, reply.json()["rows"]) == (201, 2)
 
 
-def test_the_queue_is_topped_up_to_the_low_water_mark(make_gateway: Callable[..., RunningGateway]) -> None:
+def test_the_queue_is_topped_up_to_the_low_water_mark(
+    make_gateway: Callable[..., RunningGateway],
+) -> None:
     gateway = make_gateway("gateway.backlog_low_water=10")
     upload(gateway, rows(500))
     wait_for(lambda: gateway.ledger.depths()["backlog"] >= 10, "the queue is topped up")
@@ -110,7 +127,8 @@ def test_the_queue_is_topped_up_to_the_low_water_mark(make_gateway: Callable[...
 
 
 def test_each_epoch_serves_each_row_once_in_an_order_of_its_own(
-        make_gateway: Callable[..., RunningGateway]) -> None:
+    make_gateway: Callable[..., RunningGateway],
+) -> None:
     gateway = make_gateway("gateway.backlog_low_water=250")
     upload(gateway, rows(100))
     wait_for(lambda: gateway.ledger.depths()["backlog"] >= 250, "two epochs and a half")
@@ -124,7 +142,8 @@ def test_each_epoch_serves_each_row_once_in_an_order_of_its_own(
 
 
 def test_two_data_sets_are_mixed_in_proportion_to_their_sizes(
-        make_gateway: Callable[..., RunningGateway]) -> None:
+    make_gateway: Callable[..., RunningGateway],
+) -> None:
     gateway = make_gateway("gateway.backlog_low_water=2000")
     gateway.gateway.feeder.stop()
     upload(gateway, rows(100), name="small")
@@ -137,7 +156,8 @@ def test_two_data_sets_are_mixed_in_proportion_to_their_sizes(
 
 @pytest.mark.slow
 def test_a_restart_and_a_second_gateway_neither_lose_nor_repeat_rows(
-        redis_server: PrivateRedis, tmp_path: Path) -> None:
+    redis_server: PrivateRedis, tmp_path: Path
+) -> None:
     settings = gateway_settings(redis_server.settings, tmp_path, "gateway.backlog_low_water=40")
     served: list[str] = []
     with RunningGateway(settings) as first:
@@ -155,7 +175,7 @@ def test_a_restart_and_a_second_gateway_neither_lose_nor_repeat_rows(
     assert len(served) >= known - 160, "what is fed after the last drain is not looked at"
     assert max(Counter(served).values()) == 1
     order = [int(name.rpartition("-")[2]) for name in served if "-e0-" in name]
-    assert order == list(epoch_order(0, "sums", 0, 300))[:len(order)]
+    assert order == list(epoch_order(0, "sums", 0, 300))[: len(order)]
 
 
 def drain(ledger: Ledger, count: int) -> list[str]:

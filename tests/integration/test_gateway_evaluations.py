@@ -13,13 +13,17 @@ from tests.support.running_gateway import RunningGateway
 from vapo.ledger import Ledger, Stage
 from vapo.messages import Verdict
 
-PROBLEMS = [{"id": "first", "prompt": "1+1=?", "answer": "2"},
-            {"id": "second", "prompt": "1+2=?", "answer": "3"}]
+PROBLEMS = [
+    {"id": "first", "prompt": "1+1=?", "answer": "2"},
+    {"id": "second", "prompt": "1+2=?", "answer": "3"},
+]
 DEADLINE_SECONDS = 15
 
 
 def start(gateway: RunningGateway, **request: Any) -> dict[str, Any]:
-    reply = gateway.client.post("/v1/evaluations", json={"problems": PROBLEMS, "samples": 2, **request})
+    reply = gateway.client.post(
+        "/v1/evaluations", json={"problems": PROBLEMS, "samples": 2, **request}
+    )
     assert reply.status_code == 202, reply.text
     return reply.json()
 
@@ -73,9 +77,13 @@ def test_from_start_to_scores(gateway: RunningGateway) -> None:
     assert (done["oldest_weight_version"], done["newest_weight_version"]) == (5, 6)
     results = read(gateway, evaluation, problems=True)["results"]
     assert [(result["id"], result["answer"], result["correct"]) for result in results] == [
-        ("first", "2", 2), ("second", "3", 1)]
+        ("first", "2", 2),
+        ("second", "3", 1),
+    ]
     assert results[1]["extracted"] == ["2", "3"]
-    [event] = [data for _, kind, data in gateway.ledger.journal.events("0", 0) if kind == "evaluation"]
+    [event] = [
+        data for _, kind, data in gateway.ledger.journal.events("0", 0) if kind == "evaluation"
+    ]
     assert event["avg_at_k"] == 0.75
     assert gateway.client.get("/v1/evaluations").json()["evaluations"] == [done]
     assert gateway.ledger.depths()["admitted"] == 0, "evaluations take no training slots"
@@ -108,7 +116,8 @@ def test_partial_scores_while_it_runs(gateway: RunningGateway) -> None:
 
 
 def test_what_could_not_be_judged_or_died_counts_as_failed_and_it_still_ends(
-        gateway: RunningGateway) -> None:
+    gateway: RunningGateway,
+) -> None:
     evaluation = start(gateway)
     name = evaluation["id"]
     [first, second] = gateway.ledger.lease_tasks("generator", 10, version=0)
@@ -117,7 +126,9 @@ def test_what_could_not_be_judged_or_died_counts_as_failed_and_it_still_ends(
     for sample in (0, 1):
         gateway.ledger.record_generated(second.id, sample, generated())
     gateway.ledger.finish_task_lease(second)
-    leases = {lease.id: lease for lease in gateway.ledger.lease(Stage.GENERATED, "verifier", 10, 0.1)}
+    leases = {
+        lease.id: lease for lease in gateway.ledger.lease(Stage.GENERATED, "verifier", 10, 0.1)
+    }
     gateway.ledger.bury(leases.pop(f"{name}:1.0"), "the verifier crashed")
     for lease in leases.values():
         verdict = NOT_JUDGED if lease.id == f"{name}:1.1" else CORRECT
@@ -126,7 +137,9 @@ def test_what_could_not_be_judged_or_died_counts_as_failed_and_it_still_ends(
     assert (done["failed"], done["not_judged"], done["avg_at_k"]) == (2, 1, 0.25)
     letters = gateway.client.get("/v1/dead-letters").json()["dead_letters"]
     assert [(letter["stage"], letter["samples"]) for letter in letters] == [
-        ("generated", ""), ("eval_tasks", "1")]
+        ("generated", ""),
+        ("eval_tasks", "1"),
+    ]
     for letter in letters:
         path = f"/v1/dead-letters/{letter['entry']}/requeue"
         assert gateway.client.post(path).status_code == 200
@@ -149,17 +162,21 @@ def test_it_survives_trimming_of_its_rollouts(make_gateway: Callable[..., Runnin
     assert [result["answer"] for result in results] == ["2", "3"]
 
 
-@pytest.mark.parametrize(("request_body", "message"), [
-    ({}, "either dataset"), ({"problems": []}, "either dataset"),
-    ({"dataset": "a", "problems": PROBLEMS}, "either dataset"),
-    ({"problems": [{"prompt": "1"}]}, "row 0, answer"),
-    ({"problems": [{"prompt": "1" * 500, "answer": "1"}]}, "row 0, prompt: has 500 tokens"),
-    ({"problems": PROBLEMS, "samples": 0}, "samples"),
-    ({"problems": PROBLEMS, "temperature": -1}, "temperature"),
-    ({"problems": PROBLEMS, "sample": 1}, "sample"),
-    ({"problems": PROBLEMS, "max_new_tokens": 511}, "max_new_tokens=511"),
-    ([], "evaluation"),
-])
+@pytest.mark.parametrize(
+    ("request_body", "message"),
+    [
+        ({}, "either dataset"),
+        ({"problems": []}, "either dataset"),
+        ({"dataset": "a", "problems": PROBLEMS}, "either dataset"),
+        ({"problems": [{"prompt": "1"}]}, "row 0, answer"),
+        ({"problems": [{"prompt": "1" * 500, "answer": "1"}]}, "row 0, prompt: has 500 tokens"),
+        ({"problems": PROBLEMS, "samples": 0}, "samples"),
+        ({"problems": PROBLEMS, "temperature": -1}, "temperature"),
+        ({"problems": PROBLEMS, "sample": 1}, "sample"),
+        ({"problems": PROBLEMS, "max_new_tokens": 511}, "max_new_tokens=511"),
+        ([], "evaluation"),
+    ],
+)
 def test_bad_requests(gateway: RunningGateway, request_body: Any, message: str) -> None:
     reply = gateway.client.post("/v1/evaluations", json=request_body)
     assert reply.status_code == 422

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import httpx
+import pytest
 
 from tests.parts import Parts
 from tests.support.running_gateway import RunningGateway
@@ -71,6 +72,7 @@ def test_an_id_that_is_none_is_refused(gateway: RunningGateway) -> None:
     assert gateway.client.get("/v1/events", params={"after": "yesterday"}).status_code == 422
 
 
+@pytest.mark.slow
 def test_sigterm_ends_open_streams_and_the_process(parts: Parts, ledger: Ledger) -> None:
     part = parts.start("services.gateway")
     members = ledger.fleet.members("gateway")

@@ -20,8 +20,9 @@ GOOD = {"prompt": "12+34=?", "answer": "46"}
 
 
 @pytest.fixture(scope="module")
-def shared_gateway(redis_server: PrivateRedis,
-                   tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+def shared_gateway(
+    redis_server: PrivateRedis, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningGateway]:
     """One gateway for the tests that leave nothing behind."""
     folder = tmp_path_factory.mktemp("gateway")
     with RunningGateway(gateway_settings(redis_server.settings, folder)) as gateway:
@@ -33,10 +34,16 @@ def post(gateway: RunningGateway, body: Any) -> httpx.Response:
 
 
 def test_prompts_are_queued_tokenised(gateway: RunningGateway) -> None:
-    reply = post(gateway, {"prompts": [
-        {**GOOD, "id": "a", "metadata": {"grade": 2}, "samples": 3},
-        {"messages": [{"role": "user", "content": "1+1=?"}], "answer": 2},
-        {"prompt_token_ids": [5, 6, 7], "answer": "x", "sampling": {"temperature": 0.5}}]})
+    reply = post(
+        gateway,
+        {
+            "prompts": [
+                {**GOOD, "id": "a", "metadata": {"grade": 2}, "samples": 3},
+                {"messages": [{"role": "user", "content": "1+1=?"}], "answer": 2},
+                {"prompt_token_ids": [5, 6, 7], "answer": "x", "sampling": {"temperature": 0.5}},
+            ]
+        },
+    )
     assert reply.status_code == 202
     assert reply.json()["accepted"] == 3
     task = gateway.ledger.task("a").task
@@ -55,8 +62,9 @@ def test_an_object_a_list_or_prompts(gateway: RunningGateway, body: Any) -> None
 
 def test_ndjson(gateway: RunningGateway) -> None:
     lines = "\n".join(json.dumps({**GOOD, "id": f"n{number}"}) for number in range(5)) + "\n\n"
-    reply = gateway.client.post("/v1/prompts", content=lines,
-                                headers={"Content-Type": "application/x-ndjson"})
+    reply = gateway.client.post(
+        "/v1/prompts", content=lines, headers={"Content-Type": "application/x-ndjson"}
+    )
     assert reply.json()["accepted"] == 5
 
 
@@ -67,37 +75,41 @@ def test_resubmission_is_recognised(gateway: RunningGateway) -> None:
     assert gateway.ledger.depths()["backlog"] == 2
 
 
-@pytest.mark.parametrize(("row", "field", "message"), [
-    ({"prompt": "1+1=?"}, "answer", "required"),
-    ({"prompt": "1+1=?", "answer": " "}, "answer", "empty"),
-    ({"prompt": "1+1=?", "answer": None}, "answer", "string"),
-    ({"prompt": "1+1=?", "answer": True}, "answer", "string"),
-    ({"prompt": " ", "answer": "2"}, "prompt", "empty"),
-    ({"prompt": 7, "answer": "2"}, "prompt", "string"),
-    ({"answer": "2"}, "", "exactly one of"),
-    ({"prompt": "1", "prompt_token_ids": [5], "answer": "2"}, "", "exactly one of"),
-    ({**GOOD, "anwser": "2"}, "anwser", "unknown field"),
-    ({**GOOD, "id": "a b"}, "id", "white space"),
-    ({**GOOD, "id": "a.b"}, "id", "'.'"),
-    ({**GOOD, "id": ""}, "id", "at least 1"),
-    ({**GOOD, "samples": 0}, "samples", "greater than or equal to 1"),
-    ({**GOOD, "samples": 10**6}, "samples", "1024"),
-    ({**GOOD, "sampling": {"temperature": 0}}, "sampling.temperature", "greater than 0"),
-    ({**GOOD, "sampling": {"heat": 1}}, "sampling.heat", "unknown field"),
-    ({**GOOD, "metadata": {"big": 2**70}}, "metadata", "cannot be stored"),
-    ({"prompt_token_ids": [5, 99], "answer": "2"}, "prompt_token_ids", "vocabulary, 0 to 98"),
-    ({"prompt_token_ids": [-1], "answer": "2"}, "prompt_token_ids", "vocabulary"),
-    ({"prompt_token_ids": ["5"], "answer": "2"}, "prompt_token_ids.0", "integer"),
-    ({"prompt_token_ids": [], "answer": "2"}, "prompt_token_ids", "empty"),
-    ({"messages": [], "answer": "2"}, "messages", "empty"),
-    ({"messages": [{"content": "x"}], "answer": "2"}, "messages.0.role", "required"),
-    ({"prompt": "1" * 449, "answer": "2"}, "prompt", "449 tokens; at most 448 fit"),
-    ({**GOOD, "sampling": {"max_new_tokens": 600}}, "prompt", "max_new_tokens=600"),
-    ("text", "", "not an object"),
-    (None, "", "not an object"),
-])
-def test_a_bad_row_is_named_and_nothing_is_accepted(shared_gateway: RunningGateway, row: Any,
-                                                    field: str, message: str) -> None:
+@pytest.mark.parametrize(
+    ("row", "field", "message"),
+    [
+        ({"prompt": "1+1=?"}, "answer", "required"),
+        ({"prompt": "1+1=?", "answer": " "}, "answer", "empty"),
+        ({"prompt": "1+1=?", "answer": None}, "answer", "string"),
+        ({"prompt": "1+1=?", "answer": True}, "answer", "string"),
+        ({"prompt": " ", "answer": "2"}, "prompt", "empty"),
+        ({"prompt": 7, "answer": "2"}, "prompt", "string"),
+        ({"answer": "2"}, "", "exactly one of"),
+        ({"prompt": "1", "prompt_token_ids": [5], "answer": "2"}, "", "exactly one of"),
+        ({**GOOD, "anwser": "2"}, "anwser", "unknown field"),
+        ({**GOOD, "id": "a b"}, "id", "white space"),
+        ({**GOOD, "id": "a.b"}, "id", "'.'"),
+        ({**GOOD, "id": ""}, "id", "at least 1"),
+        ({**GOOD, "samples": 0}, "samples", "greater than or equal to 1"),
+        ({**GOOD, "samples": 10**6}, "samples", "1024"),
+        ({**GOOD, "sampling": {"temperature": 0}}, "sampling.temperature", "greater than 0"),
+        ({**GOOD, "sampling": {"heat": 1}}, "sampling.heat", "unknown field"),
+        ({**GOOD, "metadata": {"big": 2**70}}, "metadata", "cannot be stored"),
+        ({"prompt_token_ids": [5, 99], "answer": "2"}, "prompt_token_ids", "vocabulary, 0 to 98"),
+        ({"prompt_token_ids": [-1], "answer": "2"}, "prompt_token_ids", "vocabulary"),
+        ({"prompt_token_ids": ["5"], "answer": "2"}, "prompt_token_ids.0", "integer"),
+        ({"prompt_token_ids": [], "answer": "2"}, "prompt_token_ids", "empty"),
+        ({"messages": [], "answer": "2"}, "messages", "empty"),
+        ({"messages": [{"content": "x"}], "answer": "2"}, "messages.0.role", "required"),
+        ({"prompt": "1" * 449, "answer": "2"}, "prompt", "449 tokens; at most 448 fit"),
+        ({**GOOD, "sampling": {"max_new_tokens": 600}}, "prompt", "max_new_tokens=600"),
+        ("text", "", "not an object"),
+        (None, "", "not an object"),
+    ],
+)
+def test_a_bad_row_is_named_and_nothing_is_accepted(
+    shared_gateway: RunningGateway, row: Any, field: str, message: str
+) -> None:
     reply = post(shared_gateway, {"prompts": [GOOD, row, GOOD]})
     assert reply.status_code == 422
     assert reply.headers["content-type"] == "application/problem+json"
@@ -107,29 +119,34 @@ def test_a_bad_row_is_named_and_nothing_is_accepted(shared_gateway: RunningGatew
     assert shared_gateway.ledger.depths()["backlog"] == 0
 
 
-@pytest.mark.parametrize(("body", "message"), [
-    (b'{"prompt": "caf\xe9", "answer": "2"}', "not UTF-8: byte 0xe9 at position 15"),
-    (b'{"prompt": "a", ', "not JSON"),
-    (b"", "not JSON"),
-    (b'{"prompt": "a", "answer": NaN}', "not JSON"),
-    (b'{"prompt": "\\ud800", "answer": "2"}', "not JSON"),
-    (b'{"prompts": []}', "no prompt"),
-    (b'{"prompts": {}}', "not a list"),
-    (b'{"prompts": [], "more": 1}', "unknown field 'more'"),
-    (b"[" * 100_000, "not JSON"),
-    (b"3", "not an object"),
-])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"prompt": "caf\xe9", "answer": "2"}', "not UTF-8: byte 0xe9 at position 15"),
+        (b'{"prompt": "a", ', "not JSON"),
+        (b"", "not JSON"),
+        (b'{"prompt": "a", "answer": NaN}', "not JSON"),
+        (b'{"prompt": "\\ud800", "answer": "2"}', "not JSON"),
+        (b'{"prompts": []}', "no prompt"),
+        (b'{"prompts": {}}', "not a list"),
+        (b'{"prompts": [], "more": 1}', "unknown field 'more'"),
+        (b"[" * 100_000, "not JSON"),
+        (b"3", "not an object"),
+    ],
+)
 def test_a_bad_body_is_refused(shared_gateway: RunningGateway, body: bytes, message: str) -> None:
-    reply = shared_gateway.client.post("/v1/prompts", content=body,
-                                headers={"Content-Type": "application/json"})
+    reply = shared_gateway.client.post(
+        "/v1/prompts", content=body, headers={"Content-Type": "application/json"}
+    )
     assert reply.status_code == 422
     assert message in reply.json()["detail"]
 
 
 def test_a_bad_line_of_ndjson_is_named(gateway: RunningGateway) -> None:
     body = json.dumps(GOOD).encode() + b'\n{"prompt": "\xff"}\n'
-    reply = gateway.client.post("/v1/prompts", content=body,
-                                headers={"Content-Type": "application/x-ndjson"})
+    reply = gateway.client.post(
+        "/v1/prompts", content=body, headers={"Content-Type": "application/x-ndjson"}
+    )
     assert reply.status_code == 422
     assert "row 1" in reply.json()["detail"]
     assert "UTF-8" in reply.json()["detail"]
@@ -141,7 +158,9 @@ def test_an_id_twice_in_one_request_is_refused(gateway: RunningGateway) -> None:
     assert "occurs twice" in reply.json()["detail"]
 
 
-def test_a_full_queue_answers_429_and_takes_nothing(make_gateway: Callable[..., RunningGateway]) -> None:
+def test_a_full_queue_answers_429_and_takes_nothing(
+    make_gateway: Callable[..., RunningGateway],
+) -> None:
     gateway = make_gateway("ledger.task_queue_limit=2")
     assert post(gateway, [GOOD, GOOD]).status_code == 202
     reply = post(gateway, GOOD)
@@ -152,9 +171,11 @@ def test_a_full_queue_answers_429_and_takes_nothing(make_gateway: Callable[..., 
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_of_100_megabytes_is_refused_without_being_held(gateway: RunningGateway,
-                                                               chunked: bool) -> None:
+def test_a_body_of_100_megabytes_is_refused_without_being_held(
+    gateway: RunningGateway, chunked: bool
+) -> None:
     """Whether its length is declared or not, the client reads a 413 rather than a broken pipe."""
+
     def chunks() -> Any:
         for _ in range(100):
             yield b" " * 2**20
@@ -185,12 +206,15 @@ def test_the_state_of_a_prompt_and_its_rollouts(gateway: RunningGateway) -> None
     gateway.ledger.record_verdict(lease, gateway.ledger.rollout(lease.id), CORRECT)
     document = gateway.client.get("/v1/prompts/group/7").json()
     assert (document["state"], document["generated"]) == ("admitted", 1)
-    assert document["rollouts"] == [{"id": "group/7.0", "state": "verified", "verdict": "correct",
-                                     "reward": 1.0}]
+    assert document["rollouts"] == [
+        {"id": "group/7.0", "state": "verified", "verdict": "correct", "reward": 1.0}
+    ]
     assert gateway.client.get("/v1/prompts/none").status_code == 404
 
 
-def test_tokens_separate_users_from_administrators(make_gateway: Callable[..., RunningGateway]) -> None:
+def test_tokens_separate_users_from_administrators(
+    make_gateway: Callable[..., RunningGateway],
+) -> None:
     names = ("user", "admin", "service")
     gateway = make_gateway(*(f"security.{name}_token={name * 6}" for name in names))
     bearer = {name: {"Authorization": f"Bearer {name * 6}"} for name in names}
@@ -206,6 +230,7 @@ def test_tokens_separate_users_from_administrators(make_gateway: Callable[..., R
     assert gateway.client.get("/v1/metrics", headers=wrong).status_code == 401
 
 
+@pytest.mark.slow
 def test_ten_thousand_prompts_in_one_request(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway()
     begun = time.monotonic()

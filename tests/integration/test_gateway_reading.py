@@ -16,7 +16,6 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 from tests.integration.test_ledger_moves import make_generated, make_scored
-
 from tests.support.running_gateway import RunningGateway
 from vapo.ledger import Stage
 from vapo.ledger.fleet import Member
@@ -78,7 +77,9 @@ def test_metrics_and_their_history(gateway: RunningGateway) -> None:
     assert get(gateway, "/v1/metrics")["latest"]["reward"] == 0.5
     history = get(gateway, "/v1/metrics/history")["metrics"]
     assert [row["step"] for row in history] == [1, 2, 3]
-    assert [row["step"] for row in get(gateway, "/v1/metrics/history", after_step=1)["metrics"]] == [2, 3]
+    assert [
+        row["step"] for row in get(gateway, "/v1/metrics/history", after_step=1)["metrics"]
+    ] == [2, 3]
     assert [row["step"] for row in get(gateway, "/v1/metrics/history", last=1)["metrics"]] == [3]
 
 
@@ -110,8 +111,11 @@ def test_pause_resume_and_stop(gateway: RunningGateway) -> None:
     assert not control.paused
     gateway.client.post("/v1/control/stop")
     assert control.stop_requested
-    events = [data["action"] for _, kind, data in gateway.ledger.journal.events("0", 0)
-              if kind == "control"]
+    events = [
+        data["action"]
+        for _, kind, data in gateway.ledger.journal.events("0", 0)
+        if kind == "control"
+    ]
     assert events == ["paused", "resumed", "stopping"]
 
 
@@ -143,11 +147,13 @@ def generator(answer: str, fail: bool = False) -> Iterator[str]:
     async def chat(request: Request) -> Any:
         if fail:
             from fastapi import HTTPException
+
             raise HTTPException(422, "too long")
         body = await request.json()
         if body.get("stream"):
-            return StreamingResponse((f"data: {answer}{part}\n\n" for part in range(3)),
-                                     media_type="text/event-stream")
+            return StreamingResponse(
+                (f"data: {answer}{part}\n\n" for part in range(3)), media_type="text/event-stream"
+            )
         return {"choices": [{"message": {"content": answer}}], "asked": body["messages"]}
 
     listener = bind("127.0.0.1", 0)
@@ -168,12 +174,19 @@ CHAT = {"messages": [{"role": "user", "content": "1+1=?"}]}
 def test_chat_goes_to_ready_generators_in_turn(gateway: RunningGateway) -> None:
     assert gateway.client.post("/v1/chat/completions", json=CHAT).status_code == 503
     with generator("one") as one, generator("two") as two:
-        for name, url, state in (("1", one, "READY"), ("2", two, "READY"),
-                                 ("3", "http://127.0.0.1:9", "LOADING")):
+        for name, url, state in (
+            ("1", one, "READY"),
+            ("2", two, "READY"),
+            ("3", "http://127.0.0.1:9", "LOADING"),
+        ):
             gateway.ledger.fleet.beat(Member(name, "generator", url, state, 0))
         replies = [gateway.client.post("/v1/chat/completions", json=CHAT).json() for _ in range(4)]
         assert sorted(reply["choices"][0]["message"]["content"] for reply in replies) == [
-            "one", "one", "two", "two"]
+            "one",
+            "one",
+            "two",
+            "two",
+        ]
         assert replies[0]["asked"] == CHAT["messages"]
         streamed = gateway.client.post("/v1/chat/completions", json={**CHAT, "stream": True})
         assert streamed.headers["content-type"].startswith("text/event-stream")
@@ -207,8 +220,16 @@ def test_a_checkpoint_needs_a_trainer(gateway: RunningGateway) -> None:
 
 @pytest.mark.parametrize("module", ["services.gateway.__main__", "vapo.tokenizer", "vapo.scores"])
 def test_no_torch(module: str) -> None:
-    code = (f"import sys, {module}\n"
-            "print([name for name in ('torch', 'transformers', 'vllm') if name in sys.modules])")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          timeout=60, env={**os.environ})
+    code = (
+        f"import sys, {module}\n"
+        "print([name for name in ('torch', 'transformers', 'vllm') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ},
+    )
     assert done.stdout.strip() == "[]"

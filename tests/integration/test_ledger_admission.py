@@ -26,8 +26,12 @@ def test_no_more_than_the_capacity_is_admitted(make_ledger: MakeLedger) -> None:
 
 
 def test_a_trained_rollout_frees_its_slot(make_ledger: MakeLedger) -> None:
-    ledger = make_ledger("trainer.prompts_per_step=1", "sampling.samples_per_prompt=1",
-                         "trainer.mini_batch_rollouts=1", "ledger.max_staleness=0")
+    ledger = make_ledger(
+        "trainer.prompts_per_step=1",
+        "sampling.samples_per_prompt=1",
+        "trainer.mini_batch_rollouts=1",
+        "ledger.max_staleness=0",
+    )
     ledger.submit_all([task("a", 1), task("b", 1)])
     [lease] = ledger.lease_tasks("generator", 9, version=0)
     ledger.record_generated("a", 0, generated())
@@ -76,8 +80,20 @@ class RandomRun:
         self.submitted = 0
 
     def step(self) -> None:
-        self.random.choice([self.submit, self.lease_tasks, self.generate, self.end_task, self.lease,
-                            self.verify, self.score, self.train, self.bury, self.revive])()
+        self.random.choice(
+            [
+                self.submit,
+                self.lease_tasks,
+                self.generate,
+                self.end_task,
+                self.lease,
+                self.verify,
+                self.score,
+                self.train,
+                self.bury,
+                self.revive,
+            ]
+        )()
         capacity = max(self.ledger.settings.admission_capacity, 5)
         assert self.ledger.depths()["admitted"] <= capacity
 
@@ -167,8 +183,9 @@ class RandomRun:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_happens_the_bound_holds_and_nothing_is_lost(make_ledger: MakeLedger,
-                                                              seed: int) -> None:
+def test_whatever_happens_the_bound_holds_and_nothing_is_lost(
+    make_ledger: MakeLedger, seed: int
+) -> None:
     ledger = make_ledger("ledger.max_staleness=0", "ledger.retained_rollouts=3")
     run = RandomRun(ledger, seed)
     for step in range(600):

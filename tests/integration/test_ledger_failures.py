@@ -43,7 +43,9 @@ def test_a_dead_workers_rollout_is_taken_over(make_ledger: MakeLedger) -> None:
     assert (taken.id, taken.entry, taken.deliveries) == ("a.0", lost.entry, 2)
     assert ledger.take_over(Stage.GENERATED, "third", 10) == []
     assert ledger.record_verdict(taken, ledger.rollout("a.0"), CORRECT)
-    assert not ledger.record_verdict(lost, ledger.rollout("a.0"), CORRECT), "it was not dead after all"
+    assert not ledger.record_verdict(lost, ledger.rollout("a.0"), CORRECT), (
+        "it was not dead after all"
+    )
     assert ledger.depths()["verified"] == 1
 
 
@@ -57,10 +59,14 @@ def test_a_renewed_lease_is_not_taken_over(make_ledger: MakeLedger) -> None:
         assert ledger.take_over(Stage.GENERATED, "greedy", 10) == []
     assert ledger.record_verdict(lease, ledger.rollout("a.0"), CORRECT)
     ledger.renew("slow", [lease])
-    assert ledger.pending(Stage.GENERATED, "slow") == [], "renewing what is done brings nothing back"
+    assert ledger.pending(Stage.GENERATED, "slow") == [], (
+        "renewing what is done brings nothing back"
+    )
 
 
-def test_only_the_missing_samples_of_a_dead_generator_are_made_again(make_ledger: MakeLedger) -> None:
+def test_only_the_missing_samples_of_a_dead_generator_are_made_again(
+    make_ledger: MakeLedger,
+) -> None:
     ledger = make_ledger(*SHORT_LEASE)
     ledger.submit(task("a", 4))
     [lease] = ledger.lease_tasks("dead", 1, version=0)
@@ -98,14 +104,16 @@ def test_samples_made_and_trimmed_are_never_made_again(make_ledger: MakeLedger) 
 
 
 def test_an_id_delivered_too_often_becomes_a_dead_letter_and_can_be_revived(
-        make_ledger: MakeLedger) -> None:
+    make_ledger: MakeLedger,
+) -> None:
     ledger = make_ledger(*SHORT_LEASE)
     make_generated(ledger)
     take_one(ledger, Stage.GENERATED, "crashing")
     for delivery in (2, 3):
         let_leases_expire()
         assert [lease.deliveries for lease in ledger.take_over(Stage.GENERATED, "crashing", 9)] == [
-            delivery]
+            delivery
+        ]
     let_leases_expire()
     assert ledger.take_over(Stage.GENERATED, "crashing", 9) == []
     [letter] = ledger.dead_letters.list()
@@ -229,8 +237,10 @@ def test_a_slow_handler_keeps_its_leases(make_ledger: MakeLedger) -> None:
         for lease, rollout in work:
             ledger.record_verdict(lease, rollout, CORRECT)
 
-    with (working(StageWorker(ledger, Stage.GENERATED, "one", slow, 8)),
-          working(StageWorker(ledger, Stage.GENERATED, "two", slow, 8))):
+    with (
+        working(StageWorker(ledger, Stage.GENERATED, "one", slow, 8)),
+        working(StageWorker(ledger, Stage.GENERATED, "two", slow, 8)),
+    ):
         wait_for(lambda: ledger.depths()["verified"] == 1, "it is verified")
     assert seen == ["a.0"], "the other worker never got it"
 
@@ -239,8 +249,11 @@ def test_a_slow_handler_keeps_its_leases(make_ledger: MakeLedger) -> None:
 def test_redis_killed_in_the_middle_loses_nothing(own_redis: RunningRedis) -> None:
     """Every call that was cut off is sent again; a lease whose reply was lost is taken over."""
     total = 400
-    ledger = Ledger.open(settings_for(own_redis.settings, f"trainer.prompts_per_step={total}",
-                                      "ledger.lease_seconds=1"))
+    ledger = Ledger.open(
+        settings_for(
+            own_redis.settings, f"trainer.prompts_per_step={total}", "ledger.lease_seconds=1"
+        )
+    )
     done = threading.Event()
 
     def submit() -> None:
@@ -263,8 +276,10 @@ def test_redis_killed_in_the_middle_loses_nothing(own_redis: RunningRedis) -> No
             ledger.record_values(lease, values())
 
     threads = [threading.Thread(target=submit), threading.Thread(target=generate)]
-    with (working(StageWorker(ledger, Stage.GENERATED, "v", verify, 8)),
-          working(StageWorker(ledger, Stage.VERIFIED, "s", score, 8))):
+    with (
+        working(StageWorker(ledger, Stage.GENERATED, "v", verify, 8)),
+        working(StageWorker(ledger, Stage.VERIFIED, "s", score, 8)),
+    ):
         for thread in threads:
             thread.start()
         for _ in range(3):
@@ -278,6 +293,9 @@ def test_redis_killed_in_the_middle_loses_nothing(own_redis: RunningRedis) -> No
             assert not thread.is_alive()
     scored = [lease.id for lease in ledger.lease(Stage.SCORED, "trainer", 2 * total, 0)]
     assert sorted(scored) == sorted(f"t{number}.0" for number in range(total))
-    assert ledger.depths() == {**dict.fromkeys(ledger.depths(), 0), "scored": total,
-                               "admitted": total}
+    assert ledger.depths() == {
+        **dict.fromkeys(ledger.depths(), 0),
+        "scored": total,
+        "admitted": total,
+    }
     close(ledger)

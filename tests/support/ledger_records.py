@@ -11,8 +11,6 @@ from vapo.messages import Generated, Task, Values, Verdict, VersionSpan, float_a
 from vapo.settings import RedisSettings, Settings, load_settings
 
 
-
-
 def settings_for(redis: RedisSettings, *assignments: str) -> Settings:
     """Settings of a run no other test uses, with small limits."""
     base = {
@@ -32,16 +30,26 @@ def close(ledger: Ledger) -> None:
 
 def task(task_id: str, samples: int = 2, **fields: object) -> Task:
     """A training task."""
-    return Task(id=task_id, prompt_token_ids=token_array([5, 6, 7]), prompt="1+1=?", answer="2",
-                samples=samples, **fields)  # type: ignore[arg-type]
+    return Task(
+        id=task_id,
+        prompt_token_ids=token_array([5, 6, 7]),
+        prompt="1+1=?",
+        answer="2",
+        samples=samples,
+        **fields,
+    )  # type: ignore[arg-type]
 
 
 def generated(length: int = 3, version: int = 0, text: str = "\\boxed{2}") -> Generated:
     """A response of ``length`` tokens, all under one weight version."""
-    return Generated(token_ids=token_array(range(1, length + 1)),
-                     behaviour_log_probs=float_array([-0.5] * length),
-                     version_spans=(VersionSpan(version, 0, length),), finish_reason="stop",
-                     text=text, generator="test")
+    return Generated(
+        token_ids=token_array(range(1, length + 1)),
+        behaviour_log_probs=float_array([-0.5] * length),
+        version_spans=(VersionSpan(version, 0, length),),
+        finish_reason="stop",
+        text=text,
+        generator="test",
+    )
 
 
 def values(length: int = 3, critic_version: int = 0) -> Values:

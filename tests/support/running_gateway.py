@@ -35,8 +35,12 @@ class RunningGateway:
         self._serve(0)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stop()
 
     def restart(self, meanwhile: Callable[[], None]) -> RunningGateway:
@@ -52,8 +56,9 @@ class RunningGateway:
         self.ledger: Ledger = self.gateway.ledger
         listener = bind("127.0.0.1", port)
         self.url = bound_url(listener)
-        config = uvicorn.Config(gateway_app(self.gateway), log_config=None, lifespan="on",
-                                timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            gateway_app(self.gateway), log_config=None, lifespan="on", timeout_graceful_shutdown=2
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
         listener.listen()

@@ -19,8 +19,13 @@ def test_average_and_its_standard_error() -> None:
     assert standard_error([(1, 4)]) == 0.0
 
 
-@given(st.integers(1, 7).flatmap(lambda samples: st.tuples(
-    st.just(samples), st.integers(0, samples), st.integers(1, samples))))
+@given(
+    st.integers(1, 7).flatmap(
+        lambda samples: st.tuples(
+            st.just(samples), st.integers(0, samples), st.integers(1, samples)
+        )
+    )
+)
 def test_pass_at_k_is_the_share_of_subsets_with_a_hit(case: tuple[int, int, int]) -> None:
     samples, hits, k = case
     outcomes = [True] * hits + [False] * (samples - hits)
@@ -33,18 +38,23 @@ def test_pass_at_k_needs_k_samples() -> None:
         pass_at_k([(1, 3)], 4)
 
 
-@pytest.mark.parametrize(("samples", "expected"), [
-    ([("7", True), ("7", True), ("8", False)], 1.0),
-    ([("7", True), ("8", False), ("8", False)], 0.0),
-    ([("7", True), ("8", False)], 0.5),
-    ([("7", True), (None, False), (None, False)], 1.0),
-    ([(None, False)], 0.0),
-])
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([("7", True), ("7", True), ("8", False)], 1.0),
+        ([("7", True), ("8", False), ("8", False)], 0.0),
+        ([("7", True), ("8", False)], 0.5),
+        ([("7", True), (None, False), (None, False)], 1.0),
+        ([(None, False)], 0.0),
+    ],
+)
 def test_majority(samples: list[tuple[str | None, bool]], expected: float) -> None:
     assert majority_at_k([samples]) == expected
 
 
-@pytest.mark.parametrize(("samples", "sizes"), [
-    (1, [1]), (2, [1, 2]), (4, [1, 2, 4]), (6, [1, 2, 4, 6]), (32, [1, 2, 4, 8, 16, 32])])
+@pytest.mark.parametrize(
+    ("samples", "sizes"),
+    [(1, [1]), (2, [1, 2]), (4, [1, 2, 4]), (6, [1, 2, 4, 6]), (32, [1, 2, 4, 8, 16, 32])],
+)
 def test_sizes_worth_telling(samples: int, sizes: list[int]) -> None:
     assert pass_sizes(samples) == sizes

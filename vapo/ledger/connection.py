@@ -7,6 +7,7 @@ twice: the ledger's scripts check the state they expect, so a repeated call chan
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
@@ -16,11 +17,14 @@ from redis.retry import Retry
 
 from vapo.settings import RedisSettings, SettingsError
 
+RedisClient = Any
+"""A :class:`redis.Redis` that answers in bytes; its own types say ``bytes | str`` everywhere."""
+
 PATIENCE_SECONDS = 90.0
 RECONNECT_CAP_SECONDS = 1.0
 
 
-def connect(settings: RedisSettings, patience_seconds: float = PATIENCE_SECONDS) -> Redis:
+def connect(settings: RedisSettings, patience_seconds: float = PATIENCE_SECONDS) -> RedisClient:
     """A client that decodes nothing and reconnects for about that long before it gives up.
 
     Raises:

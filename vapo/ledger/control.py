@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from redis import Redis
-
+from vapo.ledger.connection import RedisClient
 from vapo.ledger.keys import Keys
 
 
@@ -14,7 +13,7 @@ class DisagreementError(RuntimeError):
 class Control:
     """Pause, stop, and the run's identity."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys) -> None:
         self._redis, self._key, self._run = redis, keys.named("control"), keys.named("run")
 
     def pause(self) -> None:
@@ -54,4 +53,5 @@ class Control:
         if stated != value:
             raise DisagreementError(
                 f"{fact} {value!r} differs from the run's {stated!r}; start this part with the "
-                "run's model folder, or use another run.name")
+                "run's model folder, or use another run.name"
+            )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redis import Redis
-
+from vapo.ledger.connection import RedisClient
 from vapo.ledger.keys import Keys
 from vapo.ledger.scripts import Scripts
 
@@ -29,14 +28,16 @@ class DeadLetter:
 class DeadLetters:
     """The dead-letter stream of a run."""
 
-    def __init__(self, redis: Redis, keys: Keys, scripts: Scripts) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys, scripts: Scripts) -> None:
         self._redis, self._keys, self._scripts = redis, keys, scripts
         self._stream = keys.named("stream:dead")
 
     def list(self, count: int = 100) -> list[DeadLetter]:
         """The newest letters first."""
-        return [_letter(entry, fields)
-                for entry, fields in self._redis.xrevrange(self._stream, count=count)]
+        return [
+            _letter(entry, fields)
+            for entry, fields in self._redis.xrevrange(self._stream, count=count)
+        ]
 
     def revive(self, entry: str) -> bool:
         """Put a letter back into the stream it died in. False when there is no such letter.
@@ -52,5 +53,11 @@ class DeadLetters:
 
 def _letter(entry: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
     text = {name.decode(): value.decode() for name, value in fields.items()}
-    return DeadLetter(entry.decode(), text["stage"], text["id"], text["samples"], text["reason"],
-                      float(text["at"]))
+    return DeadLetter(
+        entry.decode(),
+        text["stage"],
+        text["id"],
+        text["samples"],
+        text["reason"],
+        float(text["at"]),
+    )

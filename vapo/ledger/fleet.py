@@ -10,8 +10,7 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from redis import Redis
-
+from vapo.ledger.connection import RedisClient
 from vapo.ledger.keys import Keys
 
 MISSED_HEARTBEATS = 3
@@ -35,14 +34,15 @@ class Member:
 class Fleet:
     """Heartbeats of a run's parts."""
 
-    def __init__(self, redis: Redis, keys: Keys, heartbeat_seconds: float) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys, heartbeat_seconds: float) -> None:
         self._redis, self._key = redis, keys.named("fleet")
         self._limit = MISSED_HEARTBEATS * heartbeat_seconds
 
     def beat(self, member: Member) -> None:
         """Say that ``member`` is alive."""
-        self._redis.hset(self._key, member.name,
-                         json.dumps(asdict(replace(member, seen_at=time.time()))))
+        self._redis.hset(
+            self._key, member.name, json.dumps(asdict(replace(member, seen_at=time.time())))
+        )
 
     def leave(self, name: str) -> None:
         """Say goodbye: a clean shutdown is not a death."""
@@ -52,9 +52,14 @@ class Fleet:
         """All members seen within the hour, or those of one part, by name."""
         now = time.time()
         found = [Member(**json.loads(raw)) for raw in self._redis.hvals(self._key)]
-        return sorted((self._judged(member, now) for member in found
-                       if now - member.seen_at < FORGET_SECONDS
-                       and part in (None, member.part)), key=lambda member: member.name)
+        return sorted(
+            (
+                self._judged(member, now)
+                for member in found
+                if now - member.seen_at < FORGET_SECONDS and part in (None, member.part)
+            ),
+            key=lambda member: member.name,
+        )
 
     def _judged(self, member: Member, now: float) -> Member:
         return replace(member, state="DEAD") if now - member.seen_at > self._limit else member

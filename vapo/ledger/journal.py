@@ -9,8 +9,7 @@ import json
 import time
 from typing import Any
 
-from redis import Redis
-
+from vapo.ledger.connection import RedisClient
 from vapo.ledger.keys import Keys
 
 EVENTS_KEPT = 10_000
@@ -19,7 +18,7 @@ EVENTS_KEPT = 10_000
 class Journal:
     """Metrics, events and evaluation results of a run."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys) -> None:
         self._redis = redis
         self._metrics, self._events = keys.named("metrics"), keys.named("events")
 
@@ -43,17 +42,25 @@ class Journal:
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
         """Append an event (``metrics``, ``weights``, ``evaluation``, ``fleet``, ``control``...)."""
-        self._redis.xadd(self._events, {"kind": kind, "data": json.dumps(data)},
-                         maxlen=EVENTS_KEPT, approximate=True)
+        self._redis.xadd(
+            self._events,
+            {"kind": kind, "data": json.dumps(data)},
+            maxlen=EVENTS_KEPT,
+            approximate=True,
+        )
 
-    def events(self, after: str, block_seconds: float,
-               count: int = 100) -> list[tuple[str, str, dict[str, Any]]]:
-        """Events after id ``after`` (``$`` for new ones): (id, kind, data). Waits at most that long."""
-        reply = self._redis.xread({self._events: after}, count=count,
-                                  block=max(1, int(block_seconds * 1000)))
+    def events(
+        self, after: str, block_seconds: float, count: int = 100
+    ) -> list[tuple[str, str, dict[str, Any]]]:
+        """(id, kind, data) of events after ``after`` (``$``: new ones); waits at most that long."""
+        reply = self._redis.xread(
+            {self._events: after}, count=count, block=max(1, int(block_seconds * 1000))
+        )
         entries = [entry for _, entries in (reply or []) for entry in entries]
-        return [(entry.decode(), fields[b"kind"].decode(), json.loads(fields[b"data"]))
-                for entry, fields in entries]
+        return [
+            (entry.decode(), fields[b"kind"].decode(), json.loads(fields[b"data"]))
+            for entry, fields in entries
+        ]
 
     def newest_event(self) -> str:
         """Id of the last event; ``0-0`` when there is none."""
@@ -66,5 +73,7 @@ class Journal:
 
     def read_results(self, key: str) -> dict[str, dict[str, Any]]:
         """All judged responses of an evaluation."""
-        return {rollout_id.decode(): json.loads(result)
-                for rollout_id, result in self._redis.hgetall(key).items()}
+        return {
+            rollout_id.decode(): json.loads(result)
+            for rollout_id, result in self._redis.hgetall(key).items()
+        }

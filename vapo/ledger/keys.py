@@ -26,8 +26,6 @@ class Stage(StrEnum):
 TASK_STAGES = (Stage.EVAL_TASKS, Stage.TASKS)
 """Streams of tasks, in the order generators serve them: evaluations are short and awaited."""
 
-ROLLOUT_STAGES = (Stage.GENERATED, Stage.VERIFIED, Stage.SCORED)
-
 
 @dataclass(frozen=True)
 class Keys:

@@ -7,10 +7,11 @@ dead worker's is taken over, and an id delivered too often becomes a dead letter
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from redis import Redis
 from redis.exceptions import ResponseError
 
+from vapo.ledger.connection import RedisClient
 from vapo.ledger.keys import GROUP, TASK_STAGES, Keys, Stage
 
 
@@ -30,7 +31,7 @@ class Lease:
         return ",".join(map(str, self.samples))
 
 
-def make_groups(redis: Redis, keys: Keys) -> None:
+def make_groups(redis: RedisClient, keys: Keys) -> None:
     """Create the consumer group of every stream; harmless when they exist."""
     for stage in Stage:
         try:
@@ -40,46 +41,61 @@ def make_groups(redis: Redis, keys: Keys) -> None:
                 raise
 
 
-def read_new(redis: Redis, keys: Keys, stage: Stage, consumer: str, count: int,
-             block_seconds: float) -> list[Lease]:
+def read_new(
+    redis: RedisClient, keys: Keys, stage: Stage, consumer: str, count: int, block_seconds: float
+) -> list[Lease]:
     """Lease up to ``count`` waiting entries; waits at most ``block_seconds`` for the first."""
     block = max(1, int(block_seconds * 1000)) if block_seconds > 0 else None
     reply = redis.xreadgroup(GROUP, consumer, {keys.stream(stage): ">"}, count=count, block=block)
     return [_lease(stage, *entry) for _, entries in _streams(reply) for entry in entries]
 
 
-def read_pending(redis: Redis, keys: Keys, stage: Stage, consumer: str) -> list[Lease]:
+def read_pending(redis: RedisClient, keys: Keys, stage: Stage, consumer: str) -> list[Lease]:
     """Entries this consumer holds already, oldest first (what it had when it died)."""
     reply = redis.xreadgroup(GROUP, consumer, {keys.stream(stage): "0"}, count=1_000_000)
-    return [_lease(stage, *entry) for _, entries in _streams(reply) for entry in entries if entry[1]]
+    return [
+        _lease(stage, *entry) for _, entries in _streams(reply) for entry in entries if entry[1]
+    ]
 
 
-def renew(redis: Redis, keys: Keys, stage: Stage, consumer: str, entries: list[str]) -> None:
+def renew(redis: RedisClient, keys: Keys, stage: Stage, consumer: str, entries: list[str]) -> None:
     """Restart the lease clock of entries this consumer holds, without counting a delivery."""
     if entries:
         redis.xclaim(keys.stream(stage), GROUP, consumer, 0, entries, idle=0, justid=True)
 
 
-def expired(redis: Redis, keys: Keys, stage: Stage, idle_seconds: float,
-            count: int) -> list[tuple[str, int]]:
+def expired(
+    redis: RedisClient, keys: Keys, stage: Stage, idle_seconds: float, count: int
+) -> list[tuple[str, int]]:
     """Entries nobody renewed for ``idle_seconds``: (entry, deliveries so far)."""
-    pending = redis.xpending_range(keys.stream(stage), GROUP, "-", "+", count,
-                                   idle=int(idle_seconds * 1000))
+    pending = redis.xpending_range(
+        keys.stream(stage), GROUP, "-", "+", count, idle=int(idle_seconds * 1000)
+    )
     return [(row["message_id"].decode(), row["times_delivered"]) for row in pending]
 
 
-def claim(redis: Redis, keys: Keys, stage: Stage, consumer: str, idle_seconds: float,
-          entries: dict[str, int]) -> list[Lease]:
+def claim(
+    redis: RedisClient,
+    keys: Keys,
+    stage: Stage,
+    consumer: str,
+    idle_seconds: float,
+    entries: dict[str, int],
+) -> list[Lease]:
     """Take over expired entries (entry to deliveries so far); those taken meanwhile are left."""
     if not entries:
         return []
-    claimed = redis.xclaim(keys.stream(stage), GROUP, consumer, int(idle_seconds * 1000),
-                           list(entries))
-    return [_lease(stage, entry, fields, entries[entry.decode()] + 1)
-            for entry, fields in claimed if fields]
+    claimed = redis.xclaim(
+        keys.stream(stage), GROUP, consumer, int(idle_seconds * 1000), list(entries)
+    )
+    return [
+        _lease(stage, entry, fields, entries[entry.decode()] + 1)
+        for entry, fields in claimed
+        if fields
+    ]
 
 
-def _streams(reply: object) -> list:
+def _streams(reply: Any) -> list[Any]:
     return list(reply.items()) if isinstance(reply, dict) else list(reply or [])
 
 

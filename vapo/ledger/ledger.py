@@ -17,15 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis import Redis
-
 from vapo.ledger import leases
-from vapo.ledger.connection import PATIENCE_SECONDS, connect
+from vapo.ledger.connection import PATIENCE_SECONDS, RedisClient, connect
 from vapo.ledger.control import Control
 from vapo.ledger.dead_letters import DeadLetters
 from vapo.ledger.fleet import Fleet
 from vapo.ledger.journal import Journal
-from vapo.ledger.keys import GROUP, ROLLOUT_STAGES, TASK_STAGES, Keys, Stage
+from vapo.ledger.keys import GROUP, TASK_STAGES, Keys, Stage
 from vapo.ledger.leases import Lease
 from vapo.ledger.records import TaskRecord, read_rollout, read_task
 from vapo.ledger.scripts import Scripts
@@ -58,7 +56,7 @@ class Note:
 class Ledger:
     """All that the parts do with Redis, for one run."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self.redis = redis
         self.keys = Keys(settings.run.name)
         self.settings = settings
@@ -94,14 +92,37 @@ class Ledger:
             NoteConflict: a note no longer has the value it was read with; nothing was queued.
         """
         limit = self.settings.ledger.task_queue_limit
-        reply = self._scripts("submit_tasks", [self.keys.task(task.id) for task in tasks], [
-            self.keys.prefix, limit, time.time(), len(notes),
-            *(part for note in notes for part in (note.hash, note.field, note.expected, note.value)),
-            *(part for task in tasks for part in (
-                task.id, encode(task), task.samples, task.purpose, task.evaluation or ""))])
+        reply = self._scripts(
+            "submit_tasks",
+            [self.keys.task(task.id) for task in tasks],
+            [
+                self.keys.prefix,
+                limit,
+                time.time(),
+                len(notes),
+                *(
+                    part
+                    for note in notes
+                    for part in (note.hash, note.field, note.expected, note.value)
+                ),
+                *(
+                    part
+                    for task in tasks
+                    for part in (
+                        task.id,
+                        encode(task),
+                        task.samples,
+                        task.purpose,
+                        task.evaluation or "",
+                    )
+                ),
+            ],
+        )
         if reply == -1:
-            raise QueueFull(f"no room for {len(tasks)} more tasks: at most {limit} may wait "
-                            "(ledger.task_queue_limit); retry later or raise the limit")
+            raise QueueFull(
+                f"no room for {len(tasks)} more tasks: at most {limit} may wait "
+                "(ledger.task_queue_limit); retry later or raise the limit"
+            )
         if reply == -2:
             raise NoteConflict(f"{', '.join(note.field for note in notes)} changed meanwhile")
         return [accepted == 1 for accepted in reply]
@@ -120,26 +141,47 @@ class Ledger:
         ``version`` is the weight version the generator has loaded; one that is behind the newest
         announced version gets nothing until it has caught up.
         """
-        reply = self._scripts("lease_tasks", [self.keys.named("backlog")], [
-            self.keys.prefix, GROUP, consumer, count, self.settings.admission_capacity,
-            version])
-        return [Lease(Stage(stage.decode()), entry.decode(), task_id.decode(),
-                      tuple(int(part) for part in samples.decode().split(",") if part))
-                for stage, entry, task_id, samples in reply]
+        reply = self._scripts(
+            "lease_tasks",
+            [self.keys.named("backlog")],
+            [self.keys.prefix, GROUP, consumer, count, self.settings.admission_capacity, version],
+        )
+        return [
+            Lease(
+                Stage(stage.decode()),
+                entry.decode(),
+                task_id.decode(),
+                tuple(int(part) for part in samples.decode().split(",") if part),
+            )
+            for stage, entry, task_id, samples in reply
+        ]
 
     def missing_samples(self, lease: Lease) -> list[int]:
         """Samples of a leased task that nobody has generated yet."""
-        made = self.redis.hmget(self.keys.task(lease.id),
-                                [f"made:{sample}" for sample in lease.samples])
+        made = self.redis.hmget(
+            self.keys.task(lease.id), [f"made:{sample}" for sample in lease.samples]
+        )
         return [sample for sample, known in zip(lease.samples, made, strict=True) if known is None]
 
     def record_generated(self, task_id: str, sample: int, generated: Generated) -> bool:
         """Store one finished response and pass it to the verifier. False when known already."""
         rollout_id = f"{task_id}.{sample}"
-        return self._scripts("record_generated",
-                             [self.keys.rollout(rollout_id), self.keys.task(task_id)],
-                             [self.keys.prefix, rollout_id, task_id, sample, encode(generated),
-                              generated.token_ids.size, time.time()]) == 1
+        return (
+            self._scripts(
+                "record_generated",
+                [self.keys.rollout(rollout_id), self.keys.task(task_id)],
+                [
+                    self.keys.prefix,
+                    rollout_id,
+                    task_id,
+                    sample,
+                    encode(generated),
+                    generated.token_ids.size,
+                    time.time(),
+                ],
+            )
+            == 1
+        )
 
     def finish_task_lease(self, lease: Lease, give_back: bool = False) -> bool:
         """End a task lease when all its samples exist.
@@ -147,9 +189,14 @@ class Ledger:
         With ``give_back`` it ends in any case and the missing samples are queued again, for a
         worker that shuts down. Returns False when samples are missing and the lease stays.
         """
-        return self._scripts("finish_lease", [self.keys.stream(lease.stage)], [
-            self.keys.prefix, GROUP, lease.entry, lease.id, lease.sample_list,
-            int(give_back)]) == 1
+        return (
+            self._scripts(
+                "finish_lease",
+                [self.keys.stream(lease.stage)],
+                [self.keys.prefix, GROUP, lease.entry, lease.id, lease.sample_list, int(give_back)],
+            )
+            == 1
+        )
 
     # Stages ----------------------------------------------------------------------------------
 
@@ -164,19 +211,30 @@ class Ledger:
     def renew(self, consumer: str, held: Sequence[Lease]) -> None:
         """Keep leases alive; call at least every ``lease_seconds / 3``."""
         for stage in {lease.stage for lease in held}:
-            leases.renew(self.redis, self.keys, stage, consumer,
-                         [lease.entry for lease in held if lease.stage == stage])
+            leases.renew(
+                self.redis,
+                self.keys,
+                stage,
+                consumer,
+                [lease.entry for lease in held if lease.stage == stage],
+            )
 
     def take_over(self, stage: Stage, consumer: str, count: int) -> list[Lease]:
         """Lease what dead workers left; ids delivered too often become dead letters."""
         limits = self.settings.ledger
         expired = leases.expired(self.redis, self.keys, stage, limits.lease_seconds, count)
-        fresh = {entry: deliveries for entry, deliveries in expired
-                 if deliveries < limits.max_attempts}
+        fresh = {
+            entry: deliveries for entry, deliveries in expired if deliveries < limits.max_attempts
+        }
         worn = {entry: deliveries for entry, deliveries in expired if entry not in fresh}
-        for lease in leases.claim(self.redis, self.keys, stage, consumer, limits.lease_seconds, worn):
-            self.bury(lease, f"delivered {lease.deliveries - 1} times without a result "
-                             f"(ledger.max_attempts={limits.max_attempts})")
+        for lease in leases.claim(
+            self.redis, self.keys, stage, consumer, limits.lease_seconds, worn
+        ):
+            self.bury(
+                lease,
+                f"delivered {lease.deliveries - 1} times without a result "
+                f"(ledger.max_attempts={limits.max_attempts})",
+            )
         return leases.claim(self.redis, self.keys, stage, consumer, limits.lease_seconds, fresh)
 
     def rollout(self, rollout_id: str) -> Rollout | None:
@@ -197,7 +255,9 @@ class Ledger:
             self._note_evaluation(rollout, verdict)
             return self._advance(lease, "", "verdict", encode(verdict), "done")
         if verdict.reward is None:
-            return self._drop(lease, f"verdict_{verdict.verdict}", False, "verdict", encode(verdict))
+            return self._drop(
+                lease, f"verdict_{verdict.verdict}", False, "verdict", encode(verdict)
+            )
         return self._advance(lease, Stage.VERIFIED, "verdict", encode(verdict))
 
     def record_values(self, lease: Lease, values: Values) -> bool:
@@ -212,36 +272,69 @@ class Ledger:
         """Move a leased id to the dead letters, with its reason."""
         is_task = lease.stage in TASK_STAGES
         key = self.keys.task(lease.id) if is_task else self.keys.rollout(lease.id)
-        return self._scripts("bury", [key, self.keys.stream(lease.stage)], [
-            self.keys.prefix, GROUP, lease.entry, str(lease.stage), lease.id, lease.sample_list,
-            reason[:2000], time.time()]) == 1
+        return (
+            self._scripts(
+                "bury",
+                [key, self.keys.stream(lease.stage)],
+                [
+                    self.keys.prefix,
+                    GROUP,
+                    lease.entry,
+                    str(lease.stage),
+                    lease.id,
+                    lease.sample_list,
+                    reason[:2000],
+                    time.time(),
+                ],
+            )
+            == 1
+        )
 
     # Trainer ---------------------------------------------------------------------------------
 
     def mark_trained(self, rollout_id: str, note: Mapping[str, Any]) -> bool:
         """Free the slot of a rollout after its optimiser step; its lease stays."""
-        return self._scripts("mark_trained", [self.keys.rollout(rollout_id)], [
-            self.keys.prefix, rollout_id, encode(dict(note)), time.time()]) == 1
+        return (
+            self._scripts(
+                "mark_trained",
+                [self.keys.rollout(rollout_id)],
+                [self.keys.prefix, rollout_id, encode(dict(note)), time.time()],
+            )
+            == 1
+        )
 
     def acknowledge(self, entry: str, rollout_id: str) -> bool:
         """A durable checkpoint holds the rollout's effect: end its lease for good."""
-        return self._scripts("acknowledge",
-                             [self.keys.rollout(rollout_id), self.keys.stream(Stage.SCORED)],
-                             [self.keys.prefix, GROUP, entry, rollout_id]) == 1
+        return (
+            self._scripts(
+                "acknowledge",
+                [self.keys.rollout(rollout_id), self.keys.stream(Stage.SCORED)],
+                [self.keys.prefix, GROUP, entry, rollout_id],
+            )
+            == 1
+        )
 
     def redeliver(self, consumer: str) -> list[Lease]:
         """After a trainer's restart: exactly the rollouts trained since its checkpoint, and those
         it had leased and not trained, in their first order.
         """
         held = self.pending(Stage.SCORED, consumer)
-        return [lease for lease in held
-                if self._scripts("redeliver", [self.keys.rollout(lease.id)],
-                                 [self.keys.prefix, lease.id]) == b"scored"]
+        return [
+            lease
+            for lease in held
+            if self._scripts(
+                "redeliver", [self.keys.rollout(lease.id)], [self.keys.prefix, lease.id]
+            )
+            == b"scored"
+        ]
 
     def trim(self) -> int:
         """Delete finished payloads beyond the retention limit; returns how many went."""
-        return self._scripts("trim", [self.keys.named("finished")], [
-            self.keys.prefix, self.settings.ledger.retained_rollouts, TRIM_PER_CALL])
+        return self._scripts(
+            "trim",
+            [self.keys.named("finished")],
+            [self.keys.prefix, self.settings.ledger.retained_rollouts, TRIM_PER_CALL],
+        )
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -276,22 +369,61 @@ class Ledger:
         return self.journal.read_results(self.keys.evaluation(evaluation_id))
 
     def _note_evaluation(self, rollout: Rollout, verdict: Verdict) -> None:
-        self.journal.note_result(self.keys.evaluation(rollout.task.evaluation or "none"), rollout.id, {
-            "verdict": verdict.verdict, "extracted": verdict.extracted,
-            "tokens": int(rollout.generated.token_ids.size),
-            "oldest_version": rollout.generated.oldest_version,
-            "newest_version": rollout.generated.newest_version,
-            "finish_reason": rollout.generated.finish_reason})
+        self.journal.note_result(
+            self.keys.evaluation(rollout.task.evaluation or "none"),
+            rollout.id,
+            {
+                "verdict": verdict.verdict,
+                "extracted": verdict.extracted,
+                "tokens": int(rollout.generated.token_ids.size),
+                "oldest_version": rollout.generated.oldest_version,
+                "newest_version": rollout.generated.newest_version,
+                "finish_reason": rollout.generated.finish_reason,
+            },
+        )
 
-    def _drop(self, lease: Lease, reason: str, requeue: bool, field: str = "",
-              body: bytes = b"") -> bool:
-        return self._scripts("drop", [self.keys.rollout(lease.id), self.keys.stream(lease.stage)], [
-            self.keys.prefix, GROUP, lease.entry, lease.id, str(lease.stage), reason,
-            int(requeue), time.time(), field, body]) == 1
+    def _drop(
+        self, lease: Lease, reason: str, requeue: bool, field: str = "", body: bytes = b""
+    ) -> bool:
+        return (
+            self._scripts(
+                "drop",
+                [self.keys.rollout(lease.id), self.keys.stream(lease.stage)],
+                [
+                    self.keys.prefix,
+                    GROUP,
+                    lease.entry,
+                    lease.id,
+                    str(lease.stage),
+                    reason,
+                    int(requeue),
+                    time.time(),
+                    field,
+                    body,
+                ],
+            )
+            == 1
+        )
 
-    def _advance(self, lease: Lease, next_stage: str, field: str, body: bytes,
-                 final: str = "") -> bool:
-        assert lease.stage in ROLLOUT_STAGES, lease.stage
-        return self._scripts("advance", [self.keys.rollout(lease.id), self.keys.stream(lease.stage)], [
-            self.keys.prefix, GROUP, lease.entry, lease.id, str(lease.stage), str(next_stage), field,
-            body, time.time(), final]) == 1
+    def _advance(
+        self, lease: Lease, next_stage: str, field: str, body: bytes, final: str = ""
+    ) -> bool:
+        return (
+            self._scripts(
+                "advance",
+                [self.keys.rollout(lease.id), self.keys.stream(lease.stage)],
+                [
+                    self.keys.prefix,
+                    GROUP,
+                    lease.entry,
+                    lease.id,
+                    str(lease.stage),
+                    str(next_stage),
+                    field,
+                    body,
+                    time.time(),
+                    final,
+                ],
+            )
+            == 1
+        )

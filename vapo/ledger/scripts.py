@@ -9,19 +9,33 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from redis import Redis
+from vapo.ledger.connection import RedisClient
 
-NAMES = ("submit_tasks", "lease_tasks", "record_generated", "finish_lease", "advance",
-         "mark_trained", "acknowledge", "redeliver", "drop", "bury", "revive", "trim")
+NAMES = (
+    "submit_tasks",
+    "lease_tasks",
+    "record_generated",
+    "finish_lease",
+    "advance",
+    "mark_trained",
+    "acknowledge",
+    "redeliver",
+    "drop",
+    "bury",
+    "revive",
+    "trim",
+)
 
 
 class Scripts:
     """All scripts, registered on one connection; called by name."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         folder = files("vapo.ledger") / "lua"
-        self._scripts = {name: redis.register_script((folder / f"{name}.lua").read_text("utf-8"))
-                         for name in NAMES}
+        self._scripts = {
+            name: redis.register_script((folder / f"{name}.lua").read_text("utf-8"))
+            for name in NAMES
+        }
 
     def __call__(self, name: str, keys: list[str], args: list[Any]) -> Any:
         """Run script ``name`` atomically and return its reply."""

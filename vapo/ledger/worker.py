@@ -32,8 +32,9 @@ REDIS_RETRY_SECONDS = 1.0
 class StageWorker:
     """Feeds rollouts waiting at one stage to a handler, in batches."""
 
-    def __init__(self, ledger: Ledger, stage: Stage, consumer: str, handler: Handler,
-                 batch_size: int) -> None:
+    def __init__(
+        self, ledger: Ledger, stage: Stage, consumer: str, handler: Handler, batch_size: int
+    ) -> None:
         self._ledger, self._stage, self._consumer = ledger, stage, consumer
         self._handler, self._batch_size = handler, batch_size
         self._lease_seconds = ledger.settings.ledger.lease_seconds
@@ -43,8 +44,9 @@ class StageWorker:
 
     def run(self) -> None:
         """Work until :meth:`stop`; meant for a thread."""
-        renewer = threading.Thread(target=self._renew_until_stopped, daemon=True,
-                                   name=f"renew-{self._stage}")
+        renewer = threading.Thread(
+            target=self._renew_until_stopped, daemon=True, name=f"renew-{self._stage}"
+        )
         renewer.start()
         while not self._stopping.is_set():
             try:
