@@ -102,6 +102,13 @@ class Coordinator:
         """Age of each row in hand, in rollout steps, as ``step`` steps are done."""
         return [self._ingest.staleness(arrival.row, step) for arrival in self._in_hand]
 
+    def canary_mismatch(self) -> float | None:
+        """Largest gap a living generator found when it proved its weights, nats per token."""
+        members = self._ledger.fleet.members("generator")
+        known = [member.details.get("canary_difference") for member in members
+                 if member.state != "DEAD"]
+        return max((gap for gap in known if gap is not None), default=None)
+
     def note_pretrained(self, pretraining_step: int) -> None:
         """The critic has learnt from the rows in hand."""
         self._mark([{"phase": "value pretraining", "step": pretraining_step}] * len(self._in_hand))

@@ -25,7 +25,7 @@ from trainer.checkpoint import Position, load_checkpoint, newest_checkpoint, sav
 from trainer.coordinator import Coordinator
 from trainer.exchange import Action, Order, share_order
 from trainer.forward import token_log_probs
-from trainer.mismatch import Mismatch, measure_mismatch, require_agreement
+from trainer.mismatch import measure_mismatch, require_agreement
 from trainer.parallel import Ranks
 from trainer.phases import Phases
 from trainer.publish import Publisher
@@ -167,9 +167,10 @@ class TrainingLoop:
         if self._coordinator:
             row = report.batch_row(batch) | report.update_row(batch, result)
             row |= report.staleness_row(self._coordinator.staleness(step - 1))
+            row |= report.mismatch_row(mismatch, self._coordinator.canary_mismatch())
             with self._phases.measure("ledger"):
                 self._coordinator.note_trained(batch, result, step)
-            self._coordinator.report_step(step, self._complete_row(row, mismatch, batch))
+            self._coordinator.report_step(step, self._complete_row(row, batch))
 
     def _require_agreement(self, batch: Batch) -> None:
         """Once per start, on the first tokens of the weights the trainer holds."""
@@ -190,11 +191,8 @@ class TrainingLoop:
         return (report.batch_row(batch) | report.pretraining_row(result)
                 | report.time_row(self._phases.seconds, batch.response_tokens))
 
-    def _complete_row(
-        self, row: dict[str, Any], mismatch: Mismatch, batch: Batch
-    ) -> dict[str, Any]:
-        return (row | report.mismatch_row(mismatch)
-                | report.time_row(self._phases.seconds, batch.response_tokens)
+    def _complete_row(self, row: dict[str, Any], batch: Batch) -> dict[str, Any]:
+        return (row | report.time_row(self._phases.seconds, batch.response_tokens)
                 | {"version": self._learner.version, "tokens_total": self._position.tokens,
                    "policy_updates": self._learner.policy_optimiser.steps_taken})
 

@@ -32,6 +32,8 @@ UPDATE_NAMES = {
     "policy/correction_weight": "correction_weight",
     "policy/correction_dropped_fraction": "correction_dropped_fraction",
     "policy/kl_from_behaviour": "kl_from_behaviour",
+    "policy/mismatch_kl": "behaviour_kl",
+    "policy/mismatch_magnitude": "behaviour_gap",
     "policy/advantage": "advantage",
     "policy/advantage_magnitude": "advantage_magnitude",
     "policy/gradient_norm": "policy_gradient_norm",
@@ -80,10 +82,15 @@ def pretraining_row(result: PretrainingResult) -> dict[str, Any]:
             "value_gradient_norm": result.metrics.get("value/gradient_norm")}
 
 
-def mismatch_row(mismatch: Mismatch) -> dict[str, Any]:
-    """The generator/trainer gap on tokens of the trainer's own weights."""
+def mismatch_row(mismatch: Mismatch, canary: float | None) -> dict[str, Any]:
+    """The generator/trainer gap of the same weights, nats per token.
+
+    On the batch's tokens of the trainer's own version, of which an asynchronous run often has none;
+    and, at every version, on the fixed tokens with which generators prove a load (``canary``).
+    ``behaviour_gap`` and ``behaviour_kl`` of :func:`update_row` hold policy lag as well.
+    """
     return {"mismatch_tokens": mismatch.tokens, "mismatch_magnitude": mismatch.magnitude,
-            "mismatch_kl": mismatch.kl}
+            "mismatch_kl": mismatch.kl, "mismatch_canary": canary}
 
 
 def staleness_row(staleness: Sequence[int]) -> dict[str, Any]:

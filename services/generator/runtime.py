@@ -81,6 +81,8 @@ class Runtime:
         details = {"in_flight": self.engine.in_flight,
                    "slots": self.settings.generator.max_concurrent_sequences,
                    "pid": os.getpid(), "reason": self.state.reason}
+        if self.follower.proof:
+            details["canary_difference"] = self.follower.proof.trainer_difference
         if self.worker:
             details |= asdict(self.worker.totals)
         return Member(self.name, "generator", self.url, str(self.state.state), self.state.version,

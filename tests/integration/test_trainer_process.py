@@ -23,6 +23,7 @@ from tests.support.tiny_models import save_tiny_model
 from trainer.checkpoint import newest_checkpoint, read_manifest
 from vapo.critic import load_critic
 from vapo.ledger import Ledger
+from vapo.ledger.fleet import Member
 from vapo.redis_server import PrivateRedis
 from vapo.settings import Settings, dump_settings
 from vapo.weights import WeightChannel
@@ -43,7 +44,7 @@ def _settings(tmp_path: Path, redis_server: PrivateRedis, name: str, **changes: 
         "redis": redis_server.settings.model_dump(),
         "model": {"path": model, "max_context_tokens": 64},
         "sampling": {"samples_per_prompt": 2, "max_new_tokens": 32},
-        "ledger": {"max_staleness": 50, "heartbeat_seconds": 0.3},
+        "ledger": {"max_staleness": 50, "heartbeat_seconds": 10.0},
         "algorithm": {"alpha": 0.5, "overlong_buffer_tokens": 8},
         "value_pretraining": {"enabled": False},
         "trainer": {"prompts_per_step": PER_STEP // 2, "mini_batch_rollouts": 2,
@@ -224,6 +225,7 @@ def test_rest_shows_the_state_pauses_and_checkpoints(make_run: Callable[..., Run
         run.wait(lambda: client.get("/v1/status").json()["phase"] == "paused", "pause", trainer)
         time.sleep(0.5)
         assert run.steps_done() == 0
+        run.ledger.fleet.beat(Member("g", "generator", "", "READY", 0, {"canary_difference": 3e-6}))
         client.post("/v1/resume")
         run.wait(lambda: run.steps_done() == 1, "step 1", trainer)
         client.post("/v1/checkpoint")
@@ -236,6 +238,10 @@ def test_rest_shows_the_state_pauses_and_checkpoints(make_run: Callable[..., Run
         assert "vapo_trainer_accuracy" in metrics
         [member] = run.ledger.fleet.members("trainer")
         assert member.url == trainer.url
+        [row] = run.ledger.journal.metrics()
+        assert row["mismatch_tokens"] == row["tokens"]
+        assert row["mismatch_magnitude"] < 1e-5
+        assert row["mismatch_canary"] == pytest.approx(3e-6)
     second = run.parts.launch("trainer")
     assert run.wait_exit(second) == 1
     assert "another trainer runs in" in second.process.log_tail(20)
