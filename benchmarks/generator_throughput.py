@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
+import os
 import random
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -45,9 +44,7 @@ def main() -> int:
         report |= asyncio.run(_measured(engine, settings, arguments.seconds))
     finally:
         engine.shutdown()
-    print(json.dumps(report, indent=2))
-    del engine
-    gc.collect()  # vLLM's own clean-up complains when the interpreter is half gone
+    print(json.dumps(report, indent=2), flush=True)
     return 0
 
 
@@ -147,4 +144,4 @@ def _merge(model: Path, actor: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # not sys.exit: vLLM's clean-up complains when the interpreter is half gone

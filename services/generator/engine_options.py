@@ -32,6 +32,7 @@ _COMMON_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
 }
 _CPU_ENVIRONMENT = {
     # One thread: the machine's cores are shared with the other parts, and a thread pool that spins
