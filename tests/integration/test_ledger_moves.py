@@ -48,11 +48,11 @@ def test_a_rollout_passes_all_stages_and_keeps_what_each_adds(ledger: Ledger) ->
     assert rollout.training["step"] == 3
     assert set(rollout.timestamps) >= {"generated", "verdict", "values", "trained"}
     assert ledger.depths()["admitted"] == 0
-    assert ledger.depths()["scored"] == 1, "it stays leased until the checkpoint is durable"
+    assert ledger.depths()["scored_leased"] == 1, "it stays leased until the checkpoint is durable"
     assert ledger.acknowledge(lease.entry, "a.0")
     assert not ledger.acknowledge(lease.entry, "a.0")
     assert ledger.rollout("a.0").state == "acknowledged"
-    assert ledger.depths()["scored"] == 0
+    assert ledger.depths()["scored_leased"] == 0
     assert ledger.recent_rollouts(5) == ["a.0"]
 
 

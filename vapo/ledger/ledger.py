@@ -339,15 +339,23 @@ class Ledger:
     # Reading ---------------------------------------------------------------------------------
 
     def depths(self) -> dict[str, int]:
-        """Ids per queue: waiting (``tasks``, ``generated``...), leased, admitted, backlog, dead."""
+        """Ids per queue: waiting (``tasks``, ``generated``...), leased (``tasks_leased``...), and
+        ``backlog``, ``admitted``, ``dead``. What the trainer has used stays leased until its
+        checkpoint is durable.
+        """
         with self.redis.pipeline(transaction=False) as pipe:
             for stage in Stage:
                 pipe.xlen(self.keys.stream(stage))
+                pipe.xpending(self.keys.stream(stage), GROUP)
             pipe.llen(self.keys.named("backlog"))
             pipe.scard(self.keys.named("admitted"))
             pipe.xlen(self.keys.named("stream:dead"))
-            names = [*map(str, Stage), "backlog", "admitted", "dead"]
-            return dict(zip(names, pipe.execute(), strict=True))
+            *streams, backlog, admitted, dead = pipe.execute()
+        depths = {"backlog": backlog, "admitted": admitted, "dead": dead}
+        for stage, total, held in zip(Stage, streams[::2], streams[1::2], strict=True):
+            depths[str(stage)] = total - held["pending"]
+            depths[f"{stage}_leased"] = held["pending"]
+        return depths
 
     def counters(self) -> dict[str, int]:
         """Totals since the run began: submitted, generated, trained, dropped by reason, ..."""
