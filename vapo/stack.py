@@ -156,15 +156,19 @@ def resolve(settings: Settings, folder: RunFolder) -> Settings:
 
 
 def usable_port(settings: Settings, part: str, chosen: int) -> int:
-    """The part's port, or `chosen` when it is 0 or a default that is taken.
+    """The port that the user's settings name, the gateway's default if it is free, else `chosen`.
+
+    The other parts are found through the fleet, so their default ports are left to whoever starts
+    them by hand: two stacks that start at the same time must not meet there.
 
     Raises:
         StackError: the user's settings name a port that is taken.
     """
     section = getattr(settings, part)
-    if section.port and is_free(section.host, section.port):
+    named = "port" in section.model_fields_set and section.port != 0
+    if (named or part == "gateway") and section.port and is_free(section.host, section.port):
         return int(section.port)
-    if section.port and "port" in section.model_fields_set:
+    if named:
         raise StackError(
             f"{part}.port={section.port} is taken; stop what uses it, choose another with "
             f"--set {part}.port=PORT, or let one be chosen with --set {part}.port=0"

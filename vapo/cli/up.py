@@ -6,6 +6,7 @@ With `--keep-serving` the other parts run on after the last step, for evaluation
 from __future__ import annotations
 
 import argparse
+import json
 import threading
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from vapo.processes.readiness import NotReadyError
 from vapo.redis_server import RedisServerError
 from vapo.run_folder import RunFolderError
 from vapo.settings import Settings
-from vapo.stack import Shape, Stack, StackError, changed, running_stack
+from vapo.stack import Shape, Stack, StackError, running_stack
 
 CHECK_SECONDS = 1.0
 
@@ -56,14 +57,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def chosen_settings(arguments: argparse.Namespace) -> Settings:
-    """The resolved settings with the command's own options laid over them."""
-    settings = settings_from(arguments)
+    """The resolved settings; the command's own options lie over the file, `--set` over them.
+
+    Raises:
+        CommandError: a setting or the model folder cannot be used.
+    """
+    own = {}
     if arguments.model:
-        settings = changed(settings, {"model": {"path": model_folder(arguments.model)}})
+        own["model.path"] = str(model_folder(arguments.model))
     if arguments.run:
-        run_fields = {"name": arguments.run, "directory": Path("runs") / arguments.run}
-        settings = Settings.model_validate(changed(settings, {"run": run_fields}).model_dump())
-    return settings
+        own |= {"run.name": arguments.run, "run.directory": str(Path("runs") / arguments.run)}
+    arguments.set = [*(f"{key}={json.dumps(text)}" for key, text in own.items()), *arguments.set]
+    return settings_from(arguments)
 
 
 def model_folder(folder: Path) -> Path:
