@@ -20,7 +20,7 @@ class DemoOptions:
     """What is measured, and for how long the policy is trained."""
 
     seed: int = 0
-    rl_seconds: float = 330.0
+    rl_seconds: float = 300.0
     """Wall-clock budget of reinforcement learning, value pretraining not included."""
     train_problems: int = 6000
     held_out_problems: int = 200
@@ -38,7 +38,7 @@ def demo_base() -> dict[str, dict[str, Any]]:
         "model": {"path": str(BASE_MODEL), "max_context_tokens": 320},
         "sampling": {"samples_per_prompt": 8, "max_new_tokens": 224},
         "ledger": {"max_staleness": 1, "lease_seconds": 8.0, "heartbeat_seconds": 1.0},
-        "generator": {"max_concurrent_sequences": 256, "cpu_kv_cache_gib": 0.5},
+        "generator": {"max_concurrent_sequences": 256, "cpu_kv_cache_gib": 0.25},
         "algorithm": {"alpha": 0.5},
         "value_pretraining": {"max_steps": 4},
         "trainer": {
@@ -48,7 +48,7 @@ def demo_base() -> dict[str, dict[str, Any]]:
             "actor_learning_rate": 3e-4,
             "critic_learning_rate": 1e-3,
             "warmup_steps": 2,
-            "token_budget": 4096,
+            "token_budget": 1024,
             "checkpoint_every_steps": 10,
         },
         "evaluation": {"samples": 4, "top_p": 1.0},

@@ -66,7 +66,7 @@ def text(state: DemoState, found: dict[str, Any], plot: Path, checkpoint: Path |
             f"({found['steps']} steps, {found['tokens_per_second']:.0f} tokens/s)",
             f"Plot: {plot}",
             f"Checkpoint: {checkpoint or 'none was written'}",
-            f"As a Hugging Face folder: vapo export --run {found['run_dir']} --out FOLDER",
+            f"As a Hugging Face folder: vapo export --run {found['run_dir']} --output FOLDER",
         ]
     )
 
