@@ -17,30 +17,50 @@ from collections.abc import Callable, Sequence
 MAXIMUM_RESPONSE_CHARACTERS = 200_000
 """Only this much of a response's end is searched."""
 MAXIMUM_PHRASE_CHARACTERS = 300
+_AFTER_FORMULA = 12
 """Longest answer read after a phrase such as "the answer is"."""
 
-_BRACE_OR_BOX = re.compile(r"\\f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
+_BRACE_OR_BOX = re.compile(r"\\+f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
 _SPECIAL_BOX = re.compile(r"<\|begin_of_box\|>([^<]*)<\|end_of_box\|>")
 _BETWEEN_BOXES = re.compile(
     r"(?:[\s,;$.]|\\[()\[\],;:! ]|\\q?quad|and|or|\\text\s*\{\s*,?\s*(?:and|or)\s*\}){0,40}"
 )
-_PHRASE = re.compile(r"answer[\s*]{0,5}(?:is|:|=)[\s*:]{0,5}", re.IGNORECASE)
+_SAME_SENTENCE = re.compile(r"[^.!?\n]{0,80}")
+_ANSWER_WORDS = (
+    "answer", "答案", "答え", "답", "réponse", "respuesta", "resposta", "risposta", "antwort", "ответ",
+    "الإجابة", "الجواب", "उत्तर", "cevap", "jawaban",
+)  # fmt: skip
+_IS_WORDS = ("is", "est", "es", "é", "è", "ist", "lautet", "是", "为", "為", "は", "은", "는", "هي", "هو")
+_PHRASE = re.compile(
+    rf"(?:{'|'.join(_ANSWER_WORDS)})[\s*]{{0,5}}"
+    rf"(?:(?:{'|'.join(_IS_WORDS)})(?![a-zA-Z])|[:：=])[\s*:：]{{0,5}}",
+    re.IGNORECASE,
+)
 _HASHES = re.compile(r"####\s*([^\n]*)")
 _DELIMITER = re.compile(r"\$\$|\$|\\[()\[\]]|\\.|\n", re.DOTALL)
 _CLOSING = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}
-_NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-+−]?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
+_FORMULA_RUN = re.compile(
+    r"(?:\\[a-zA-Z]+|(?<![a-zA-Z])(?:ln|log|sin|cos|tan|sqrt|pi)(?![a-zA-Z])"
+    r"|[\d.,+\-−–*/^_(){}!%√π·×÷½⅓¼¾\u2009\u202f ])+"
+)
+_MATHEMATICAL_WORDS = frozenset(
+    """sin cos tan cot sec csc log exp sqrt frac arcsin arccos arctan sinh cosh tanh and""".split()
+)
+_LABEL = re.compile(r"\W*[^\W\d_]{2,}\s*[:：=]")
 _COMMAND = re.compile(r"\\[a-zA-Z]+(?:\{[a-zA-Z ]*\})?")
 _CODE = re.compile(r"[a-zA-Z_]{2,}\(|__|[\[\];]|==")
 _WORDS = re.compile(r"[^\W\d_]{3,}")
-_SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
+_SENTENCE_END = re.compile(r"[.!?](?:\s|$)|。")
 
 
-def extract(response: str, rules: Sequence[str] = ("boxed",)) -> str | None:
+def extract(response: str, rules: Sequence[str] = ("boxed",), parts: int = 1) -> str | None:
     """The answer that the first matching rule finds, or None.
 
     Args:
         response: what the model wrote.
         rules: names in :data:`RULES`, tried in order.
+        parts: how many parts the reference has (see :func:`boxed`).
 
     Raises:
         KeyError: a rule is not in :data:`RULES`.
@@ -49,7 +69,7 @@ def extract(response: str, rules: Sequence[str] = ("boxed",)) -> str | None:
     if text is None:
         return None
     for rule in rules:
-        answer = RULES[rule](text)
+        answer = boxed(text, parts) if rule == "boxed" else RULES[rule](text)
         if answer is not None and answer.strip():
             return answer.strip()
     return None
@@ -63,24 +83,55 @@ def after_thinking(text: str) -> str | None:
     return rest
 
 
-def boxed(text: str) -> str | None:
+def boxed(text: str, parts: int = 1) -> str | None:
     r"""Content of the last box with balanced braces.
 
     Boxes that only separators divide (``\boxed{2}, \boxed{3}``) are one answer, joined by commas,
-    so that boxing every candidate does not earn credit.
+    so that boxing every candidate does not earn credit. Where an answer of ``parts`` parts is
+    expected and the last box holds one, the last ``parts`` boxes are the answer.
     """
-    boxes = [(match.start(), match.end(), match[1]) for match in _SPECIAL_BOX.finditer(text)]
-    boxes = _braced_boxes(text) or boxes
+    boxes = _boxes(text)
     if not boxes:
         return None
+    contents = _joined(text, boxes, _BETWEEN_BOXES)
+    if len(contents) == 1 and 1 < parts <= len(boxes) and "," not in _outside(contents[0]):
+        contents = [content for _, _, content in boxes[-parts:]]
+    return ", ".join(dict.fromkeys(contents))
+
+
+def boxed_reference(text: str) -> str | None:
+    """The boxed answer of a reference: all boxes of the sentence that ends with the last one."""
+    boxes = _boxes(text)
+    return ", ".join(dict.fromkeys(_joined(text, boxes, _SAME_SENTENCE))) if boxes else None
+
+
+def _boxes(text: str) -> list[tuple[int, int, str]]:
+    special = [(match.start(), match.end(), match[1]) for match in _SPECIAL_BOX.finditer(text)]
+    return _braced_boxes(text) or special
+
+
+def _joined(
+    text: str, boxes: list[tuple[int, int, str]], between: re.Pattern[str]
+) -> list[str]:
+    """Contents of the last boxes that nothing but ``between`` divides, in order."""
     start, _, content = boxes[-1]
     contents = [content]
     for earlier_start, earlier_end, earlier in reversed(boxes[:-1]):
-        if not _BETWEEN_BOXES.fullmatch(text, earlier_end, start):
+        if not between.fullmatch(text, earlier_end, start):
             break
         contents.append(earlier)
         start = earlier_start
-    return ", ".join(dict.fromkeys(reversed(contents)))
+    return contents[::-1]
+
+
+def _outside(text: str) -> str:
+    """``text`` without what is in brackets."""
+    depth, kept = 0, []
+    for character in text:
+        depth += (character in "({[") - (character in ")}]")
+        if depth == 0:
+            kept.append(character)
+    return "".join(kept)
 
 
 def _braced_boxes(text: str) -> list[tuple[int, int, str]]:
@@ -113,10 +164,16 @@ def answer_phrase(text: str) -> str | None:
 
 def stated(text: str) -> str:
     """The answer that a sentence states: its last formula or number; all of a text that is none."""
-    prose = _COMMAND.sub(" ", text)
-    if len(_WORDS.findall(prose)) < 2 or _CODE.search(prose):
+    if not _is_prose(_COMMAND.sub(" ", text)):
         return text
-    return last_mathematics(text) or last_number(text) or text
+    return last_value(text) or text
+
+
+def _is_prose(text: str) -> bool:
+    words = [word for word in _WORDS.findall(text) if word.lower() not in _MATHEMATICAL_WORDS]
+    if _CODE.search(text):
+        return False
+    return len(words) >= 2 or bool(_LABEL.match(text))
 
 
 def hashes(text: str) -> str | None:
@@ -137,11 +194,35 @@ def last_number(text: str) -> str | None:
     return numbers[-1].rstrip(",") if numbers else None
 
 
+def last_expression(text: str) -> str | None:
+    """The last number, or the formula without delimiters that it is the end of.
+
+    Such a formula has a LaTeX command in it, or it follows an equals sign.
+    """
+    *_, last = [None, *_NUMBER.finditer(text)]
+    if last is None:
+        return None
+    line_start = text.rfind("\n", 0, last.start()) + 1
+    line_end = text.find("\n", last.end())
+    line = text[line_start : line_end if line_end >= 0 else len(text)][-MAXIMUM_PHRASE_CHARACTERS:]
+    for run in _FORMULA_RUN.finditer(line):
+        expression = run[0].strip(" .,\u2009\u202f")
+        follows = line[: run.start()].endswith("=")
+        if run.end() >= len(line.rstrip()) - _AFTER_FORMULA and _worth(expression, follows):
+            return expression
+    return last[0].rstrip(",")
+
+
+def _worth(expression: str, follows_equals: bool) -> bool:
+    balanced = all(expression.count(a) == expression.count(b) for a, b in ("()", "{}"))
+    return balanced and ("\\" in expression or (follows_equals and " " in expression))
+
+
 def last_value(text: str) -> str | None:
     """The last formula, or a number after it: as generous as :func:`last_number`."""
     formulas = _formulas(text)
     if not formulas:
-        return last_number(text)
+        return last_expression(text)
     start, content = formulas[-1]
     return last_number(text[start + len(content) + 2 :]) or content
 

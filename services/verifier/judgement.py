@@ -11,19 +11,25 @@ Invariants:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from services.verifier.admission import MAXIMUM_CHARACTERS
+from services.verifier.clock import same_time
+from services.verifier.columns import digits_of_column
+from services.verifier.comparison import compare, is_word, structure_of
+from services.verifier.evaluation import beyond_range
 from services.verifier.exact import (
     ExactNumber,
     read_decimal_comma,
     read_number,
     same_number,
 )
-from services.verifier.extraction import boxed, extract, hashes
+from services.verifier.extraction import answer_phrase, boxed_reference, extract, hashes
 from services.verifier.normalisation import clean, plain
+from services.verifier.rounding import stands_for
+from services.verifier.structure import Kind
 from services.verifier.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
 
 CACHED_REFERENCES = 16_384
@@ -33,7 +39,8 @@ _RELATION = r"\s?(?:=|\\approx(?![a-zA-Z])|\\in(?![a-zA-Z])|:)\s?"
 _ASSIGNMENT = re.compile(rf"({_NAME}){_RELATION}([^=]+)")
 _REVERSED = re.compile(r"([^=,]+)\s?=\s?([a-zA-Z])")
 _FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
-_WORD = re.compile(r"[a-zA-Z]{4,}|[a-zA-Z]{2,}(?:[ '-]+[a-zA-Z]+)+[.!]?")
+_LETTER = re.compile(r"[A-Z]")
+_CHOICE_WITH_TEXT = re.compile(r"\(?([A-Z])(?:\)\s?[:.]?|[.:](?!\d))\s?\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ def judge_cheaply(
         expected = read_reference(reference)
     except ReferenceFault as fault:
         return reference_fault(str(fault))
-    extracted = extract(response, rules)
+    extracted = extract(response, rules, parts_of(expected))
     if extracted is None:
         return Judgement(Outcome.NO_ANSWER, "no answer found by rule " + ", ".join(rules))
     if len(extracted) > MAXIMUM_CHARACTERS:
@@ -76,8 +83,9 @@ def judge(response: str, reference: str, rules: Sequence[str] = ("boxed",)) -> J
     cheap = judge_cheaply(response, reference, rules)
     if cheap is not None:
         return cheap
-    extracted = extract(response, rules) or ""
-    outcome, reason, fault = _compare(read_reference(reference), _read(extracted))
+    expected = read_reference(reference)
+    extracted = extract(response, rules, parts_of(expected)) or ""
+    outcome, reason, fault = _compare(expected, _read(extracted))
     return Judgement(outcome, reason, extracted, fault)
 
 
@@ -91,7 +99,7 @@ def check_reference(reference: str) -> None:
     from services.verifier import symbolic
 
     expected = read_reference(reference)
-    if expected.number is None and not _WORD.fullmatch(expected.plain):
+    if expected.number is None and not is_word(expected.plain):
         try:
             symbolic.try_reference(expected.cleaned)
         except symbolic.NotAFormula:
@@ -103,7 +111,7 @@ def read_reference(reference: str) -> Answer:
     """The reference in its forms. Raises ReferenceFault when it is empty or too long."""
     if len(reference) > MAXIMUM_CHARACTERS * 4:
         raise ReferenceFault(f"the reference has {len(reference)} characters")
-    found = (rule(reference) for rule in (boxed, hashes))
+    found = (rule(reference) for rule in (boxed_reference, hashes, answer_phrase))
     answer = _read(next((content for content in found if content is not None), reference))
     if not answer.plain:
         raise ReferenceFault("the reference is empty")
@@ -114,28 +122,71 @@ def read_reference(reference: str) -> Answer:
     return answer
 
 
+def parts_of(answer: Answer) -> int:
+    """How many parts a list or set has; 1 for anything else."""
+    structure = structure_of(answer.cleaned)
+    return len(structure.items) if structure.kind in (Kind.LIST, Kind.SET) else 1
+
+
 def _read(text: str) -> Answer:
     cleaned = clean(text)
     return Answer(cleaned, plain(cleaned), read_number(cleaned))
 
 
 def _decide(expected: Answer, answer: Answer) -> tuple[Outcome, str] | None:
-    """What equality of strings and of numbers can decide."""
+    """What equality of texts, of numbers and of values, part by part, can decide."""
     if not answer.plain:
         return Outcome.NO_ANSWER, "the answer is empty"
     if expected.plain == answer.plain:
         return Outcome.CORRECT, "the same text"
-    first, second = align(expected, answer)
-    if first.number is not None and second.number is not None:
-        same = same_number(first.number, second.number)
+    if expected.number is not None and answer.number is not None:
+        same = same_number(expected.number, answer.number) or _rounded(expected, answer)
         return (Outcome.CORRECT, "the same number") if same else (Outcome.WRONG, "another number")
-    if first.plain == second.plain:
-        return Outcome.CORRECT, "the same text"
-    if _same_with_decimal_comma(first, second) or _same_with_decimal_comma(second, first):
+    if _same_with_decimal_comma(expected, answer) or _same_with_decimal_comma(answer, expected):
         return Outcome.CORRECT, "the same number, with a decimal comma"
-    if _WORD.fullmatch(first.plain) and _WORD.fullmatch(second.plain):
-        return Outcome.WRONG, "other words"
+    for reason, rule in _RULES:
+        same_by_rule = rule(expected, answer)
+        if same_by_rule is not None:
+            return (Outcome.CORRECT, reason) if same_by_rule else (Outcome.WRONG, f"not {reason}")
     return None
+
+
+def _rounded(expected: Answer, answer: Answer) -> bool:
+    return answer.number is not None and stands_for(expected.plain, answer.number.value)
+
+
+def _same_time(expected: Answer, answer: Answer) -> bool | None:
+    return same_time(expected.cleaned, answer.cleaned)
+
+
+def _same_choice(expected: Answer, answer: Answer) -> bool | None:
+    """``C`` against ``C) 12``: where a letter is expected, the text of the option is left out."""
+    choice = _CHOICE_WITH_TEXT.match(answer.plain) if _LETTER.fullmatch(expected.plain) else None
+    return choice[1] == expected.plain if choice else None
+
+
+def _same_parts(expected: Answer, answer: Answer) -> bool | None:
+    return compare(structure_of(expected.cleaned), structure_of(answer.cleaned))
+
+
+def _same_column(expected: Answer, answer: Answer) -> bool | None:
+    spelled = digits_of_column(answer.cleaned)
+    return True if spelled is not None and spelled == expected.plain else None
+
+
+def _not_too_large(expected: Answer, answer: Answer) -> bool | None:
+    """False for a constant beyond all range, such as a tower of powers, as only the answer."""
+    too_large = beyond_range(answer.cleaned) and not beyond_range(expected.cleaned)
+    return False if too_large else None
+
+
+_RULES: tuple[tuple[str, Callable[[Answer, Answer], bool | None]], ...] = (
+    ("the same time", _same_time),
+    ("the same choice", _same_choice),
+    ("the same number, in a column", _same_column),
+    ("the same value", _same_parts),
+    ("a number within range", _not_too_large),
+)
 
 
 def _same_with_decimal_comma(first: Answer, second: Answer) -> bool:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 
+from services.verifier.clock import is_time
+from services.verifier.columns import join_column
 from services.verifier.folding import fold
 
 _BOX = re.compile(r"\\f?box(?:ed)?(?![a-zA-Z])")
@@ -28,16 +30,15 @@ _BLANKS = re.compile(r"\s+")
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _EMPTY_INDEX = re.compile(r"\\sqrt\s*(?:\{\}|\[\])(?=\s*\{)|\^\s*\{\s*\}(?=\s*\^)")
 _SINGLE_COMMAND = re.compile(r"(?<!\\)\\[a-zA-Z]")
-_COLUMN = re.compile(r"\\begin\{([pbvV]?matrix)\}([^&]*?)\\end\{\1\}")
-_BARE_OPERATOR = re.compile(
-    r"[-+*/=^_]|\\(?:times|cdot|sqrt|[dt]?frac|ln|log|sin|cos|tan|left|right|pm)\s*\{?"
-)
 _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|math(?:rm|bf|it|sf|tt)|operatorname|mbox|hbox)"
     r"\s*\{([^{}]*)\}"
 )
 _UNIT_TEXT = re.compile(
     r"(?<=[\d}%)])[\s-]*\\(?:text(?:bf|it|rm)?|mathrm|mbox|hbox)\s*\{[^{}]*\}(?:\s*\^\s*(?:\d|\{-?\d\}))?\s*$"
+)
+_REMARK = re.compile(
+    r"\\text\s*\{\s*\((?:[^{}]|\{[^{}]*\})*\}[^{}]*(?:\\text\s*\{[^{}]*\)\s*\})?\s*$"
 )
 _DEGREES = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})\s*$")
 _DELIMITED = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
@@ -50,7 +51,7 @@ def clean(text: str) -> str:
     text = _BLANK_LINES.sub(", ", fold_lines(text))
     text = _unescape(text)
     text = _EMPTY_INDEX.sub(lambda match: r"\sqrt" if match[0][1] == "s" else "", text)
-    text = _join_column(text)
+    text = join_column(text)
     for pattern, replacement in _REPLACEMENTS:
         text = pattern.sub(replacement, text)
     text = _strip_delimiters(_BLANKS.sub(" ", text).strip())
@@ -81,25 +82,6 @@ def _unescape(text: str) -> str:
     return text
 
 
-def _join_column(text: str) -> str:
-    r"""One line out of a one-column matrix whose cells are fragments, not expressions.
-
-    Models transcribe a formula cell by cell (``1 \\ - \\ \frac{ \\ 2``). A cell that is a bare
-    operator or has unbalanced braces shows that the column is layout.
-    """
-    match = _COLUMN.search(text)
-    if match is None:
-        return text
-    cells = [cell.strip() for cell in match[2].split(r"\\")]
-    if not any(_is_fragment(cell) for cell in cells):
-        return text
-    return " ".join(filter(None, (text[: match.start()], *cells, text[match.end() :])))
-
-
-def _is_fragment(cell: str) -> bool:
-    return cell.count("{") != cell.count("}") or bool(_BARE_OPERATOR.fullmatch(cell))
-
-
 def _strip_delimiters(text: str) -> str:
     """``text`` out of its delimiters and without the full stop of its sentence."""
     while True:
@@ -115,6 +97,9 @@ def _strip_delimiters(text: str) -> str:
 
 def _strip_unit(text: str) -> str:
     """``text`` without units in text mode and degrees at its end."""
+    if is_time(text):
+        return text
+    text = _REMARK.sub("", text).rstrip() or text
     return _DEGREES.sub("", _UNIT_TEXT.sub("", text)).rstrip()
 
 

@@ -1,0 +1,67 @@
+r"""Answers that were transcribed into a matrix of one column, cell by cell.
+
+Models that write LaTeX for a form field put every token into a cell of its own
+(``1 \\ - \\ \frac{ \\ 2 \\ }{ ...``). Such a column is layout, not a vector.
+
+Invariant: a column whose cells are all complete expressions is left alone, unless names and values
+alternate in it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_COLUMN = re.compile(r"\\begin\{([pbvV]?matrix)\}([^&]*?)\\end\{\1\}")
+_BARE_OPERATOR = re.compile(
+    r"[-+*/=^_]|\\(?:times|cdot|sqrt|[dt]?frac|ln|log|sin|cos|tan|left|right|pm)\s*\{?"
+)
+_NAME = re.compile(r"[a-zA-Z]")
+_THIN = re.compile(r"\\[,;:! ]")
+_EMPTY_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*\}")
+_EMPTY_EXPONENT = re.compile(r"\^\s*\{\s*\}\s*(\w+)")
+_IS = re.compile(r"\\text\s*\{\s*(?:is|equals)\s*\}")
+_DIGITS = re.compile(r"\d")
+
+
+def join_column(text: str) -> str:
+    """``text`` with a transcribed column on one line; any other text unchanged."""
+    match = _COLUMN.search(text)
+    if match is None:
+        return text
+    cells = [cell.strip() for cell in match[2].split(r"\\")]
+    filled = [cell for cell in cells if cell]
+    if _alternates(filled):
+        pairs = zip(filled[::2], filled[1::2], strict=True)
+        return ", ".join(f"{name} = {value}" for name, value in pairs)
+    if not any(_is_fragment(cell) for cell in cells):
+        return text
+    return _mended(" ".join((text[: match.start()], *filled, text[match.end() :])))
+
+
+def digits_of_column(text: str) -> str | None:
+    """The number that a column of single digits spells, else None."""
+    match = _COLUMN.fullmatch(text.strip())
+    cells = [cell.strip() for cell in match[2].split(r"\\")] if match else []
+    spelled = len(cells) > 1 and all(_DIGITS.fullmatch(cell) for cell in cells)
+    return "".join(cells) if spelled else None
+
+
+def _is_fragment(cell: str) -> bool:
+    return cell.count("{") != cell.count("}") or bool(_BARE_OPERATOR.fullmatch(cell))
+
+
+def _alternates(cells: list[str]) -> bool:
+    """Whether names and values take turns: ``a \\\\ 13 \\\\ b \\\\ 14``."""
+    names, values = cells[::2], cells[1::2]
+    return (
+        len(names) == len(values) > 1
+        and len(set(names)) == len(names)
+        and all(_NAME.fullmatch(name) for name in names)
+        and not any(_NAME.fullmatch(value) or _is_fragment(value) for value in values)
+    )
+
+
+def _mended(line: str) -> str:
+    """The joined line without the empty groups that the transcription leaves behind."""
+    line = _IS.sub("=", _THIN.sub(" ", line))
+    return _EMPTY_EXPONENT.sub(r"^{\1}", _EMPTY_FRACTION.sub(" ", line))

@@ -1,0 +1,238 @@
+r"""Comparison of two answers part by part, without a symbolic parser.
+
+Invariants:
+- True and False are said only where the outer forms are understood and every part is decided; in
+  all other cases the answer is None and the symbolic parser decides;
+- order matters in tuples, vectors, intervals and matrices; it does not in lists and sets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from services.verifier.evaluation import constant, same_equation, same_value
+from services.verifier.exact import read_number, same_number
+from services.verifier.normalisation import plain
+from services.verifier.rounding import stands_for
+from services.verifier.structure import Kind, Structure, is_name, take_apart
+
+CACHED_STRUCTURES = 16_384
+MAXIMUM_UNORDERED = 24
+"""Longer lists are not matched here (the work grows with the square)."""
+_FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
+_WORD = re.compile(r"[a-zA-Z]{4,}|[a-zA-Z]{2,}(?:[ '-]+[a-zA-Z]+)+[.!]?")
+_NAMED_LEFT = re.compile(r"[a-zA-Z\\_{}()|,:'\s]*[a-zA-Z][a-zA-Z0-9\\_{}()|,:'\s]*")
+
+
+@lru_cache(maxsize=CACHED_STRUCTURES)
+def structure_of(cleaned: str) -> Structure:
+    """:func:`services.verifier.structure.take_apart`, remembered."""
+    return take_apart(cleaned)
+
+
+def compare(reference: Structure, answer: Structure) -> bool | None:
+    """Whether two answers are the same."""
+    for rule in _RULES:
+        applies, verdict = rule(reference, answer)
+        if applies:
+            return verdict
+    return None
+
+
+def is_word(text: str) -> bool:
+    """Whether ``text`` is words, not a product of letters."""
+    return bool(_WORD.fullmatch(text))
+
+
+_Decision = tuple[bool, bool | None]
+_NOT_MINE: _Decision = (False, None)
+
+
+def _values(reference: Structure, answer: Structure) -> _Decision:
+    if not reference.kind == answer.kind == Kind.VALUE:
+        return _NOT_MINE
+    return True, _same_text(reference.text, answer.text)
+
+
+def _same_text(reference: str, answer: str) -> bool | None:
+    first, second = plain(reference), plain(answer)
+    if first == second:
+        return True
+    numbers = read_number(reference), read_number(answer)
+    if numbers[0] is not None and numbers[1] is not None:
+        return same_number(numbers[0], numbers[1]) or _rounds(reference, answer)
+    if is_word(first) and is_word(second):
+        return False
+    if "\\infty" in first + second:
+        return _same_infinity(first, second)
+    verdict = same_value(reference, answer)
+    return verdict or _rounds(reference, answer) or verdict
+
+
+def _same_infinity(first: str, second: str) -> bool | None:
+    signs = {"\\infty": 1, "+\\infty": 1, "-\\infty": -1}
+    if first in signs and second in signs:
+        return signs[first] == signs[second]
+    other = second if first in signs else first
+    return False if read_number(other) is not None else None
+
+
+def _rounds(reference: str, answer: str) -> bool:
+    """Whether the reference is the answer's rounded decimal."""
+    value = constant(answer)
+    return value is not None and stands_for(reference, value)
+
+
+def _equations(reference: Structure, answer: Structure) -> _Decision:
+    if not reference.kind == answer.kind == Kind.EQUATION:
+        return _NOT_MINE
+    first, second = _assigned(reference), _assigned(answer)
+    if first and second:
+        names = {_compact(first[0].text), _compact(second[0].text)}
+        if len(names) == 1 or names <= _FUNCTION_NAMES:
+            return True, compare(first[1], second[1])
+    if len(reference.items) == len(answer.items) == 2:
+        left, right = (
+            (side.items[0].text, side.items[1].text) for side in (reference, answer)
+        )
+        return True, same_equation(left, right)
+    return True, None
+
+
+def _one_equation(reference: Structure, answer: Structure) -> _Decision:
+    """``x = 5`` against ``5``: the side that holds the value is compared."""
+    if (reference.kind is Kind.EQUATION) == (answer.kind is Kind.EQUATION):
+        return _NOT_MINE
+    if reference.kind is Kind.EQUATION:
+        assigned = _assigned(reference)
+        return (True, compare(assigned[1], answer)) if assigned else (True, None)
+    assigned = _assigned(answer)
+    if assigned:
+        return True, compare(reference, assigned[1])
+    value = answer.items[-1] if answer.exact else answer.items[0]
+    return True, compare(reference, value) or None
+
+
+def _assigned(equation: Structure) -> tuple[Structure, Structure] | None:
+    """(name, value) of ``x = 5``, ``5 = x``, ``x = 2 + 3 = 5`` or ``\\frac13 \\approx 0.33``."""
+    first, last = equation.items[0], equation.items[-1]
+    if _NAMED_LEFT.fullmatch(first.text):
+        return first, equation.items[1] if not equation.exact else last
+    if len(equation.items) == 2 and equation.exact and is_name(last.text):
+        return last, first
+    if not equation.exact and len(equation.items) == 2:
+        return Structure(Kind.VALUE, ""), first
+    return None
+
+
+def _intervals(reference: Structure, answer: Structure) -> _Decision:
+    """Inequalities and brackets with two ends."""
+    kinds = {reference.kind, answer.kind}
+    if Kind.INTERVAL not in kinds or not kinds <= {Kind.INTERVAL, Kind.SEQUENCE}:
+        return _NOT_MINE
+    if len(reference.items) != 2 or len(answer.items) != 2:
+        return True, None
+    if reference.variable and answer.variable and reference.variable != answer.variable:
+        return True, None
+    if reference.brackets != answer.brackets:
+        return True, False
+    return True, _in_order(reference.items, answer.items)
+
+
+def _sequences(reference: Structure, answer: Structure) -> _Decision:
+    """Tuples, vectors, and intervals in brackets."""
+    rows = _row(reference), _row(answer)
+    if rows[0] is None or rows[1] is None:
+        return _NOT_MINE
+    if len(rows[0]) != len(rows[1]):
+        return True, False
+    brackets = {one.brackets for one in (reference, answer) if one.brackets}
+    if len(rows[0]) == 2 and len(brackets) > 1:
+        return True, False
+    return True, _in_order(rows[0], rows[1])
+
+
+def _row(structure: Structure) -> Sequence[Structure] | None:
+    """The entries of a tuple, or of a matrix of one row or one column."""
+    if structure.kind is Kind.SEQUENCE:
+        return structure.items
+    if structure.kind is not Kind.MATRIX:
+        return None
+    if len(structure.items) == 1:
+        return structure.items[0].items
+    columns = [row.items for row in structure.items]
+    return [column[0] for column in columns] if len(columns[0]) == 1 else None
+
+
+def _matrices(reference: Structure, answer: Structure) -> _Decision:
+    if not reference.kind == answer.kind == Kind.MATRIX:
+        return _NOT_MINE
+    shapes = [[len(row.items) for row in matrix.items] for matrix in (reference, answer)]
+    if shapes[0] != shapes[1]:
+        return True, False
+    pairs = zip(reference.items, answer.items, strict=True)
+    return True, _all(_in_order(first.items, second.items) for first, second in pairs)
+
+
+def _lists(reference: Structure, answer: Structure) -> _Decision:
+    """Lists and sets against each other and against a sequence."""
+    kinds = {reference.kind, answer.kind}
+    if kinds <= {Kind.LIST, Kind.SET} or kinds == {Kind.UNION}:
+        return True, _of_lists(reference.items, answer.items)
+    if kinds in ({Kind.LIST, Kind.SEQUENCE}, {Kind.LIST, Kind.MATRIX}):
+        rows = [_row(one) or one.items for one in (reference, answer)]
+        same = len(rows[0]) == len(rows[1]) and _in_order(rows[0], rows[1])
+        return True, same or None
+    return _NOT_MINE
+
+
+def _of_lists(first: Sequence[Structure], second: Sequence[Structure]) -> bool | None:
+    """Unordered, unless different names on one side alone give the order."""
+    if len(first) != len(second) or len(first) > MAXIMUM_UNORDERED:
+        return None
+    for named, other in ((first, second), (second, first)):
+        names = [assigned[0].text for item in named if (assigned := _name_of(item))]
+        if len(set(names)) > 1 and not any(_name_of(item) for item in other):
+            return _in_order(first, second) or None
+    return _unordered(first, second)
+
+
+def _name_of(item: Structure) -> tuple[Structure, Structure] | None:
+    return _assigned(item) if item.kind is Kind.EQUATION else None
+
+
+def _unordered(first: Sequence[Structure], second: Sequence[Structure]) -> bool | None:
+    left, doubtful = list(second), False
+    for item in first:
+        verdicts = [compare(item, other) for other in left]
+        if True in verdicts:
+            left.pop(verdicts.index(True))
+        elif None in verdicts:
+            doubtful = True
+        else:
+            return False
+    return None if doubtful else True
+
+
+def _in_order(first: Sequence[Structure], second: Sequence[Structure]) -> bool | None:
+    if len(first) != len(second):
+        return False
+    return _all(compare(one, other) for one, other in zip(first, second, strict=True))
+
+
+def _all(verdicts: object) -> bool | None:
+    found = list(verdicts)  # type: ignore[call-overload]
+    if False in found:
+        return False
+    return None if None in found else True
+
+
+def _compact(name: str) -> str:
+    return name.replace(" ", "")
+
+
+_RULES: tuple[Callable[[Structure, Structure], _Decision], ...] = (
+    _values, _equations, _one_equation, _intervals, _sequences, _matrices, _lists,
+)  # fmt: skip

@@ -1,0 +1,221 @@
+"""Values of formulas, and whether two formulas agree in value.
+
+Invariants:
+- two constants are the same when both are exact and equal, or when they agree to
+  ``SAME_RELATIVE``; they are different when they differ by more than ``DIFFERENT_RELATIVE``;
+  between the two nothing is decided;
+- formulas with variables are the same when they agree at ``NEEDED_POINTS`` fixed points (Schwartz
+  1980, Zippel 1979: two different polynomials agree at a random point with probability near 0).
+  Points where a part has no real value are left out, unless ``i`` occurs;
+- the points are fixed, so the answer never changes from one run to the next.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+import random
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import lru_cache
+
+from services.verifier import arithmetic
+from services.verifier.arithmetic import NotReal, Number, OutOfRange
+from services.verifier.formula import Node, Unsupported, has_imaginary_unit, names, read
+
+SAME_RELATIVE = 1e-10
+DIFFERENT_RELATIVE = 1e-7
+EXACT_FLOAT = 1e12
+"""Floats beyond this are too coarse to tell one number from the next."""
+POINTS = 8
+NEEDED_POINTS = 3
+MAXIMUM_NAMES = 12
+CACHED_FORMULAS = 16_384
+
+_FUNCTIONS: dict[str, Callable[[complex], complex]] = {
+    "sin": cmath.sin, "cos": cmath.cos, "tan": cmath.tan, "sinh": cmath.sinh, "cosh": cmath.cosh,
+    "tanh": cmath.tanh, "arcsin": cmath.asin, "arccos": cmath.acos, "arctan": cmath.atan,
+    "ln": cmath.log, "lg": cmath.log10, "exp": cmath.exp,
+    "cot": lambda z: 1 / cmath.tan(z), "sec": lambda z: 1 / cmath.cos(z),
+    "csc": lambda z: 1 / cmath.sin(z),
+}  # fmt: skip
+_CONSTANTS: dict[str, Number] = {"pi": math.pi, "e": math.e, "i": 1j}
+
+
+def same_value(reference: str, answer: str) -> bool | None:
+    """Whether two formulas agree in value; None when that cannot be decided here."""
+    first, second = _read(reference), _read(answer)
+    if first is None or second is None:
+        return None
+    variables = names(first) | names(second)
+    if len(variables) > MAXIMUM_NAMES:
+        return None
+    if not variables:
+        return _same_constant(first, second)
+    return True if _agree(first, second, variables) else None
+
+
+def same_equation(reference: tuple[str, str], answer: tuple[str, str]) -> bool | None:
+    """Whether two equations ``left = right`` are multiples of each other, else None."""
+    sides = [_read(side) for side in (*reference, *answer)]
+    if any(side is None for side in sides):
+        return None
+    left, right, other_left, other_right = (side for side in sides if side is not None)
+    first: Node = ("add", left, ("negative", right))
+    second: Node = ("add", other_left, ("negative", other_right))
+    variables = names(first)
+    if not variables or variables != names(second) or len(variables) > MAXIMUM_NAMES:
+        return None
+    complex_valued = has_imaginary_unit(first) or has_imaginary_unit(second)
+    ratios = [
+        values[0] / values[1]
+        for point in _points(tuple(sorted(variables)))
+        if (values := _values(first, second, point, not complex_valued)) and values[1]
+    ]
+    same = all(cmath.isclose(ratio, ratios[0], rel_tol=1e-8) for ratio in ratios)
+    return True if len(ratios) > NEEDED_POINTS and same and ratios[0] else None
+
+
+def beyond_range(formula: str) -> bool:
+    """Whether ``formula`` is a constant too large to write, such as a tower of powers."""
+    node = _read(formula)
+    if node is None or names(node):
+        return False
+    try:
+        evaluate(node, {}, real=False)
+    except OutOfRange:
+        return True
+    except (Unsupported, NotReal):
+        return False
+    return False
+
+
+def constant(formula: str) -> Number | None:
+    """The value of a formula without variables, or None."""
+    node = _read(formula)
+    return None if node is None or names(node) else _constant(node)
+
+
+def evaluate(node: Node, point: Mapping[str, Number], real: bool) -> Number:
+    """The value of ``node`` with the variables at ``point``.
+
+    Raises:
+        OutOfRange, NotReal: see :mod:`services.verifier.arithmetic`.
+        Unsupported: infinity.
+    """
+    operation = node[0]
+    if operation == "number":
+        return node[1]  # type: ignore[return-value]
+    if operation == "name":
+        return point[str(node[1])]
+    if operation == "constant":
+        if node[1] == "infty":
+            raise Unsupported("infinity")
+        return _CONSTANTS[str(node[1])]
+    return _operate(str(operation), [evaluate(part, point, real) for part in _parts(node)], real)
+
+
+def _parts(node: Node) -> list[Node]:
+    return [part for part in node[1:] if isinstance(part, tuple)]
+
+
+def _operate(operation: str, values: list[Number], real: bool) -> Number:
+    simple = _OPERATIONS.get(operation)
+    if simple is not None:
+        return simple(*values)
+    if operation == "power":
+        return arithmetic.power(values[0], values[1], real)
+    if operation == "log":
+        return _logarithm(values, real)
+    if operation in _FUNCTIONS:
+        return arithmetic.apply(_FUNCTIONS[operation], values[0], real)
+    raise Unsupported(operation)
+
+
+def _logarithm(values: list[Number], real: bool) -> Number:
+    """Of the first value to the base of the second."""
+    return arithmetic.divide(*(arithmetic.apply(cmath.log, value, real) for value in values))
+
+
+_OPERATIONS: dict[str, Callable[..., Number]] = {
+    "add": arithmetic.add,
+    "multiply": arithmetic.multiply,
+    "divide": arithmetic.divide,
+    "negative": lambda value: arithmetic.multiply(Fraction(-1), value),
+    "factorial": arithmetic.factorial,
+    "binomial": arithmetic.binomial,
+    "magnitude": arithmetic.magnitude,
+    "lfloor": lambda value: arithmetic.rounded(value, math.floor),
+    "lceil": lambda value: arithmetic.rounded(value, math.ceil),
+}
+
+
+@lru_cache(maxsize=CACHED_FORMULAS)
+def _read(formula: str) -> Node | None:
+    try:
+        return read(formula)
+    except (Unsupported, RecursionError):
+        return None
+
+
+@lru_cache(maxsize=CACHED_FORMULAS)
+def _constant(node: Node) -> Number | None:
+    for real in (True, False):
+        try:
+            return evaluate(node, {}, real)
+        except NotReal:
+            continue
+        except (OutOfRange, Unsupported):
+            return None
+    return None
+
+
+def _same_constant(first: Node, second: Node) -> bool | None:
+    values = _constant(first), _constant(second)
+    if values[0] is None or values[1] is None:
+        return None
+    if isinstance(values[0], Fraction) and isinstance(values[1], Fraction):
+        return values[0] == values[1]
+    try:
+        one, other = (arithmetic.approximate(value) for value in values)
+    except OutOfRange:
+        return None
+    scale, difference = max(abs(one), abs(other)), abs(one - other)
+    if difference <= SAME_RELATIVE * scale:
+        return True if scale < EXACT_FLOAT else None
+    return False if difference > DIFFERENT_RELATIVE * max(scale, 1e-3) else None
+
+
+def _agree(first: Node, second: Node, variables: frozenset[str]) -> bool:
+    real = not (has_imaginary_unit(first) or has_imaginary_unit(second))
+    agreed = 0
+    for point in _points(tuple(sorted(variables))):
+        values = _values(first, second, point, real)
+        if values is None:
+            continue
+        if abs(values[0] - values[1]) > 1e-9 * max(abs(values[0]), abs(values[1])):
+            return False
+        agreed += 1
+    return agreed >= NEEDED_POINTS
+
+
+def _values(
+    first: Node, second: Node, point: Mapping[str, Number], real: bool
+) -> tuple[complex, complex] | None:
+    try:
+        values = (evaluate(node, point, real) for node in (first, second))
+        one, other = (complex(arithmetic.approximate(value)) for value in values)
+    except (OutOfRange, NotReal, Unsupported):
+        return None
+    return one, other
+
+
+@lru_cache(maxsize=1024)
+def _points(variables: tuple[str, ...]) -> tuple[Mapping[str, float], ...]:
+    """The first points are positive, the others of either sign."""
+    generator = random.Random(20250408)
+    points = []
+    for number in range(POINTS):
+        low = 0.3 if number < POINTS // 2 else -2.5
+        points.append({name: generator.uniform(low, 2.5) for name in variables})
+    return tuple(points)
