@@ -26,7 +26,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainer.durable import durable_folder
+from vapo.durable import durable_folder
 from trainer.parallel import Ranks
 from trainer.states import (
     critic_state,

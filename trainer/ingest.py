@@ -64,6 +64,7 @@ class Ingest:
         self._arrivals: list[Arrival] = []
         self._held: set[str] = set()
         self._steps: dict[int, int] = {0: 0}
+        self._next_adoption = 0.0
 
     def resume(self, in_checkpoint: Sequence[tuple[str, str]]) -> int:
         """Take up the leases of the trainer that ran before.
@@ -111,6 +112,7 @@ class Ingest:
             if waited > deadline_seconds:
                 raise BatchDeadline(self._explain_deadline(rollouts, waited))
             self._lease_more(rollouts)
+            self._adopt_unseen()
 
     def staleness(self, row: TrainingRow, step: int) -> int:
         """Rollout steps between the row's oldest token and ``step``.
@@ -123,6 +125,17 @@ class Ingest:
         wanted = max(1, rollouts - len(self._arrivals))
         for lease in self._ledger.lease(Stage.SCORED, self._consumer, wanted, BLOCK_SECONDS):
             self._receive(lease)
+
+    def _adopt_unseen(self) -> None:
+        """Receive what Redis leased to this trainer in an answer that never arrived: one that dies
+        between the two holds slots that nobody would free.
+        """
+        if time.monotonic() < self._next_adoption:
+            return
+        self._next_adoption = time.monotonic() + self._ledger.settings.ledger.lease_seconds
+        for lease in self._ledger.pending(Stage.SCORED, self._consumer):
+            if lease.id not in self._held and self._ledger.state(lease.id) == Stage.SCORED:
+                self._receive(lease)
 
     def release(self, rollout_ids: Iterable[str]) -> None:
         """These have been acknowledged: their leases are gone."""

@@ -22,7 +22,7 @@ from trainer.algorithm.diagnostics import explained_variance, initial_value_mean
 from trainer.algorithm.options import Options
 from trainer.algorithm.vapo import compute_advantages_and_targets
 from trainer.batch import Batch
-from trainer.durable import durable_folder
+from vapo.durable import durable_folder
 from trainer.forward import StateValues, state_values
 from trainer.parallel import Ranks
 from trainer.phases import Phases

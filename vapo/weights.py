@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from vapo.durable import durable_folder
 from vapo.ledger.connection import RedisClient
 from vapo.ledger.keys import Keys
 
@@ -157,16 +157,12 @@ def write_version(directory: Path, version: int, step: int,
         writers: file name to a function that writes that file at the path it is given.
         canary: token ids and log-probs for consumers to prove their load with.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    final, partial = version_folder(directory, version), directory / f".{version:08d}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    files = {name: _written(partial / name, write) for name, write in writers.items()}
-    manifest = Manifest(version, step, files, time.time(), canary or {})
-    _written(partial / MANIFEST, lambda path: _write_text(path, json.dumps(asdict(manifest))))
-    shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
-    _sync(directory)
+    with durable_folder(version_folder(directory, version)) as partial:
+        for name, write in writers.items():
+            write(partial / name)
+        files = {name: _entry(partial / name) for name in writers}
+        manifest = Manifest(version, step, files, time.time(), canary or {})
+        (partial / MANIFEST).write_text(json.dumps(asdict(manifest)), encoding="utf-8")
     return manifest
 
 
@@ -204,19 +200,5 @@ def _check(path: Path, entry: FileEntry) -> None:
                            f"bytes, sha256 {entry.sha256[:12]}); it was removed or is damaged")
 
 
-def _written(path: Path, write: Callable[[Path], None]) -> FileEntry:
-    write(path)
-    _sync(path)
+def _entry(path: Path) -> FileEntry:
     return FileEntry(sha256_of(path), path.stat().st_size)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,7 +22,7 @@ VOCABULARY = len(CHARACTERS)
 def settings(settings: Settings) -> Settings:
     """Room for many small rollouts at once."""
     return settings.model_copy(update={
-        "ledger": settings.ledger.model_copy(update={"max_staleness": 2})})
+        "ledger": settings.ledger.model_copy(update={"max_staleness": 2, "lease_seconds": 0.2})})
 
 
 @pytest.fixture
@@ -154,6 +154,17 @@ def test_what_a_forgetful_redis_hands_out_again_is_not_trained_on_twice(
     ingest.release(made)
     ledger.redis.xgroup_setid(stream, "workers", "0")
     assert _ids(_take(ingest, 2)) == made[:2], "after an acknowledgement the id may come anew"
+
+
+def test_a_lease_whose_answer_was_lost_is_found_again(
+    ledger: Ledger, rollouts: SyntheticRollouts
+) -> None:
+    """Redis leases, and dies before its answer arrives: nobody else may take these rollouts."""
+    first, second = rollouts.submit(1)
+    ingest = _ingest(ledger)
+    assert len(ledger.lease(Stage.SCORED, "trainer", 2, 0.1)) == 2
+    assert set(_ids(_take(ingest, 2))) == {first, second}
+    assert ingest.next_batch(1, 0, iter([True, True, False]).__next__, 5.0) is None
 
 
 def test_waiting_ends_when_asked(ledger: Ledger) -> None:

@@ -18,7 +18,7 @@ from trainer.checkpoint import (
     newest_checkpoint,
     save_checkpoint,
 )
-from trainer.durable import durable_folder
+from vapo.durable import durable_folder
 from trainer.forward import Packing
 from trainer.optimiser import Optimiser, OptimiserOptions
 from trainer.parallel import Ranks

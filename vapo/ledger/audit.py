@@ -50,13 +50,12 @@ def _place(ledger: Ledger, rollout_id: str, made: bool, waiting: frozenset[str],
            queued: dict[Stage, frozenset[str]]) -> str:
     if not made:
         return "to be generated" if rollout_id in waiting else "lost"
-    state = ledger.redis.hget(ledger.keys.rollout(rollout_id), "state")
+    state = ledger.state(rollout_id)
     if state is None:
         return "ended, payload trimmed"
-    name = state.decode()
-    if name in ENDED:
-        return name
-    return name if rollout_id in queued[QUEUE_OF_STATE[name]] else "lost"
+    if state in ENDED:
+        return state
+    return state if rollout_id in queued[QUEUE_OF_STATE[state]] else "lost"
 
 
 def _tasks(ledger: Ledger) -> Iterator[tuple[str, dict[bytes, bytes]]]:

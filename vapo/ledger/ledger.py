@@ -241,6 +241,11 @@ class Ledger:
         """One rollout with all that is known of it, or None."""
         return read_rollout(self.redis, self.keys, rollout_id)
 
+    def state(self, rollout_id: str) -> str | None:
+        """Where a rollout is: a stage's name, ``trained``, ``acknowledged``...; None if gone."""
+        state = self.redis.hget(self.keys.rollout(rollout_id), "state")
+        return None if state is None else state.decode()
+
     def rollouts(self, rollout_ids: Sequence[str]) -> list[Rollout | None]:
         """Several rollouts, in order; None where one is gone."""
         return [self.rollout(rollout_id) for rollout_id in rollout_ids]
