@@ -92,13 +92,15 @@ class Stack:
             raise StackError(self.supervisor.failure)
 
     def wait_ready(self) -> dict[str, float]:
-        """Seconds until each part was ready.
+        """Seconds until each part was ready; a trainer with no step left finishes instead.
 
         Raises:
             StackError: a part was given up.
             NotReadyError: a part missed its deadline.
         """
-        return wait_ready(self.awaited, self.check)
+        return wait_ready(
+            self.awaited, self.check, lambda name: not self.supervisor.is_running(name)
+        )
 
 
 @contextmanager

@@ -24,13 +24,16 @@ class Awaited:
 
 
 def wait_ready(
-    parts: Mapping[str, Awaited], check: Callable[[], None] = lambda: None
+    parts: Mapping[str, Awaited],
+    check: Callable[[], None] = lambda: None,
+    finished: Callable[[str], bool] = lambda name: False,
 ) -> dict[str, float]:
-    """Return once every part is ready, with the seconds each took.
+    """Return once every part is ready or has finished, with the seconds each took.
 
     Args:
         parts: by name.
         check: called between polls; raises to give up early (a part that was given up).
+        finished: whether the part of that name has ended because its work is done.
 
     Raises:
         NotReadyError: some part missed its deadline.
@@ -41,7 +44,7 @@ def wait_ready(
         while True:
             check()
             for name in [name for name in parts if name not in took]:
-                reason = not_ready_because(client, parts[name].url)
+                reason = "" if finished(name) else not_ready_because(client, parts[name].url)
                 elapsed = time.monotonic() - started
                 if not reason:
                     took[name] = elapsed
