@@ -39,7 +39,7 @@ class Recipe:
     batch_size: int = 32
     terms: tuple[int, ...] = DEMO_TERMS
     careful_share_at_start: float = 0.8
-    careful_share_at_end: float = 0.25
+    careful_share_at_end: float = 0.3
     mixing_from: float = 0.7
     """Fraction of the steps after which the careful share falls, linearly, to its end."""
     mixing_to: float = 0.85
