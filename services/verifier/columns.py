@@ -35,7 +35,7 @@ def join_column(text: str) -> str:
         return ", ".join(f"{name} = {value}" for name, value in pairs)
     if not any(_is_fragment(cell) for cell in cells):
         return text
-    return _mended(" ".join((text[: match.start()], *filled, text[match.end() :])))
+    return _mended(" ".join((text[: match.start()], *_grouped(filled), text[match.end() :])))
 
 
 def digits_of_column(text: str) -> str | None:
@@ -47,7 +47,8 @@ def digits_of_column(text: str) -> str | None:
 
 
 def _is_fragment(cell: str) -> bool:
-    return cell.count("{") != cell.count("}") or bool(_BARE_OPERATOR.fullmatch(cell))
+    unbalanced = cell.count("{") != cell.count("}")
+    return unbalanced or cell[:1] in ("^", "_") or bool(_BARE_OPERATOR.fullmatch(cell))
 
 
 def _alternates(cells: list[str]) -> bool:
@@ -59,6 +60,12 @@ def _alternates(cells: list[str]) -> bool:
         and all(_NAME.fullmatch(name) for name in names)
         and not any(_NAME.fullmatch(value) or _is_fragment(value) for value in values)
     )
+
+
+def _grouped(cells: list[str]) -> list[str]:
+    """A number after a closing brace is one group: a denominator, not its first digit."""
+    pairs = zip(["", *cells], cells, strict=False)
+    return [f"{{{cell}}}" if before == "}" and cell.isdigit() else cell for before, cell in pairs]
 
 
 def _mended(line: str) -> str:

@@ -21,6 +21,7 @@ from services.verifier.structure import Kind, Structure, is_name, take_apart
 CACHED_STRUCTURES = 16_384
 MAXIMUM_UNORDERED = 24
 """Longer lists are not matched here (the work grows with the square)."""
+_UNNAMED = Structure(Kind.VALUE, "")
 _FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
 _WORD = re.compile(r"[a-zA-Z]{4,}|[a-zA-Z]{2,}(?:[ '-]+[a-zA-Z]+)+[.!]?")
 _NAMED_LEFT = re.compile(r"[a-zA-Z\\_{}()|,:'\s]*[a-zA-Z][a-zA-Z0-9\\_{}()|,:'\s]*")
@@ -118,12 +119,14 @@ def _one_equation(reference: Structure, answer: Structure) -> _Decision:
 def _assigned(equation: Structure) -> tuple[Structure, Structure] | None:
     """(name, value) of ``x = 5``, ``5 = x``, ``x = 2 + 3 = 5`` or ``\\frac13 \\approx 0.33``."""
     first, last = equation.items[0], equation.items[-1]
-    if _NAMED_LEFT.fullmatch(first.text):
+    if _NAMED_LEFT.fullmatch(first.text) and constant(first.text) is None:
         return first, equation.items[1] if not equation.exact else last
+    if len(equation.items) > 2 and equation.exact:
+        return _UNNAMED, last
     if len(equation.items) == 2 and equation.exact and is_name(last.text):
         return last, first
     if not equation.exact and len(equation.items) == 2:
-        return Structure(Kind.VALUE, ""), first
+        return _UNNAMED, first
     return None
 
 

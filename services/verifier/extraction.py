@@ -47,6 +47,7 @@ _FORMULA_RUN = re.compile(
 _MATHEMATICAL_WORDS = frozenset(
     """sin cos tan cot sec csc log exp sqrt frac arcsin arccos arctan sinh cosh tanh and""".split()
 )
+_FOREIGN_WORD = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff]{2,}")
 _LABEL = re.compile(r"\W*[^\W\d_]{2,}\s*[:：=]")
 _COMMAND = re.compile(r"\\[a-zA-Z]+(?:\{[a-zA-Z ]*\})?")
 _CODE = re.compile(r"[a-zA-Z_]{2,}\(|__|[\[\];]|==")
@@ -173,7 +174,7 @@ def _is_prose(text: str) -> bool:
     words = [word for word in _WORDS.findall(text) if word.lower() not in _MATHEMATICAL_WORDS]
     if _CODE.search(text):
         return False
-    return len(words) >= 2 or bool(_LABEL.match(text))
+    return len(words) >= 2 or bool(_LABEL.match(text) or _FOREIGN_WORD.search(text))
 
 
 def hashes(text: str) -> str | None:
@@ -208,14 +209,15 @@ def last_expression(text: str) -> str | None:
     for run in _FORMULA_RUN.finditer(line):
         expression = run[0].strip(" .,\u2009\u202f")
         follows = line[: run.start()].endswith("=")
-        if run.end() >= len(line.rstrip()) - _AFTER_FORMULA and _worth(expression, follows):
+        ends_line = run.end() >= len(line.rstrip()) - _AFTER_FORMULA
+        if ends_line and expression != last[0] and _is_formula(expression, follows):
             return expression
     return last[0].rstrip(",")
 
 
-def _worth(expression: str, follows_equals: bool) -> bool:
+def _is_formula(expression: str, follows_equals: bool) -> bool:
     balanced = all(expression.count(a) == expression.count(b) for a, b in ("()", "{}"))
-    return balanced and ("\\" in expression or (follows_equals and " " in expression))
+    return balanced and any(map(str.isdigit, expression)) and ("\\" in expression or follows_equals)
 
 
 def last_value(text: str) -> str | None:

@@ -30,7 +30,7 @@ _PLAIN_WORDS = {
     **{name: f"\\{name}" for name in FUNCTIONS}, "pi": r"\pi", "arcsine": r"\arcsin",
     "asin": r"\arcsin", "acos": r"\arccos", "atan": r"\arctan",
 }  # fmt: skip
-_OPERATORS = {r"\times": "*", r"\cdot": "*", r"\ast": "*", "*": "*", r"\div": "/", "/": "/"}
+_OPERATORS = {r"\times": "*", r"\cdot": "*", r"\ast": "*", "*": "*", r"\div": "/", "/": "/", ":": "/"}
 _SPACES = frozenset({r"\,", r"\;", r"\:", r"\!", r"\ ", r"\quad", r"\qquad", r"\displaystyle"})
 _FONT = frozenset({r"\mathrm", r"\text", r"\textbf", r"\mathbf", r"\mathit", r"\operatorname"})
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lfloor": r"\rfloor",
@@ -55,6 +55,8 @@ def read(text: str) -> Node:
     """
     if text.replace(" ", "").isalpha() and len(text.strip()) > 1 and text.strip() != "pi":
         raise Unsupported("a word")
+    if text.count(":") > 1:
+        raise Unsupported("a ratio of more than two")
     reader = _Reader(_tokens(text))
     node = reader.sum()
     if not reader.at_end():
@@ -163,7 +165,7 @@ class _Reader:
 
     def _starts_factor(self) -> bool:
         token = self.peek()
-        if not token or token in ("+", "-", "^", "_", "!", "%", "'", "=", ",", "&", "|", ":", ";"):
+        if not token or token in ("+", "-", "^", "_", "!", "%", "'", "=", ",", "&", "|", ";"):
             return False
         return token not in _CLOSING.values()
 

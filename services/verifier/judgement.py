@@ -28,6 +28,7 @@ from services.verifier.exact import (
 )
 from services.verifier.extraction import answer_phrase, boxed_reference, extract, hashes
 from services.verifier.normalisation import clean, plain
+from services.verifier.number_words import as_digits
 from services.verifier.rounding import stands_for
 from services.verifier.structure import Kind
 from services.verifier.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
@@ -40,6 +41,7 @@ _ASSIGNMENT = re.compile(rf"({_NAME}){_RELATION}([^=]+)")
 _REVERSED = re.compile(r"([^=,]+)\s?=\s?([a-zA-Z])")
 _FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
 _LETTER = re.compile(r"[A-Z]")
+_LETTERS = re.compile(r"[A-J](?:\s?(?:,|;|and)\s?[A-J])+|[A-J]{2,}")
 _CHOICE_WITH_TEXT = re.compile(r"\(?([A-Z])(?:\)\s?[:.]?|[.:](?!\d))\s?\S")
 
 
@@ -69,6 +71,8 @@ def judge_cheaply(
         expected = read_reference(reference)
     except ReferenceFault as fault:
         return reference_fault(str(fault))
+    if "stated" in rules and _is_reference(response, expected):
+        return Judgement(Outcome.CORRECT, "the same text", response.strip())
     extracted = extract(response, rules, parts_of(expected))
     if extracted is None:
         return Judgement(Outcome.NO_ANSWER, "no answer found by rule " + ", ".join(rules))
@@ -122,6 +126,12 @@ def read_reference(reference: str) -> Answer:
     return answer
 
 
+def _is_reference(response: str, expected: Answer) -> bool:
+    """Whether the whole response is the reference, where a bare answer is allowed."""
+    short = len(response) <= MAXIMUM_CHARACTERS
+    return short and plain(clean(response)) == expected.plain
+
+
 def parts_of(answer: Answer) -> int:
     """How many parts a list or set has; 1 for anything else."""
     structure = structure_of(answer.cleaned)
@@ -129,8 +139,12 @@ def parts_of(answer: Answer) -> int:
 
 
 def _read(text: str) -> Answer:
-    cleaned = clean(text)
-    return Answer(cleaned, plain(cleaned), read_number(cleaned))
+    cleaned = as_digits(clean(text))
+    simple = plain(cleaned)
+    number = read_number(cleaned)
+    if number is None and "," not in simple:
+        number = read_number(as_digits(simple))
+    return Answer(cleaned, simple, number)
 
 
 def _decide(expected: Answer, answer: Answer) -> tuple[Outcome, str] | None:
@@ -161,6 +175,10 @@ def _same_time(expected: Answer, answer: Answer) -> bool | None:
 
 def _same_choice(expected: Answer, answer: Answer) -> bool | None:
     """``C`` against ``C) 12``: where a letter is expected, the text of the option is left out."""
+    separated = not (expected.plain + answer.plain).isalpha()
+    if separated and _LETTERS.fullmatch(expected.plain) and _LETTERS.fullmatch(answer.plain):
+        several = [sorted(filter(str.isalpha, one.plain)) for one in (expected, answer)]
+        return several[0] == several[1]
     choice = _CHOICE_WITH_TEXT.match(answer.plain) if _LETTER.fullmatch(expected.plain) else None
     return choice[1] == expected.plain if choice else None
 

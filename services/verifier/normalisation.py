@@ -41,6 +41,8 @@ _REMARK = re.compile(
     r"\\text\s*\{\s*\((?:[^{}]|\{[^{}]*\})*\}[^{}]*(?:\\text\s*\{[^{}]*\)\s*\})?\s*$"
 )
 _DEGREES = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})\s*$")
+_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
+_INDEX = re.compile(r"([_^])\s?\{\s?(\w)\s?\}")
 _DELIMITED = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _SPACE_BETWEEN_DIGITS = re.compile(r"(?<!\d) | (?!\d)")
 _CHOICE = re.compile(r"\(?([A-Z])[.)]?")
@@ -63,7 +65,8 @@ def plain(cleaned: str) -> str:
     """A :func:`clean` text for comparison by equality: text commands unwrapped, no needless
     space.
     """
-    text = _SPACE_BETWEEN_DIGITS.sub("", _BLANKS.sub(" ", _TEXT.sub(r" \1 ", cleaned)).strip())
+    text = _INDEX.sub(r"\1\2", cleaned)
+    text = _SPACE_BETWEEN_DIGITS.sub("", _BLANKS.sub(" ", _TEXT.sub(r" \1 ", text)).strip())
     choice = _CHOICE.fullmatch(text)
     if choice:
         return choice[1]
@@ -100,7 +103,8 @@ def _strip_unit(text: str) -> str:
     if is_time(text):
         return text
     text = _REMARK.sub("", text).rstrip() or text
-    return _DEGREES.sub("", _UNIT_TEXT.sub("", text)).rstrip()
+    text = _UNIT_TEXT.sub("", text)
+    return text if _TRIGONOMETRIC.search(text) else _DEGREES.sub("", text).rstrip()
 
 
 def _short_fractions(text: str) -> str:
@@ -123,4 +127,8 @@ _REPLACEMENTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (_DIGIT_GROUP, ""),
     (_BRACED_COMMA, ","),
     (_SPACE, " "),
+    (re.compile(r"(?<=[\w)])\*\*(?=[\w({-])"), "^"),
+    (re.compile(r"\\varnothing(?![a-zA-Z])"), r"\\emptyset"),
+    (re.compile(r"\\(?:infin|infinity)(?![a-zA-Z])"), r"\\infty"),
+    (re.compile(r"\\colon(?![a-zA-Z])|\\mathbin\{:\}"), ":"),
 )

@@ -64,6 +64,8 @@ _RELATION = re.compile(
 _LESS, _LESS_EQUAL = {"<", r"\lt"}, {"<=", r"\le", r"\leq", r"\leqslant"}
 _MORE, _MORE_EQUAL = {">", r"\gt"}, {">=", r"\ge", r"\geq", r"\geqslant"}
 _EQUAL, _NEARLY = {"=", ":=", r"\equiv"}, {r"\approx", r"\sim"}
+_GROUPED_NUMBER = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
+_ALL_REALS = frozenset({r"\mathbb{R}", r"\mathbb R", r"\text{all real numbers}"})
 _VARIABLE = re.compile(
     r"(?:\\[a-zA-Z]+|[a-zA-Z])'?\s?(?:_\s?(?:\{[^{}]*\}|\w))?\s?(?:\(\s?[a-z]\s?\))?"
 )
@@ -79,6 +81,10 @@ def take_apart(text: str, level: int = 0) -> Structure:
         return Structure(Kind.VALUE, text)
     if level == 0:
         text = _AND.sub(lambda match: _separator(match, text), text).strip()
+    if _GROUPED_NUMBER.fullmatch(text):
+        return Structure(Kind.VALUE, text.replace(",", ""))
+    if text in _ALL_REALS:
+        return take_apart(r"(-\infty,\infty)", level + 1)
     for reader in (_environment, _several, _related, _united, _bracketed, _both_signs):
         found = reader(text, level)
         if found is not None:
