@@ -16,12 +16,21 @@ import difflib
 import ipaddress
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 ENVIRONMENT_PREFIX = "VAPO__"
 MINIMUM_TOKEN_LENGTH = 16
@@ -183,9 +192,9 @@ class VerifierSettings(Section):
     """Port to bind; 0 picks a free one."""
     default: str = "math"
     """Verifier of tasks that name none."""
-    workers: int = Field(1, ge=1)
+    workers: int = Field(2, ge=1)
     """Killable worker processes for symbolic comparison."""
-    time_limit_seconds: float = Field(5.0, gt=0)
+    time_limit_seconds: float = Field(2.0, gt=0)
     """Hard wall-clock limit of one symbolic judgement."""
     memory_limit_mib: int = Field(1024, ge=64)
     """Address-space limit of a worker."""
@@ -195,8 +204,25 @@ class VerifierSettings(Section):
     """Reward of a correct response (+1, read off VAPO Figure 2b)."""
     reward_wrong: float = -1.0
     """Reward of any other judged response (-1, read off VAPO Figure 2b)."""
+    format_pattern: str = ""
+    """Regular expression that a well-formed response contains; empty: no format term."""
+    format_reward: float = 0.0
+    """Added to the reward of a well-formed response; the verdict stays as it is."""
+    overlong_limit_tokens: int = Field(0, ge=0)
+    """L_max of DAPO's soft overlong punishment (Eq 13), added to the reward; 0: off."""
+    overlong_buffer_tokens: int = Field(0, ge=0)
+    """L_cache of DAPO Eq 13: the punishment grows to -1 over these last tokens."""
     queue_limit: int = Field(4096, ge=1)
     """Judgements waiting over HTTP before 429."""
+
+    @field_validator("format_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return pattern
 
 
 class ValueSettings(Section):
