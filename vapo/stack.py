@@ -136,6 +136,7 @@ def running_stack(
             supervisor.start(specs)
             yield Stack(resolved, folder, supervisor, awaited)
         finally:
+            report("stopping all parts")
             supervisor.stop(last=("redis",))
 
 
