@@ -32,6 +32,8 @@ from services.verifier.worker_process import MEMORY_STATUS
 START_LIMIT_SECONDS = 60.0
 """Longest start of a worker (it imports sympy)."""
 ATTEMPTS = 2
+SOFT_SHARE = 0.8
+"""Part of the time limit after which a worker interrupts itself."""
 RESTART_PAUSE_SECONDS = 1.0
 """A machine that cannot start processes is not flooded with tries."""
 CLOSING_CHECK_SECONDS = 0.5
@@ -62,7 +64,7 @@ class PoolLimits:
     """Limits of one judgement and of the pool."""
 
     workers: int = 1
-    time_limit_seconds: float = 5.0
+    time_limit_seconds: float = 2.0
     memory_limit_mib: int = 1024
 
 
@@ -181,7 +183,7 @@ class Pool:
 
     def _start_workers(self) -> None:
         while self._orders.get() and not self._closed.is_set():
-            worker = _Worker(self._limits.memory_limit_mib)
+            worker = _Worker(self._limits)
             with self._lock:
                 self._workers.add(worker)
             threading.Thread(target=self._welcome, args=(worker,), daemon=True).start()
@@ -200,10 +202,10 @@ class Pool:
 class _Worker:
     """One worker process and its pipes."""
 
-    def __init__(self, memory_limit_mib: int) -> None:
+    def __init__(self, limits: PoolLimits) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "services.verifier.worker_process", str(os.getpid()),
-             str(memory_limit_mib)],
+             str(limits.memory_limit_mib), str(SOFT_SHARE * limits.time_limit_seconds)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), cwd=_ROOT, bufsize=0,
         )  # fmt: skip
         self._input = cast(IO[bytes], self.process.stdin)

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.verifier import registry
 from services.verifier.pool import Pool, PoolLimits
-from services.verifier.reward import RewardMapping
+from services.verifier.reward import Response, RewardMapping
 from services.verifier.verdicts import Judgement
 from vapo.messages import Verdict
 from vapo.settings import VerifierSettings
@@ -30,7 +30,14 @@ class VerifierService:
     def __init__(self, settings: VerifierSettings, metrics: CollectorRegistry) -> None:
         """Start the worker processes in the background."""
         self._rules = BOX_REQUIRED if settings.require_box else WITHOUT_BOX
-        self._rewards = RewardMapping(settings.reward_correct, settings.reward_wrong)
+        self._rewards = RewardMapping(
+            correct=settings.reward_correct,
+            wrong=settings.reward_wrong,
+            format_pattern=settings.format_pattern,
+            format_reward=settings.format_reward,
+            overlong_limit_tokens=settings.overlong_limit_tokens,
+            overlong_buffer_tokens=settings.overlong_buffer_tokens,
+        )
         self._default = settings.default
         self._verifier = lru_cache(maxsize=64)(self._create)
         self.pool = Pool(
@@ -45,25 +52,37 @@ class VerifierService:
         )  # fmt: skip
         metrics.register(MappingCollector("vapo_verifier", "Worker processes", self._pool_metrics))
 
-    def judge_cheaply(self, name: str, response: str, reference: str) -> Verdict | None:
+    def judge_cheaply(
+        self, name: str, response: str, reference: str, tokens: int = 0
+    ) -> Verdict | None:
         """The verdict if it needs no worker process, else None.
+
+        Args:
+            name: of the verifier; empty for the default.
+            response: what the model wrote.
+            reference: the task's answer.
+            tokens: length of the response, for the overlong punishment; 0 when unknown.
 
         Raises:
             UnknownVerifier: no verifier is called ``name``.
         """
         started = time.perf_counter()
         judgement = self._verifier(name or self._default).judge_cheaply(response, reference)
-        return self._verdict(judgement, "cheap", started) if judgement else None
+        if judgement is None:
+            return None
+        return self._verdict(judgement, Response(response, tokens), "cheap", started)
 
-    def judge_carefully(self, name: str, response: str, reference: str) -> Verdict:
-        """The verdict of a worker process.
+    def judge_carefully(
+        self, name: str, response: str, reference: str, tokens: int = 0
+    ) -> Verdict:
+        """The verdict of a worker process; arguments as for :meth:`judge_cheaply`.
 
         Raises:
             PoolError: no worker became free; the judgement may be tried again.
         """
         started = time.perf_counter()
         judgement = self.pool.judge(name or self._default, self._rules, response, reference)
-        return self._verdict(judgement, "careful", started)
+        return self._verdict(judgement, Response(response, tokens), "careful", started)
 
     def close(self) -> None:
         """End the worker processes."""
@@ -72,10 +91,12 @@ class VerifierService:
     def _create(self, name: str) -> registry.Verifier:
         return registry.create(name, {"rules": self._rules})
 
-    def _verdict(self, judgement: Judgement, path: str, started: float) -> Verdict:
+    def _verdict(
+        self, judgement: Judgement, response: Response, path: str, started: float
+    ) -> Verdict:
         self._seconds.labels(path).observe(time.perf_counter() - started)
         self._verdicts.labels(str(judgement.outcome), str(judgement.fault)).inc()
-        return self._rewards.verdict(judgement)
+        return self._rewards.verdict(judgement, response)
 
     def _pool_metrics(self) -> dict[str, float]:
         return {"idle_workers": self.pool.ready_workers, "replaced_workers": self.pool.replaced}

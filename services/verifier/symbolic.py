@@ -15,8 +15,9 @@ import re
 from functools import lru_cache
 from typing import Any
 
+import math_verify
 from latex2sympy2_extended import NormalizationConfig, latex2sympy, normalize_latex
-from math_verify import verify
+from math_verify import LatexExtractionConfig, verify
 from math_verify.grader import should_treat_as_complex
 
 from services.verifier.admission import refusal
@@ -28,6 +29,7 @@ CACHED_FORMULAS = 4096
 _NORMALISATION = NormalizationConfig(
     basic_latex=True, units=True, malformed_operators=True, nits=True, boxed="none", equations=False
 )
+_LATEX = LatexExtractionConfig(boxed_match_priority=-1)
 _ORDINARY_ANSWER = "12"
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])")
 
@@ -65,7 +67,22 @@ def parse(latex: str) -> Any:
             normalization_config=None,
         )
     except Exception as error:  # the grammar raises bare Exception for a syntax error
-        raise NotAFormula(str(error).partition("\n")[0]) from None
+        found = _second_reading(latex)
+        if found is None:
+            raise NotAFormula(str(error).partition("\n")[0]) from None
+        return found
+
+
+def _second_reading(latex: str) -> Any | None:
+    """What math-verify reads with its own repairs; None when it finds no LaTeX mathematics."""
+    try:
+        found = math_verify.parse(
+            f"${latex}$", [_LATEX], fallback_mode="no_fallback",
+            parsing_timeout=None, raise_on_error=True,
+        )  # fmt: skip
+    except Exception:  # as above: any type; the caller reports the first reading's error
+        return None
+    return found[0] if found else None
 
 
 def equal(reference: str, answer: str) -> bool:

@@ -78,5 +78,6 @@ class VerifierWorker:
         return True
 
 
-def _judged_fields(rollout: Rollout) -> tuple[str, str, str]:
-    return rollout.task.verifier, rollout.generated.text, rollout.task.answer
+def _judged_fields(rollout: Rollout) -> tuple[str, str, str, int]:
+    generated = rollout.generated
+    return rollout.task.verifier, generated.text, rollout.task.answer, len(generated.token_ids)

@@ -1,11 +1,13 @@
-"""A worker process: ``python -m services.verifier.worker_process PARENT_PID MEMORY_MIB``.
+"""A worker: ``python -m services.verifier.worker_process PARENT_PID MEMORY_MIB SECONDS``.
 
 Judges one message after the other on stdin and answers on stdout until stdin ends. It is started
 and killed by :mod:`services.verifier.pool`.
 
 Invariants:
 - it dies with its parent, also while it computes;
-- it can neither allocate beyond its limit, nor write files, nor leave a core dump;
+- it can neither allocate beyond its limit, nor write files, nor leave a core dump, nor reach the
+  network, nor start a program;
+- it interrupts itself after SECONDS where it can, and stays of use; the parent kills it later;
 - each judgement is announced by ``{"reference": "ok"}`` once the reference alone has been worked
   through, so that the parent knows whose fault a hang is.
 """
@@ -21,6 +23,8 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 
 from services.verifier import frames, registry
+from services.verifier.confinement import confine
+from services.verifier.soft_limit import OutOfTime, limited
 from services.verifier.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
 
 PR_SET_PDEATHSIG = 1
@@ -31,7 +35,7 @@ MEMORY_STATUS = 77
 
 def main(arguments: list[str]) -> int:
     """Serve until the parent closes the pipe."""
-    parent, memory_mib = (int(argument) for argument in arguments)
+    parent, memory_mib, seconds = int(arguments[0]), int(arguments[1]), float(arguments[2])
     die_with(parent)
     # Results leave by a private descriptor: a stray print must not break the protocol.
     replies = os.fdopen(os.dup(1), "wb")
@@ -39,9 +43,10 @@ def main(arguments: list[str]) -> int:
     _warm_up()
     limit_resources(memory_mib)
     silence()
+    confine()
     _send(replies, {"ready": True})
     while (message := _receive(sys.stdin.buffer)) is not None:
-        _send(replies, {"judgement": _judge(message, replies).as_dict()})
+        _send(replies, {"judgement": _judge(message, replies, seconds).as_dict()})
     return 0
 
 
@@ -76,15 +81,26 @@ def _warm_up() -> None:
     symbolic.equal(r"\frac{x}{2}", "0.5x")
 
 
-def _judge(message: dict[str, Any], replies: BinaryIO) -> Judgement:
-    response, reference = str(message["response"]), str(message["reference"])
-    try:
+def _judge(message: dict[str, Any], replies: BinaryIO, seconds: float) -> Judgement:
+    """The judgement within ``seconds``, and whose fault it is if there is none."""
+    fault = Fault.REFERENCE
+
+    def work() -> Judgement:
+        nonlocal fault
         verifier = _verifier(str(message["verifier"]), tuple(message["rules"]))
-        verifier.check_reference(reference)
+        verifier.check_reference(str(message["reference"]))
+        fault = Fault.RESPONSE
         _send(replies, {"reference": "ok"})
-        return verifier.judge(response, reference)
-    except ReferenceFault as fault:
-        return reference_fault(str(fault))
+        return verifier.judge(str(message["response"]), str(message["reference"]))
+
+    try:
+        return limited(seconds, work)
+    except OutOfTime:
+        subject = "comparing the answer" if fault is Fault.RESPONSE else "reading the reference"
+        reason = f"{subject} took longer than {seconds:g} s"
+        return Judgement(Outcome.TIMEOUT, reason, fault=fault)
+    except ReferenceFault as unfit:
+        return reference_fault(str(unfit))
     except MemoryError:
         os._exit(MEMORY_STATUS)  # the announcement tells the parent whose fault it is
     except Exception as error:

@@ -20,13 +20,39 @@ ROOT = Path(__file__).resolve().parents[2]
 BOX = ("boxed",)
 TIME_LIMIT = 2.0
 SLOW_ANSWERS = [
+    r"\boxed{\int_0^{\pi} \sin(x^5) e^{x^7} dx}",
+    r"\boxed{x+(3^{99999})^{99999}}",
+]
+REFUSED_ANSWERS = [
     r"\boxed{9^{9^9}}",
     r"\boxed{\sum_{k=1}^{99999} \frac{1}{k^3}}",
     r"\boxed{\binom{9999999}{99999}}",
+    r"\boxed{99999999!}",
 ]
 
 GREEDY_VERIFIER = """
+import ctypes
+import socket
+import subprocess
+import tempfile
+
+ctypes_socket = ctypes.CDLL(None).socket
 from services.verifier.verdicts import Judgement, Outcome
+
+
+def reach_out(way):
+    if "socket" in way:
+        socket.create_connection(("127.0.0.1", 9), timeout=1)
+    if "raw call" in way:
+        if ctypes_socket(2, 1, 0) < 0:
+            raise PermissionError("refused by the kernel")
+    if "program" in way:
+        subprocess.run(["true"])
+    if "endless loop in C" in way:
+        sum(range(10**15))
+    if "file" in way:
+        with tempfile.TemporaryFile(buffering=0) as file:
+            file.write(b"x")
 
 
 class Greedy:
@@ -39,6 +65,7 @@ class Greedy:
 
     def judge(self, response, reference):
         self.check_reference(response)
+        reach_out(response)
         return Judgement(Outcome.CORRECT, "kept to its limits")
 
 
@@ -137,6 +164,35 @@ def test_an_installed_verifier_runs_under_the_memory_limit() -> None:
         assert pool.judge("math", BOX, r"\boxed{1+x}", "x+1").outcome is Outcome.CORRECT
 
 
+@pytest.mark.usefixtures("installed_verifier")
+def test_a_worker_reaches_neither_network_nor_programs_nor_files() -> None:
+    with Pool(PoolLimits(workers=1)) as pool:
+        for way in "socket", "raw call", "program", "file":
+            judgement = pool.judge("greedy", BOX, way, "fine")
+            assert (judgement.outcome, judgement.fault) == (Outcome.ERROR, Fault.VERIFIER), way
+            assert "Permission" in judgement.reason or "too large" in judgement.reason, judgement
+        assert pool.judge("greedy", BOX, "nothing bad", "fine").outcome is Outcome.CORRECT
+
+
+@pytest.mark.parametrize("response", REFUSED_ANSWERS)
+def test_what_could_only_hang_is_refused_at_once(pool: Pool, response: str) -> None:
+    replaced = pool.replaced
+    started = time.monotonic()
+    assert pool.judge("math", BOX, response, r"\sqrt{3}").outcome is Outcome.WRONG
+    assert time.monotonic() - started < TIME_LIMIT / 2
+    assert pool.replaced == replaced
+
+
+@pytest.mark.usefixtures("installed_verifier")
+def test_a_worker_is_killed_only_when_it_cannot_be_interrupted() -> None:
+    with Pool(PoolLimits(workers=1, time_limit_seconds=TIME_LIMIT)) as pool:
+        assert pool.judge("math", BOX, SLOW_ANSWERS[0], r"\sqrt{3}").outcome is Outcome.TIMEOUT
+        assert pool.replaced == 0
+        judgement = pool.judge("greedy", BOX, "endless loop in C", "fine")
+        assert (judgement.outcome, judgement.fault) == (Outcome.TIMEOUT, Fault.RESPONSE)
+        assert pool.replaced == 1
+
+
 def test_closing_leaves_no_process_and_later_calls_are_refused() -> None:
     pool = Pool(PoolLimits())
     pool.judge("math", BOX, r"\boxed{x}", "x+0")
@@ -155,7 +211,7 @@ def test_workers_hold_no_secret_and_die_with_a_killed_parent() -> None:
         "pool = Pool(PoolLimits())\n"
         "pool.judge('math', ('boxed',), r'\\boxed{x}', 'x+0')\n"
         "print(pool.process_ids()[0], flush=True)\n"
-        "pool.judge('math', ('boxed',), r'\\boxed{9^{9^9}}', 'x+0')\n"
+        "pool.judge('math', ('boxed',), r'\\boxed{\\int_0^9 \\sin(x^5) e^{x^7} dx}', 'x+0')\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True,

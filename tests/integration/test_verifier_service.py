@@ -18,7 +18,7 @@ from tests.support.ledger_records import generated, task
 from vapo.ledger import Ledger
 from vapo.ledger.keys import Stage
 
-HOSTILE = [r"\boxed{9^{9^9}}", r"\boxed{\sum_{k=1}^{99999} \frac{1}{k^3}}"]
+HOSTILE = [r"\boxed{x+(3^{99999})^{99999}}", r"\boxed{\int_0^{\pi} \sin(x^5) e^{x^7} dx}"]
 
 
 @pytest.fixture
