@@ -32,6 +32,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("submit", "vapo.cli.submit", "send a JSONL file of prompts with reference answers"),
     Command("eval", "vapo.cli.eval", "measure avg@k, pass@k and maj@k on a held-out file"),
+    Command("verify", "vapo.cli.verify", "judge a JSONL file of answers against references"),
     Command(
         "status", "vapo.cli.status", "one look at the run: parts, queues, step, weight version"
     ),
