@@ -295,7 +295,7 @@ def test_redis_killed_in_the_middle_loses_nothing(own_redis: RunningRedis) -> No
     assert sorted(scored) == sorted(f"t{number}.0" for number in range(total))
     assert ledger.depths() == {
         **dict.fromkeys(ledger.depths(), 0),
-        "scored": total,
+        "scored_leased": total,
         "admitted": total,
     }
     close(ledger)
