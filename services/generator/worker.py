@@ -73,6 +73,7 @@ class GenerationWorker:
         self._slots = self._settings.generator.max_concurrent_sequences
         self._free = asyncio.Semaphore(self._slots)
         self._busy, self._stopping = 0, False
+        self._leasing = asyncio.Lock()
         self._held: dict[str, tuple[Lease, asyncio.Task[None]]] = {}
         self.totals = Totals()
 
@@ -91,6 +92,7 @@ class GenerationWorker:
     async def stop(self) -> None:
         """Lease nothing more, give up what is being generated and give the leases back."""
         self._stopping = True
+        await self._leases_under_way()
         held = list(self._held.values())
         for _, work in held:
             work.cancel()
@@ -104,6 +106,15 @@ class GenerationWorker:
             logger.warning("%d leases were not all given back (%r); others take them over after "
                            "%g s", len(held), error, self._lease_seconds)
 
+    async def _leases_under_way(self) -> None:
+        """Wait for the ledger's answers to calls made before the stop, so that none is forgotten."""
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS), self._leasing:
+                return
+        except TimeoutError:
+            logger.warning("the ledger did not answer within %g s; what it leased meanwhile is "
+                           "taken over after %g s", GIVE_BACK_SECONDS, self._lease_seconds)
+
     @property
     def _lease_seconds(self) -> float:
         return self._settings.ledger.lease_seconds
@@ -114,17 +125,19 @@ class GenerationWorker:
             await asyncio.sleep(seconds)
 
     async def _lease_new(self) -> None:
-        wanted = self._tasks_wanted()
-        if wanted:
-            self._begin(await self._patiently(self._ledger.lease_tasks, self._name, wanted,
-                                              self._state.version))
+        async with self._leasing:
+            wanted = self._tasks_wanted()
+            if wanted:
+                self._begin(await self._patiently(self._ledger.lease_tasks, self._name, wanted,
+                                                  self._state.version))
 
     async def _take_over(self) -> None:
         for stage in TASK_STAGES:
-            wanted = self._tasks_wanted()
-            if wanted:
-                self._begin(await self._patiently(self._ledger.take_over, stage, self._name,
-                                                  wanted))
+            async with self._leasing:
+                wanted = self._tasks_wanted()
+                if wanted:
+                    self._begin(await self._patiently(self._ledger.take_over, stage, self._name,
+                                                      wanted))
 
     async def _renew(self) -> None:
         if self._held:
