@@ -1,6 +1,6 @@
 """Agreement of the verifier with labelled cases, next to plain math-verify.
 
-    python benchmarks/verifier_accuracy.py CASES.jsonl [--kinds equivalence ...] [--show]
+    python -m benchmarks.verifier_accuracy CASES.jsonl [--kinds equivalence ...] [--show]
 
 Each line of the file holds ``gold``, ``prediction``, ``expected`` (whether they agree), ``kind``
 and ``form``: ``answer`` (a bare answer) or ``response`` (a whole response). A verdict other than
@@ -22,14 +22,12 @@ from typing import Any
 
 import math_verify
 
+from services.verifier.judge_file import ANY_ANSWER, WHOLE_RESPONSE
 from services.verifier.pool import Pool, PoolLimits
 from services.verifier.registry import MathVerifier
 from services.verifier.verdicts import Judgement, Outcome
 
-RULES = {
-    "answer": ("boxed", "answer_phrase", "stated"),
-    "response": ("boxed", "hashes", "answer_phrase", "last_value"),
-}
+RULES = {"answer": ANY_ANSWER, "response": WHOLE_RESPONSE}
 
 
 def main(arguments: list[str]) -> None:

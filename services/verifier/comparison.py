@@ -86,6 +86,17 @@ def _rounds(reference: str, answer: str) -> bool:
     return value is not None and stands_for(reference, value)
 
 
+def _number_and_several(reference: Structure, answer: Structure) -> _Decision:
+    """A constant is neither a tuple of several entries nor a matrix nor an interval."""
+    for one, other in ((reference, answer), (answer, reference)):
+        several = other.kind in (Kind.MATRIX, Kind.UNION, Kind.INTERVAL) or (
+            other.kind is Kind.SEQUENCE and len(other.items) > 1
+        )
+        if one.kind is Kind.VALUE and several and constant(one.text) is not None:
+            return True, False
+    return _NOT_MINE
+
+
 def _equations(reference: Structure, answer: Structure) -> _Decision:
     if not reference.kind == answer.kind == Kind.EQUATION:
         return _NOT_MINE
@@ -237,5 +248,5 @@ def _compact(name: str) -> str:
 
 
 _RULES: tuple[Callable[[Structure, Structure], _Decision], ...] = (
-    _values, _equations, _one_equation, _intervals, _sequences, _matrices, _lists,
+    _values, _number_and_several, _equations, _one_equation, _intervals, _sequences, _matrices, _lists,
 )  # fmt: skip

@@ -4,9 +4,10 @@ Invariants:
 - two constants are the same when both are exact and equal, or when they agree to
   ``SAME_RELATIVE``; they are different when they differ by more than ``DIFFERENT_RELATIVE``;
   between the two nothing is decided;
-- formulas with variables are the same when they agree at ``NEEDED_POINTS`` fixed points (Schwartz
-  1980, Zippel 1979: two different polynomials agree at a random point with probability near 0).
-  Points where a part has no real value are left out, unless ``i`` occurs;
+- formulas with variables are the same when they agree at all of at least ``NEEDED_POINTS`` fixed
+  points (Schwartz 1980, Zippel 1979: two different polynomials agree at a random point with
+  probability near 0), and different when they have the same variables and agree at none. Points
+  where a part has no real value are left out, unless ``i`` occurs;
 - the points are fixed, so the answer never changes from one run to the next.
 """
 
@@ -32,6 +33,7 @@ NEEDED_POINTS = 3
 MAXIMUM_NAMES = 12
 CACHED_FORMULAS = 16_384
 
+_BASE_OF_LOG = "base of log"
 _FUNCTIONS: dict[str, Callable[[complex], complex]] = {
     "sin": cmath.sin, "cos": cmath.cos, "tan": cmath.tan, "sinh": cmath.sinh, "cosh": cmath.cosh,
     "tanh": cmath.tanh, "arcsin": cmath.asin, "arccos": cmath.acos, "arctan": cmath.atan,
@@ -52,7 +54,10 @@ def same_value(reference: str, answer: str) -> bool | None:
         return None
     if not variables:
         return _same_constant(first, second)
-    return True if _agree(first, second, variables) else None
+    agree = _agree(first, second, variables)
+    if agree is False and (names(first) != names(second) or _BASE_OF_LOG in variables):
+        return None
+    return agree
 
 
 def same_equation(reference: tuple[str, str], answer: tuple[str, str]) -> bool | None:
@@ -186,17 +191,19 @@ def _same_constant(first: Node, second: Node) -> bool | None:
     return False if difference > DIFFERENT_RELATIVE * max(scale, 1e-3) else None
 
 
-def _agree(first: Node, second: Node, variables: frozenset[str]) -> bool:
+def _agree(first: Node, second: Node, variables: frozenset[str]) -> bool | None:
+    """Whether both agree at the points; None when too few points are in their domain."""
     real = not (has_imaginary_unit(first) or has_imaginary_unit(second))
-    agreed = 0
+    agreed, differed = 0, 0
     for point in _points(tuple(sorted(variables))):
         values = _values(first, second, point, real)
         if values is None:
             continue
-        if abs(values[0] - values[1]) > 1e-9 * max(abs(values[0]), abs(values[1])):
-            return False
-        agreed += 1
-    return agreed >= NEEDED_POINTS
+        same = abs(values[0] - values[1]) <= 1e-9 * max(abs(values[0]), abs(values[1]))
+        agreed, differed = agreed + same, differed + (not same)
+    if differed:
+        return False if not agreed and differed >= NEEDED_POINTS else None
+    return True if agreed >= NEEDED_POINTS else None
 
 
 def _values(

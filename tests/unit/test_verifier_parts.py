@@ -6,7 +6,7 @@ import pytest
 
 from services.verifier import frames, registry
 from services.verifier.admission import refusal
-from services.verifier.reward import RewardMapping
+from services.verifier.reward import Response, RewardMapping, soft_overlong_punishment
 from services.verifier.verdicts import Fault, Judgement, Outcome
 
 
@@ -60,6 +60,27 @@ def test_correct_is_decided_by_the_verdict_and_not_by_the_reward() -> None:
     mapping = RewardMapping(correct=0.0, wrong=0.5)
     assert mapping.verdict(Judgement(Outcome.CORRECT, "")).correct
     assert not mapping.verdict(Judgement(Outcome.WRONG, "")).correct
+
+
+@pytest.mark.parametrize(
+    ("tokens", "punishment"), [(0, 0.0), (80, 0.0), (90, -0.5), (100, -1.0), (500, -1.0)]
+)
+def test_soft_overlong_punishment_is_dapo_equation_13(tokens: int, punishment: float) -> None:
+    assert soft_overlong_punishment(tokens, limit=100, buffer=20) == punishment
+    assert soft_overlong_punishment(tokens, limit=0, buffer=20) == 0.0
+
+
+def test_shaping_changes_the_reward_and_not_the_verdict() -> None:
+    mapping = RewardMapping(
+        format_pattern="^<think>.*</think>", format_reward=0.25,
+        overlong_limit_tokens=100, overlong_buffer_tokens=20,
+    )  # fmt: skip
+    correct = Judgement(Outcome.CORRECT, "")
+    long = mapping.verdict(correct, Response("<think>x</think> 5", 100))
+    assert (long.reward, long.correct) == (0.25, True)
+    assert mapping.reward(correct, Response("5", 10)) == 1.0
+    excluded = Judgement(Outcome.ERROR, "", fault=Fault.REFERENCE)
+    assert mapping.reward(excluded, Response("<think></think>", 500)) is None
 
 
 def test_exact_match_takes_no_other_way_of_writing() -> None:
