@@ -26,7 +26,7 @@ NUMBERS = st.one_of(
 
 
 @given(response=TEXT, reference=TEXT)
-@settings(max_examples=400, deadline=500)
+@settings(max_examples=200, deadline=None)
 def test_the_cheap_judgement_never_raises(response: str, reference: str) -> None:
     for rules in (("boxed",), ALL_RULES):
         judgement = judge_cheaply(response, reference, rules)
@@ -34,6 +34,7 @@ def test_the_cheap_judgement_never_raises(response: str, reference: str) -> None
 
 
 @given(number=NUMBERS)
+@settings(deadline=None)
 def test_a_printed_number_is_itself(number: Fraction) -> None:
     for printed in {str(number), rf"\frac{{{number.numerator}}}{{{number.denominator}}}"}:
         judgement = judge_cheaply(rf"\boxed{{{printed}}}", str(number))
@@ -42,6 +43,7 @@ def test_a_printed_number_is_itself(number: Fraction) -> None:
 
 
 @given(first=NUMBERS, second=NUMBERS)
+@settings(deadline=None)
 def test_different_rationals_are_different(first: Fraction, second: Fraction) -> None:
     judgement = judge_cheaply(rf"\boxed{{{first}}}", str(second))
     assert judgement is not None
@@ -49,6 +51,7 @@ def test_different_rationals_are_different(first: Fraction, second: Fraction) ->
 
 
 @given(response=TEXT.filter(lambda text: "box" not in text), number=st.integers(-1000, 1000))
+@settings(deadline=None)
 def test_no_credit_without_a_box(response: str, number: int) -> None:
     judgement = judge_cheaply(f"{response} {number}", str(number))
     assert judgement is not None
@@ -56,7 +59,7 @@ def test_no_credit_without_a_box(response: str, number: int) -> None:
 
 
 @given(piece=LATEX_PIECES, other=LATEX_PIECES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_extraction_of_a_huge_response_is_quick(piece: str, other: str) -> None:
     response = piece * 60_000 + other * 60_000
     started = time.process_time()
