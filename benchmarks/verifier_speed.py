@@ -35,7 +35,8 @@ from tests.support.hostile_answers import hostile_answers
 RULES = ("boxed",)
 SMALL_MIX = (
     "18", "3", "70000", "540", "20", "64", "1/2", r"\frac{3}{56}", "3.75", r"2\sqrt{3}", "(3, -1)",
-    r"\left(3, \frac{\pi}{2}\right)", "p - q", r"\frac{14}{3}", r"90^\circ", r"[2,5)", "x^2 - 4x + 1",
+    r"\left(3, \frac{\pi}{2}\right)", "p - q", r"\frac{14}{3}", r"90^\circ", r"[2,5)",
+    "x^2 - 4x + 1",
     r"\begin{pmatrix} -2 \\ 1 \end{pmatrix}", r"\text{Evelyn}", "6 - 5i", r"3\sqrt{13}", "1,-2",
 )  # fmt: skip
 Row = tuple[str, str]
@@ -113,7 +114,8 @@ def per_second(name: str, judge: Callable[[str, str], object], rows: Sequence[Ro
 
 def plain_math_verify(response: str, reference: str) -> bool:
     """math-verify as its users call it, without its signal-based time limits."""
-    parsed = [math_verify.parse(text, parsing_timeout=None) for text in (f"${reference}$", response)]
+    texts = f"${reference}$", response
+    parsed = [math_verify.parse(text, parsing_timeout=None) for text in texts]
     return bool(math_verify.verify(*parsed, timeout_seconds=None))
 
 

@@ -248,5 +248,6 @@ def _compact(name: str) -> str:
 
 
 _RULES: tuple[Callable[[Structure, Structure], _Decision], ...] = (
-    _values, _number_and_several, _equations, _one_equation, _intervals, _sequences, _matrices, _lists,
+    _values, _number_and_several, _equations, _one_equation, _intervals, _sequences, _matrices,
+    _lists,
 )  # fmt: skip

@@ -20,17 +20,21 @@ MAXIMUM_PHRASE_CHARACTERS = 300
 _AFTER_FORMULA = 12
 """Longest answer read after a phrase such as "the answer is"."""
 
-_BRACE_OR_BOX = re.compile(r"\\+f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
+_BRACE_OR_BOX = re.compile(r"\\{1,4}f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
 _SPECIAL_BOX = re.compile(r"<\|begin_of_box\|>([^<]*)<\|end_of_box\|>")
 _BETWEEN_BOXES = re.compile(
     r"(?:[\s,;$.]|\\[()\[\],;:! ]|\\q?quad|and|or|\\text\s*\{\s*,?\s*(?:and|or)\s*\}){0,40}"
 )
 _SAME_SENTENCE = re.compile(r"[^.!?\n]{0,80}")
 _ANSWER_WORDS = (
-    "answer", "答案", "答え", "답", "réponse", "respuesta", "resposta", "risposta", "antwort", "ответ",
+    "answer", "答案", "答え", "답", "réponse", "respuesta", "resposta", "risposta", "antwort",
+    "ответ",
     "الإجابة", "الجواب", "उत्तर", "cevap", "jawaban",
 )  # fmt: skip
-_IS_WORDS = ("is", "est", "es", "é", "è", "ist", "lautet", "是", "为", "為", "は", "은", "는", "هي", "هو")
+_IS_WORDS = (
+    "is", "est", "es", "é", "è", "ist", "lautet", "是", "为", "為", "は",
+    "은", "는", "هي", "هو",
+)  # fmt: skip
 _PHRASE = re.compile(
     rf"(?:{'|'.join(_ANSWER_WORDS)})[\s*]{{0,5}}"
     rf"(?:(?:{'|'.join(_IS_WORDS)})(?![a-zA-Z])|[:：=])[\s*:：]{{0,5}}",
@@ -44,9 +48,10 @@ _FORMULA_RUN = re.compile(
     r"(?:\\[a-zA-Z]+|(?<![a-zA-Z])(?:ln|log|sin|cos|tan|sqrt|pi)(?![a-zA-Z])"
     r"|[\d.,+\-−–*/^_(){}!%√π·×÷½⅓¼¾\u2009\u202f ])+"
 )
-_MATHEMATICAL_WORDS = frozenset(
-    """sin cos tan cot sec csc log exp sqrt frac arcsin arccos arctan sinh cosh tanh and""".split()
-)
+_MATHEMATICAL_NAMES = """
+    sin cos tan cot sec csc log exp sqrt frac arcsin arccos arctan sinh cosh tanh and
+"""
+_MATHEMATICAL_WORDS = frozenset(_MATHEMATICAL_NAMES.split())
 _FOREIGN_WORD = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff]{2,}")
 _LABEL = re.compile(r"\W*[^\W\d_]{2,}\s*[:：=]")
 _COMMAND = re.compile(r"\\[a-zA-Z]+(?:\{[a-zA-Z ]*\})?")
@@ -137,7 +142,7 @@ def _outside(text: str) -> str:
 
 def _braced_boxes(text: str) -> list[tuple[int, int, str]]:
     """(start, end, content) of every outermost box whose braces balance, in order."""
-    found: list[tuple[int, int, str]] = []
+    found: list[tuple[int, int, int]] = []
     open_braces: list[tuple[int, int] | None] = []
     for match in _BRACE_OR_BOX.finditer(text):
         piece = match[0]
@@ -150,8 +155,9 @@ def _braced_boxes(text: str) -> list[tuple[int, int, str]]:
             if opened is not None:
                 while found and found[-1][0] > opened[0]:
                     found.pop()  # it lies inside the box that ends here
-                found.append((opened[0], match.end(), text[opened[1] : match.start()]))
-    return found
+                found.append((*opened, match.end()))
+    # Contents are cut out once at the end: 10^5 nested boxes must not be copied 10^5 times.
+    return [(start, end, text[inside : end - 1]) for start, inside, end in found]
 
 
 def answer_phrase(text: str) -> str | None:

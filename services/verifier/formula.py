@@ -15,17 +15,22 @@ from fractions import Fraction
 Node = tuple["str | Fraction | Node", ...]
 """``(operation, arguments...)``; leaves are ``("number", Fraction)`` and ``("name", str)``."""
 
-FUNCTIONS = frozenset(
-    """sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log lg exp sqrt""".split()
-)
+_FUNCTION_NAMES = """
+    sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log lg exp sqrt
+"""
+FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
 CONSTANTS = frozenset({"pi", "e", "i", "infty"})
-TRIGONOMETRIC = frozenset("sin cos tan cot sec csc".split())
+_TRIGONOMETRIC_NAMES = """
+    sin cos tan cot sec csc
+"""
+TRIGONOMETRIC = frozenset(_TRIGONOMETRIC_NAMES.split())
 
-_GREEK = frozenset(
-    """alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi
+_GREEK_NAMES = """
+    alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi
     rho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi
-    Omega hbar ell""".split()
-)
+    Omega hbar ell
+"""
+_GREEK = frozenset(_GREEK_NAMES.split())
 _PLAIN_WORDS = {
     **{name: f"\\{name}" for name in FUNCTIONS}, "pi": r"\pi", "arcsine": r"\arcsin",
     "asin": r"\arcsin", "acos": r"\arccos", "atan": r"\arctan",
@@ -150,7 +155,8 @@ class _Reader:
 
     def _signed_power(self) -> Node:
         if self.peek() in ("+", "-"):
-            return self._signed_power() if self.take() == "+" else ("negative", self._signed_power())
+            sign, right = self.take(), self._signed_power()
+            return right if sign == "+" else ("negative", right)
         return self.power()
 
     def _juxtaposed(self, left: Node) -> Node:
@@ -329,15 +335,15 @@ class _Reader:
         return False
 
     def _index(self) -> str:
-        token = self.take()
-        if token != "{":
-            return token
+        first = self.take()
+        if first != "{":
+            return first
         index, depth = "", 1
         while depth:
-            token = self.take()
-            depth += (token == "{") - (token == "}")
-            if token not in ("{", "}") and token not in _FONT:
-                index += token
+            piece = self.take()
+            depth += (piece == "{") - (piece == "}")
+            if piece not in ("{", "}") and piece not in _FONT:
+                index += piece
         return index
 
 

@@ -1,4 +1,4 @@
-r"""The outer form of an answer: a value, a list, a tuple, a set, an interval, a matrix, an equation.
+r"""The outer form of an answer: a value, list, tuple, set, interval, matrix or equation.
 
 Invariants:
 - only brackets, separators and relations are looked at; what is between them is left as text;
@@ -55,7 +55,8 @@ _AND = re.compile(
 _OPENING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle", r"\lbrace": "}"}
 _BRACKET = re.compile(r"\\[{}]|[{}()\[\]]|\\begin\{[a-zA-Z*]+\}|\\end\{[a-zA-Z*]+\}")
 _ENVIRONMENT = re.compile(
-    r"\\begin\{([pbvBV]?matrix|smallmatrix|array|cases)\}(?:\{[lcr|\s]*\})?(.*)\\end\{\1\}", re.DOTALL
+    r"\\begin\{([pbvBV]?matrix|smallmatrix|array|cases)\}(?:\{[lcr|\s]*\})?(.*)\\end\{\1\}",
+    re.DOTALL,
 )
 _RELATION = re.compile(
     r"\\(?:leqslant|geqslant|leq?|geq?|lt|gt|neq?|approx|equiv|sim|in|notin|subset|to|mapsto)"
@@ -125,7 +126,7 @@ def _environment(text: str, level: int) -> Structure | None:
         return None
     rows = [row.strip() for row in re.split(r"\\\\(?:\[[^\]]*\])?", match[2])]
     rows = [row.removeprefix(r"\hline").strip() for row in rows]
-    cells = [[cell for cell in row.split("&")] for row in rows if row]
+    cells = [row.split("&") for row in rows if row]
     if match[1] == "cases":
         items = tuple(take_apart("".join(row).rstrip(","), level + 1) for row in cells)
         return Structure(Kind.LIST, text, items)
@@ -221,8 +222,7 @@ def _bracketed(text: str, level: int) -> Structure | None:
     curly = opening in ("{", r"\{", r"\lbrace")
     if curly != (closing in ("}", r"\}")):
         return None
-    parts = [part for part in re.split(r";", inner)] if ";" in inner and not curly else None
-    parts = split(inner, ";") if parts else split(inner, ",")
+    parts = split(inner, ";" if ";" in inner and not curly else ",")
     if any(not part for part in parts):
         return None
     if len(parts) == 1 and not (curly and opening != "{"):

@@ -24,13 +24,17 @@ ALL_RULES = tuple(RULES)
 REFERENCES = ("5", r"\frac{1}{2}", r"x^2+1", "(1,2)", r"\{1,2\}", "[0,1)", "Even", "C", "12:30",
               r"\begin{pmatrix}1\\2\end{pmatrix}", "x=2", r"3\pm\sqrt{2}", r"\$5.50")  # fmt: skip
 
+HOSTILE = list(hostile_answers())
 PIECES = st.sampled_from(
-    ["{", "}", "(", ")", "[", "]", "|", "^", "_", "!", "%", "=", "<", ",", ";", ":", "&", "'", "+", "-",
-     "*", "/", "0", "1", "9", "99999", ".5", "x", "e", "i", "f(", "log", "sin", " ", "\n", r"\\", r"\{",
+    ["{", "}", "(", ")", "[", "]", "|", "^", "_", "!", "%", "=", "<", ",", ";", ":", "&", "'", "+",
+     "-", "*", "/", "0", "1", "9", "99999", ".5", "x", "e", "i", "f(", "log", "sin", " ", "\n",
+     r"\\", r"\{",
      r"\}", r"\frac", r"\sqrt", r"\sqrt[", r"\binom", r"\sum", r"\int", r"\infty", r"\pm", r"\cup",
-     r"\in", r"\le", r"\approx", r"\left(", r"\right]", r"\text{", r"\text{and}", r"\circ", r"\overline{",
+     r"\in", r"\le", r"\approx", r"\left(", r"\right]", r"\text{", r"\text{and}", r"\circ",
+     r"\overline{",
      r"\begin{matrix}", r"\end{matrix}", r"\begin{cases}", r"\end{cases}", r"\boxed{", r"\lfloor",
-     r"\rceil", "½", "²", "π", "√", "∞", "٣", "\u200b", "\u202e", "\x00", "\ud800", "a.m.", "cm", "eleven"]
+     r"\rceil", "½", "²", "π", "√", "∞", "٣", "\u200b", "\u202e", "\x00", "\ud800",
+     "a.m.", "cm", "eleven"]
 )  # fmt: skip
 FORMULAS = st.lists(PIECES, max_size=25).map("".join)
 
@@ -45,9 +49,11 @@ def test_any_text_gets_a_verdict_in_bounded_time(answer: str, reference: str) ->
         assert judgement is None or judgement.outcome in Outcome
 
 
-@pytest.mark.parametrize(("name", "response"), list(hostile_answers()), ids=lambda value: value[:30])
+@pytest.mark.parametrize(("name", "response"), HOSTILE, ids=[name for name, _ in HOSTILE])
 @pytest.mark.parametrize("rules", [("boxed",), ALL_RULES], ids=["boxed", "all"])
-def test_a_hostile_answer_is_never_correct(name: str, response: str, rules: tuple[str, ...]) -> None:
+def test_a_hostile_answer_is_never_correct(
+    name: str, response: str, rules: tuple[str, ...]
+) -> None:
     started = time.process_time()
     for reference in ("-17", r"\sqrt{7}", "y^2"):
         judgement = judge_cheaply(response, reference, rules)

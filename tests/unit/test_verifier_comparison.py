@@ -88,7 +88,8 @@ def test_times_of_day(reference: str, answer: str, same: bool | None) -> None:
 @pytest.mark.parametrize(
     ("text", "digits"),
     [("eleven", "11"), ("Twenty one", "21"), ("3rd", "3"), ("first", "1"), ("even", "even"),
-     ("1.5 million", r"1.5\times 10^{6}"), (r"0.\overline{3}", "3/9"), (r"0.1\overline{6}", "15/90")],
+     ("1.5 million", r"1.5\times 10^{6}"), (r"0.\overline{3}", "3/9"),
+     (r"0.1\overline{6}", "15/90")],
 )  # fmt: skip
 def test_numbers_in_words(text: str, digits: str) -> None:
     assert as_digits(text) == digits
@@ -119,10 +120,10 @@ def test_a_rounded_reference_stands_for_what_rounds_to_it(
 
 def test_as_many_last_boxes_count_as_the_reference_has_parts() -> None:
     response = r"first \boxed{9}; for part (a) \boxed{(3, 3)} and for part (b) \boxed{(1, 1)}"
-    correct = judge_cheaply(response, "(3,3), (1,1)")
-    assert correct is not None and correct.outcome == "correct"
-    one_part = judge_cheaply(response, "(3,3)")
-    assert one_part is not None and one_part.outcome == "wrong"
+    for reference, outcome in ("(3,3), (1,1)", "correct"), ("(3,3)", "wrong"):
+        judgement = judge_cheaply(response, reference)
+        assert judgement is not None
+        assert judgement.outcome == outcome
 
 
 @pytest.mark.parametrize(
