@@ -20,6 +20,7 @@ MAXIMUM_CELLS = 100
 _BRACKET = re.compile(r"[{}()\[\]]")
 _POWER_OR_BRACE = re.compile(r"\^\s*\{?|\{|\}")
 _CHAIN = re.compile(r"(?:\^\s*\w\s*){3}")
+_SIGNS = re.compile(r"(?:[-+]\s*){10}")
 _BIG_EXPONENT = re.compile(rf"\^\s*[{{(]?\s*-?\d{{{MAXIMUM_EXPONENT_DIGITS + 1}}}")
 _BIG_FACTORIAL = re.compile(rf"\d{{{MAXIMUM_FACTORIAL_DIGITS + 1}}}\s*[)}}]?\s*!|!\s*[)}}]?\s*!")
 _BIG_BINOMIAL = re.compile(r"\\[dt]?binom\s*\{?\s*\d{6}")
@@ -27,6 +28,7 @@ _BIG_RANGE = re.compile(r"\\(?:sum|prod)(?![a-zA-Z])[^=]{0,40}=[^=]{0,40}\^\s*\{
 _BIG_NUMBER = re.compile(rf"\d{{{MAXIMUM_DIGITS + 1}}}")
 _REFUSALS = (
     (_CHAIN, "a tower of powers"),
+    (_SIGNS, "a run of signs"),
     (_BIG_EXPONENT, f"an exponent of more than {MAXIMUM_EXPONENT_DIGITS} digits"),
     (_BIG_FACTORIAL, "a factorial of a large number or of a factorial"),
     (_BIG_BINOMIAL, "a binomial coefficient of a large number"),

@@ -22,7 +22,7 @@ from functools import lru_cache
 
 from services.verifier import arithmetic
 from services.verifier.arithmetic import NotReal, Number, OutOfRange
-from services.verifier.formula import Node, Unsupported, has_imaginary_unit, names, read
+from services.verifier.formula import Node, Unsupported, has_imaginary_unit, has_sum, names, read
 
 SAME_RELATIVE = 1e-10
 DIFFERENT_RELATIVE = 1e-7
@@ -55,9 +55,7 @@ def same_value(reference: str, answer: str) -> bool | None:
     if not variables:
         return _same_constant(first, second)
     agree = _agree(first, second, variables)
-    if agree is False and (names(first) != names(second) or _BASE_OF_LOG in variables):
-        return None
-    return agree
+    return None if agree is False and not _comparable(first, second) else agree
 
 
 def same_equation(reference: tuple[str, str], answer: tuple[str, str]) -> bool | None:
@@ -189,6 +187,15 @@ def _same_constant(first: Node, second: Node) -> bool | None:
     if difference <= SAME_RELATIVE * scale:
         return True if scale < EXACT_FLOAT else None
     return False if difference > DIFFERENT_RELATIVE * max(scale, 1e-3) else None
+
+
+def _comparable(first: Node, second: Node) -> bool:
+    """Whether formulas that differ in value cannot mean the same in another notation."""
+    one, other = names(first), names(second)
+    if _BASE_OF_LOG in one | other:
+        return False
+    constant_and_sum = (not one and has_sum(second)) or (not other and has_sum(first))
+    return one == other or constant_and_sum
 
 
 def _agree(first: Node, second: Node, variables: frozenset[str]) -> bool | None:

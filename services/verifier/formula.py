@@ -35,7 +35,10 @@ _PLAIN_WORDS = {
     **{name: f"\\{name}" for name in FUNCTIONS}, "pi": r"\pi", "arcsine": r"\arcsin",
     "asin": r"\arcsin", "acos": r"\arccos", "atan": r"\arctan",
 }  # fmt: skip
-_OPERATORS = {r"\times": "*", r"\cdot": "*", r"\ast": "*", "*": "*", r"\div": "/", "/": "/", ":": "/"}
+_OPERATORS = {
+    **dict.fromkeys((r"\times", r"\cdot", r"\ast", "*"), "*"),
+    **dict.fromkeys((r"\div", "/", ":"), "/"),
+}
 _SPACES = frozenset({r"\,", r"\;", r"\:", r"\!", r"\ ", r"\quad", r"\qquad", r"\displaystyle"})
 _FONT = frozenset({r"\mathrm", r"\text", r"\textbf", r"\mathbf", r"\mathit", r"\operatorname"})
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lfloor": r"\rfloor",
@@ -75,6 +78,13 @@ def names(node: Node) -> frozenset[str]:
         return frozenset({str(node[1])})
     parts = (names(part) for part in node[1:] if isinstance(part, tuple))
     return frozenset().union(*parts)
+
+
+def has_sum(node: Node) -> bool:
+    """Whether anything is added: a product of a number and letters may be a number with a unit."""
+    if node[0] == "add":
+        return True
+    return any(has_sum(part) for part in node[1:] if isinstance(part, tuple))
 
 
 def has_imaginary_unit(node: Node) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from services.verifier.admission import MAXIMUM_CHARACTERS
+from services.verifier.admission import MAXIMUM_CHARACTERS, refusal
 from services.verifier.clock import same_time
 from services.verifier.columns import digits_of_column
 from services.verifier.comparison import compare, is_word, structure_of
@@ -169,6 +169,13 @@ def _rounded(expected: Answer, answer: Answer) -> bool:
     return answer.number is not None and stands_for(expected.plain, answer.number.value)
 
 
+def _readable(expected: Answer, answer: Answer) -> bool | None:
+    """False where only the answer is refused: nothing else is tried with it."""
+    if refusal(answer.cleaned) is None or refusal(expected.cleaned) is not None:
+        return None
+    return False
+
+
 def _same_time(expected: Answer, answer: Answer) -> bool | None:
     return same_time(expected.cleaned, answer.cleaned)
 
@@ -199,6 +206,7 @@ def _not_too_large(expected: Answer, answer: Answer) -> bool | None:
 
 
 _RULES: tuple[tuple[str, Callable[[Answer, Answer], bool | None]], ...] = (
+    ("a formula that may be read", _readable),
     ("the same time", _same_time),
     ("the same choice", _same_choice),
     ("the same number, in a column", _same_column),
