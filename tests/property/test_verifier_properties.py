@@ -65,4 +65,5 @@ def test_extraction_of_a_huge_response_is_quick(piece: str, other: str) -> None:
     started = time.process_time()
     judge_cheaply(response, "5", ALL_RULES)
     extract(response, ALL_RULES)
-    assert time.process_time() - started < 2.0
+    # Not a speed goal: quadratic work would take minutes here.
+    assert time.process_time() - started < 20.0
