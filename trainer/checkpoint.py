@@ -26,7 +26,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vapo.durable import durable_folder
 from trainer.parallel import Ranks
 from trainer.states import (
     critic_state,
@@ -37,6 +36,7 @@ from trainer.states import (
     policy_state,
 )
 from trainer.update import Learner
+from vapo.durable import durable_folder
 from vapo.weights import FileEntry, sha256_of
 
 logger = logging.getLogger(__name__)

@@ -22,13 +22,13 @@ from trainer.algorithm.diagnostics import explained_variance, initial_value_mean
 from trainer.algorithm.options import Options
 from trainer.algorithm.vapo import compute_advantages_and_targets
 from trainer.batch import Batch
-from vapo.durable import durable_folder
 from trainer.forward import StateValues, state_values
 from trainer.parallel import Ranks
 from trainer.phases import Phases
 from trainer.states import critic_state
 from trainer.update import Learner, RolloutStep, UpdateOptions, draw_mini_batches, row_batch
 from vapo.critic import WEIGHTS_NAME
+from vapo.durable import durable_folder
 
 
 @dataclass(frozen=True)

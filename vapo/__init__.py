@@ -1,4 +1,4 @@
-"""What all parts of the platform share: messages, ledger, weights, settings, telemetry, service shell.
+"""What all parts of the platform share: messages, ledger, weights, settings, service shell.
 
 Invariant: nothing in this package imports ``services`` or ``trainer``, and only
 :mod:`vapo.critic` imports torch, so that the gateway and the verifier stay light.

@@ -70,7 +70,7 @@ class RunSettings(Section):
 class ModelSettings(Section):
     """The policy that is trained."""
 
-    path: Path = Path("vapo/assets/chain-base")
+    path: Path = Path(__file__).parent / "assets" / "chain-base"
     """Local Hugging Face folder of a causal language model (Qwen2, Qwen3, Llama, SmolLM form)."""
     max_context_tokens: int = Field(512, ge=8)
     """Longest prompt plus response, in tokens; longer prompts are refused at the door."""
@@ -447,7 +447,9 @@ def load_settings(
         SettingsError: unknown key, unreadable file or impossible value; the text says what to do.
     """
     merged: dict[str, Any] = {}
-    for layer in (base or {}, _read_file(file), _from_environment(environment), _from_assignments(assignments)):
+    layers = (base or {}, _read_file(file), _from_environment(environment),
+              _from_assignments(assignments))
+    for layer in layers:
         _merge(merged, layer)
     try:
         return Settings.model_validate(merged)
@@ -525,7 +527,8 @@ def _explain(error: ValidationError) -> str:
 def _explain_one(item: dict[str, Any]) -> str:
     path = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
-        shown = "" if isinstance(item["input"], (dict, Settings)) or "security" in path else f" = {item['input']!r}"
+        hidden = isinstance(item["input"], (dict, Settings)) or "security" in path
+        shown = "" if hidden else f" = {item['input']!r}"
         return f"{path or 'settings'}{shown}: {item['msg'].removeprefix('Value error, ')}"
     known = _known_keys()
     near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)

@@ -107,7 +107,7 @@ class GenerationWorker:
                            "%g s", len(held), error, self._lease_seconds)
 
     async def _leases_under_way(self) -> None:
-        """Wait for the ledger's answers to calls made before the stop, so that none is forgotten."""
+        """Wait for the ledger's answers to calls made before the stop: none is forgotten."""
         try:
             async with asyncio.timeout(GIVE_BACK_SECONDS), self._leasing:
                 return

@@ -12,7 +12,6 @@ from tests.algorithm_cases import random_batch, random_log_probs, row_batch
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.group_advantages import group_advantages, uniform_groups
 from trainer.algorithm.options import Options
-from vapo.presets import ABLATIONS, PRESETS, preset
 from trainer.algorithm.vapo import (
     RowBatch,
     compute_advantages_and_targets,
@@ -21,6 +20,7 @@ from trainer.algorithm.vapo import (
     value_objective,
 )
 from trainer.algorithm.whitening import whiten
+from vapo.presets import ABLATIONS, PRESETS, preset
 from vapo.settings import AlgorithmSettings, load_settings
 
 

@@ -30,7 +30,8 @@ def test_later_sources_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
-        ("trainer.actor_learning_rat=1", ["trainer.actor_learning_rat", "trainer.actor_learning_rate"]),
+        ("trainer.actor_learning_rat=1",
+         ["trainer.actor_learning_rat", "trainer.actor_learning_rate"]),
         ("sampler.temperature=1", ["sampler"]),
         ("sampling.temperature=-1", ["sampling.temperature", "greater than 0"]),
         ("trainer.max_steps", ["section.key=value"]),
@@ -48,7 +49,7 @@ def test_refusals_name_thing_value_and_remedy(assignment: str, words: list[str])
 
 
 def test_unreadable_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="missing.toml"):
+    with pytest.raises(SettingsError, match=r"missing\.toml"):
         load_settings(tmp_path / "missing.toml", environment={})
 
 

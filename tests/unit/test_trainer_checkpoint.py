@@ -18,13 +18,13 @@ from trainer.checkpoint import (
     newest_checkpoint,
     save_checkpoint,
 )
-from vapo.durable import durable_folder
 from trainer.forward import Packing
 from trainer.optimiser import Optimiser, OptimiserOptions
 from trainer.parallel import Ranks
 from trainer.phases import Phases
 from trainer.states import policy_state
 from trainer.update import Learner, UpdateOptions, update
+from vapo.durable import durable_folder
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
