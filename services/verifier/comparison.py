@@ -24,6 +24,8 @@ MAXIMUM_UNORDERED = 24
 _UNNAMED = Structure(Kind.VALUE, "")
 _FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
 _WORD = re.compile(r"[a-zA-Z]{4,}|[a-zA-Z]{2,}(?:[ '-]+[a-zA-Z]+)+[.!]?")
+_BASED = re.compile(r"(\d+)(?:_\{?\d+\}?)?")
+"""A natural number, with the base it is written in or without."""
 _NAMED_LEFT = re.compile(r"[a-zA-Z\\_{}()|,:'\s]*[a-zA-Z][a-zA-Z0-9\\_{}()|,:'\s]*")
 
 
@@ -66,6 +68,11 @@ def _same_text(reference: str, answer: str) -> bool | None:
         return same_number(numbers[0], numbers[1]) or _rounds(reference, answer)
     if is_word(first) and is_word(second):
         return False
+    if (is_word(first) and numbers[1]) or (is_word(second) and numbers[0]):
+        return False
+    based = _BASED.fullmatch(first), _BASED.fullmatch(second)
+    if based[0] and based[1] and based[0][1] != based[1][1]:
+        return False
     if "\\infty" in first + second:
         return _same_infinity(first, second)
     verdict = same_value(reference, answer)
@@ -87,10 +94,10 @@ def _rounds(reference: str, answer: str) -> bool:
 
 
 def _number_and_several(reference: Structure, answer: Structure) -> _Decision:
-    """A constant is neither a tuple of several entries nor a matrix nor an interval."""
+    """A constant is neither a tuple or list of several entries nor a matrix nor an interval."""
     for one, other in ((reference, answer), (answer, reference)):
         several = other.kind in (Kind.MATRIX, Kind.UNION, Kind.INTERVAL) or (
-            other.kind is Kind.SEQUENCE and len(other.items) > 1
+            other.kind in (Kind.SEQUENCE, Kind.LIST) and len(other.items) > 1
         )
         if one.kind is Kind.VALUE and several and constant(one.text) is not None:
             return True, False

@@ -194,8 +194,17 @@ def _comparable(first: Node, second: Node) -> bool:
     one, other = names(first), names(second)
     if _BASE_OF_LOG in one | other:
         return False
-    constant_and_sum = (not one and has_sum(second)) or (not other and has_sum(first))
-    return one == other or constant_and_sum
+    if one and other:
+        return one == other
+    number, formula = (first, second) if other else (second, first)
+    return has_sum(formula) or not _may_be_unit(number, formula)
+
+
+def _may_be_unit(number: Node, formula: Node) -> bool:
+    """Whether the letters of ``formula`` may be units: without them it is ``number``."""
+    ones = dict.fromkeys(names(formula), Fraction(1))
+    values = _values(number, formula, ones, real=False)
+    return values is None or cmath.isclose(values[0], values[1], rel_tol=1e-6)
 
 
 def _agree(first: Node, second: Node, variables: frozenset[str]) -> bool | None:
