@@ -12,7 +12,13 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from services.verifier.evaluation import constant, same_equation, same_value
+from services.verifier.evaluation import (
+    constant,
+    has_variables,
+    is_formula,
+    same_equation,
+    same_value,
+)
 from services.verifier.exact import read_number, same_number
 from services.verifier.normalisation import plain
 from services.verifier.rounding import stands_for
@@ -94,12 +100,12 @@ def _rounds(reference: str, answer: str) -> bool:
 
 
 def _number_and_several(reference: Structure, answer: Structure) -> _Decision:
-    """A constant is neither a tuple or list of several entries nor a matrix nor an interval."""
+    """A single value is neither a tuple or list of several nor a matrix nor an interval."""
     for one, other in ((reference, answer), (answer, reference)):
         several = other.kind in (Kind.MATRIX, Kind.UNION, Kind.INTERVAL) or (
             other.kind in (Kind.SEQUENCE, Kind.LIST) and len(other.items) > 1
         )
-        if one.kind is Kind.VALUE and several and constant(one.text) is not None:
+        if one.kind is Kind.VALUE and several and is_formula(one.text):
             return True, False
     return _NOT_MINE
 
@@ -126,7 +132,10 @@ def _one_equation(reference: Structure, answer: Structure) -> _Decision:
         return _NOT_MINE
     if reference.kind is Kind.EQUATION:
         assigned = _assigned(reference)
-        return (True, compare(assigned[1], answer)) if assigned else (True, None)
+        if assigned:
+            return True, compare(assigned[1], answer)
+        unlike = has_variables(reference.items[0].text) and constant(answer.text) is not None
+        return True, False if unlike else None
     assigned = _assigned(answer)
     if assigned:
         return True, compare(reference, assigned[1])

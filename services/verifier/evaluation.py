@@ -99,6 +99,17 @@ def constant(formula: str) -> Number | None:
     return None if node is None or names(node) else _constant(node)
 
 
+def is_formula(text: str) -> bool:
+    """Whether ``text`` can be read here."""
+    return _read(text) is not None
+
+
+def has_variables(text: str) -> bool:
+    """Whether ``text`` can be read here and holds a variable."""
+    node = _read(text)
+    return node is not None and bool(names(node))
+
+
 def evaluate(node: Node, point: Mapping[str, Number], real: bool) -> Number:
     """The value of ``node`` with the variables at ``point``.
 
