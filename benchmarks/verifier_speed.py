@@ -12,7 +12,8 @@ Three figures:
   median, 99th percentile and slowest verdict.
 
 Rates are per second of CPU time (of this process and the worker process together), so that other
-* the same mix with 1 % hostile answers (``tests/support/hostile_answers.py``):
+load does not change them; latencies are wall-clock time. Without the two files a small mix that is
+part of this module is used.
 """
 
 from __future__ import annotations
