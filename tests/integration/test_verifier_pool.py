@@ -34,7 +34,6 @@ GREEDY_VERIFIER = """
 import ctypes
 import socket
 import subprocess
-import tempfile
 
 ctypes_socket = ctypes.CDLL(None).socket
 from services.verifier.verdicts import Judgement, Outcome
@@ -50,8 +49,8 @@ def reach_out(way):
         subprocess.run(["true"])
     if "endless loop in C" in way:
         sum(range(10**15))
-    if "file" in way:
-        with tempfile.TemporaryFile(buffering=0) as file:
+    if way.startswith("file "):
+        with open(way.removeprefix("file "), "wb", buffering=0) as file:
             file.write(b"x")
 
 
@@ -165,13 +164,12 @@ def test_an_installed_verifier_runs_under_the_memory_limit() -> None:
 
 
 @pytest.mark.usefixtures("installed_verifier")
-def test_a_worker_reaches_neither_network_nor_programs_nor_files() -> None:
+def test_a_worker_reaches_neither_network_nor_programs_nor_files(tmp_path: Path) -> None:
     with Pool(PoolLimits(workers=1)) as pool:
-        for way in "socket", "raw call", "program", "file":
+        for way in "socket", "raw call", "program", f"file {tmp_path / 'written'}":
             judgement = pool.judge("greedy", BOX, way, "fine")
             assert (judgement.outcome, judgement.fault) == (Outcome.ERROR, Fault.VERIFIER), way
-            words = "Permission", "too large", "No usable temporary directory"
-            assert any(word in judgement.reason for word in words), judgement
+            assert "Permission" in judgement.reason or "too large" in judgement.reason, judgement
         assert pool.judge("greedy", BOX, "nothing bad", "fine").outcome is Outcome.CORRECT
 
 
