@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +94,7 @@ def load_critic(
         causal_lm = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, attn_implementation=attention, local_files_only=True
         )
-        return Critic(causal_lm.base_model).to(device)
+        return Critic(cast(PreTrainedModel, causal_lm.base_model)).to(device)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     backbone = AutoModel.from_config(config, dtype=torch.float32, attn_implementation=attention)
     critic = Critic(backbone)

@@ -109,7 +109,8 @@ def apply(function: Callable[[complex], complex], argument: Number, real: bool) 
 
 def magnitude(number: Number) -> Number:
     """Absolute value."""
-    return abs(number)
+    return abs(number) if isinstance(number, (Fraction, float)) else math.hypot(
+        number.real, number.imag)
 
 
 def rounded(number: Number, towards: Callable[[Fraction | float], int]) -> Number:

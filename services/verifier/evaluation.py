@@ -185,13 +185,13 @@ def _constant(node: Node) -> Number | None:
 
 
 def _same_constant(first: Node, second: Node) -> bool | None:
-    values = _constant(first), _constant(second)
-    if values[0] is None or values[1] is None:
+    first_value, second_value = _constant(first), _constant(second)
+    if first_value is None or second_value is None:
         return None
-    if isinstance(values[0], Fraction) and isinstance(values[1], Fraction):
-        return values[0] == values[1]
+    if isinstance(first_value, Fraction) and isinstance(second_value, Fraction):
+        return first_value == second_value
     try:
-        one, other = (arithmetic.approximate(value) for value in values)
+        one, other = arithmetic.approximate(first_value), arithmetic.approximate(second_value)
     except OutOfRange:
         return None
     scale, difference = max(abs(one), abs(other)), abs(one - other)

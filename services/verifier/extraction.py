@@ -206,9 +206,10 @@ def last_expression(text: str) -> str | None:
 
     Such a formula has a LaTeX command in it, or it follows an equals sign.
     """
-    *_, last = [None, *_NUMBER.finditer(text)]
-    if last is None:
+    numbers = list(_NUMBER.finditer(text))
+    if not numbers:
         return None
+    last = numbers[-1]
     line_start = text.rfind("\n", 0, last.start()) + 1
     line_end = text.find("\n", last.end())
     line = text[line_start : line_end if line_end >= 0 else len(text)][-MAXIMUM_PHRASE_CHARACTERS:]

@@ -110,7 +110,8 @@ def _separator(match: re.Match[str], text: str) -> str:
 
 def _outside(text: str) -> list[int]:
     """Positions outside of all brackets; ``[0,1)`` closes what ``[`` opened."""
-    positions, depth, start = [], 0, 0
+    positions: list[int] = []
+    depth = start = 0
     for match in _BRACKET.finditer(text):
         if depth == 0:
             positions += range(start, match.start())
