@@ -13,6 +13,7 @@ import cmath
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from typing import cast
 
 Number = Fraction | float | complex
 
@@ -109,8 +110,7 @@ def apply(function: Callable[[complex], complex], argument: Number, real: bool) 
 
 def magnitude(number: Number) -> Number:
     """Absolute value."""
-    return abs(number) if isinstance(number, (Fraction, float)) else math.hypot(
-        number.real, number.imag)
+    return cast(Number, abs(number))
 
 
 def rounded(number: Number, towards: Callable[[Fraction | float], int]) -> Number:
