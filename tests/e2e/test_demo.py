@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.liveness import alive
 from vapo.demo.state import load_state
 
 SETTINGS = (
@@ -53,14 +54,6 @@ def running_on(folder: Path) -> list[str]:
         if process.info["status"] != psutil.STATUS_ZOMBIE and str(folder) in " ".join(words):
             found.append(" ".join(words))
     return found
-
-
-def alive(process: psutil.Process) -> bool:
-    """Whether it still runs; one that has ended and waits for init to collect it does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import pytest
 
 from tests.parts import Part
 from tests.support.ledger_records import task
+from tests.support.liveness import alive
 from tests.support.running_redis import RunningRedis
 from tests.support.tiny_generator import TinyGenerator, tiny_settings
 from vapo.ledger import Ledger
@@ -50,14 +51,6 @@ def engines_of(part: Part) -> list[psutil.Process]:
     """Processes the part has started: vLLM's engine among them."""
     assert part.process.pid is not None
     return psutil.Process(part.process.pid).children(recursive=True)
-
-
-def alive(process: psutil.Process) -> bool:
-    """Whether it still runs."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def submit_all(ledger: Ledger, prefix: str) -> list[str]:

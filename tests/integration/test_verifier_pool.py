@@ -15,6 +15,7 @@ import pytest
 
 from services.verifier.pool import Pool, PoolError, PoolLimits
 from services.verifier.verdicts import Fault, Outcome
+from tests.support.liveness import alive
 
 ROOT = Path(__file__).resolve().parents[2]
 BOX = ("boxed",)
@@ -196,7 +197,7 @@ def test_closing_leaves_no_process_and_later_calls_are_refused() -> None:
     processes = [psutil.Process(process_id) for process_id in pool.process_ids()]
     assert processes
     pool.close()
-    assert not any(process.is_running() for process in processes)
+    assert not any(alive(process) for process in processes)
     with pytest.raises(PoolError):
         pool.judge("math", BOX, r"\boxed{x}", "x+0")
 

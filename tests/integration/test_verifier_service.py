@@ -15,6 +15,7 @@ import pytest
 
 from tests.parts import Part, Parts
 from tests.support.ledger_records import generated, task
+from tests.support.liveness import alive
 from vapo.ledger import Ledger
 from vapo.ledger.keys import Stage
 
@@ -168,4 +169,4 @@ def test_sigterm_ends_it_cleanly_and_it_leaves_the_fleet(verifier: Part, ledger:
     wait_until(lambda: verifier.process.exit_status() is not None, 10)
     assert time.monotonic() - started < 8
     assert ledger.fleet.members("verifier") == []
-    assert not any(child.is_running() for child in children)
+    assert not any(alive(child) for child in children)
