@@ -17,7 +17,7 @@ from vapo.settings import Settings, load_settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GSM8K = EXAMPLES / "gsm8k"
-SETTINGS_FILES = sorted(EXAMPLES.glob("*/*.toml"))
+SETTINGS_FILES = sorted(file for file in EXAMPLES.glob("*/*.toml") if file.name != "pyproject.toml")
 SAMPLES = {"train-sample.jsonl": 64, "test-sample.jsonl": 32}
 COLUMNS = Mapping("question", "answer", re.compile("#### (.*)"), "id", "")
 """As the README's commands name them."""

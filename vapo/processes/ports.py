@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from contextlib import ExitStack
+
+FIRST, LAST = 20_000, 32_767
+"""Below the range from which Linux takes the near end of outgoing connections (32768 to 60999): a
+part binds its port seconds after it was chosen, and meanwhile nobody's connection may sit on it."""
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """`count` different ports free at this moment.
 
-    Another process may take one before it is used; what binds it then fails, is restarted or says
+    Another server may take one before it is used; what binds it then fails, is restarted or says
     so.
+
+    Raises:
+        OSError: fewer ports are free between `FIRST` and `LAST`.
     """
+    candidates = range(FIRST, LAST + 1)
+    found: list[int] = []
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((host, 0))
-        return [one.getsockname()[1] for one in sockets]
+        for port in random.SystemRandom().sample(candidates, len(candidates)):
+            if len(found) == count:
+                break
+            if _hold(held.enter_context(socket.socket()), host, port):
+                found.append(port)
+    if len(found) < count:
+        raise OSError(f"{host} has fewer than {count} free ports between {FIRST} and {LAST}")
+    return found
+
+
+def _hold(one: socket.socket, host: str, port: int) -> bool:
+    try:
+        one.bind((host, port))
+    except OSError:
+        return False
+    return True
 
 
 def is_free(host: str, port: int) -> bool:

@@ -1,0 +1,21 @@
+"""Free ports: different, bindable, and out of the way of outgoing connections."""
+
+from __future__ import annotations
+
+import socket
+
+from vapo.processes.ports import FIRST, LAST, free_ports, is_free
+
+
+def test_ports_are_different_free_and_in_range() -> None:
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    assert all(FIRST <= port <= LAST and is_free("127.0.0.1", port) for port in ports)
+    assert free_ports(0) == []
+
+
+def test_a_taken_port_is_not_free() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert not is_free("127.0.0.1", taken.getsockname()[1])
