@@ -55,7 +55,7 @@ _MATHEMATICAL_WORDS = frozenset(_MATHEMATICAL_NAMES.split())
 _FOREIGN_WORD = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff]{2,}")
 _LABEL = re.compile(r"\W*[^\W\d_]{2,}\s*[:：=]")
 _COMMAND = re.compile(r"\\[a-zA-Z]+(?:\{[a-zA-Z ]*\})?")
-_CODE = re.compile(r"[a-zA-Z_]{2,}\(|__|[\[\];]|==")
+_CODE = re.compile(r"[a-zA-Z_]{2}\(|__|[\[\];]|==")
 _WORDS = re.compile(r"[^\W\d_]{3,}")
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|。")
 

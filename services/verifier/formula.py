@@ -226,7 +226,7 @@ class _Reader:
 
     def atom(self) -> Node:
         token = self.take()
-        if token[-1].isdigit() and token.isascii():
+        if token[-1].isdigit() and token[0] != "\\" and token.isascii():
             return ("number", Fraction(token))
         if token in ("(", "[", "{", r"\{"):
             return self._until(_CLOSING[token])
