@@ -26,8 +26,11 @@ for _name, _value in {**CPU_DEFAULTS, **OFFLINE_DEFAULTS}.items():
     os.environ.setdefault(_name, _value)
 
 # How long an example takes tells how busy the machine is, not whether the code is right.
-hypothesis.settings.register_profile("vapo", deadline=None)
-hypothesis.settings.load_profile("vapo")
+# The same examples in every run, so that a failure is the change's and can be repeated;
+# HYPOTHESIS_PROFILE=explore draws new ones.
+hypothesis.settings.register_profile("vapo", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "vapo"))
 
 
 @pytest.fixture(scope="session")
