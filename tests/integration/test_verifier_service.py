@@ -139,10 +139,10 @@ def test_a_bad_reference_drops_and_an_unknown_verifier_buries_a_rollout(ledger: 
 def test_sigkill_in_the_middle_loses_nothing_and_verifies_each_once(
     parts: Parts, ledger: Ledger
 ) -> None:
-    first = parts.start("services.verifier", "ledger.lease_seconds=2")
-    count = 300
+    count = 1000
     ids = submit(ledger, count, lambda number: rf"\boxed{{{number}+x}}", answer="x+7")
-    wait_until(lambda: ledger.depths()["verified"] > 5)
+    first = parts.launch("services.verifier", "ledger.lease_seconds=2")
+    wait_until(lambda: ledger.depths()["verified"] > 5, 60)
     process = psutil.Process(first.process.pid)
     workers = process.children()
     process.kill()
