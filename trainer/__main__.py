@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from types import FrameType
@@ -19,7 +18,7 @@ from trainer.ingest import BatchDeadline
 from trainer.loop import TrainingLoop
 from trainer.mismatch import MismatchError
 from trainer.models import ModelError
-from trainer.parallel import Ranks, join_ranks, leave_ranks
+from trainer.parallel import Ranks, exit_rank, join_ranks, leave_ranks
 from trainer.run_lock import RunLocked, run_lock
 from trainer.status import Requests, Status
 from vapo.critic import CriticError
@@ -112,4 +111,4 @@ def _stop_on_signals(requests: Requests) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_rank(main())

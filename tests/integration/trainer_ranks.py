@@ -22,7 +22,7 @@ from trainer.checkpoint import Position, load_checkpoint, save_checkpoint
 from trainer.forward import Packing
 from trainer.models import enable_gradient_checkpointing
 from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
+from trainer.parallel import Ranks, exit_rank, join_ranks, leave_ranks, shard_critic, shard_policy
 from trainer.phases import Phases
 from trainer.states import critic_state, optimiser_state, policy_state
 from trainer.update import Learner, UpdateOptions, update
@@ -79,3 +79,4 @@ def _saved_and_loaded(
 
 if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2] == "tied", Path(sys.argv[3]))
+    exit_rank(0)
