@@ -125,9 +125,10 @@ class Coordinator:
             for age, row_advantages, row_values in zip(ages, advantages, values, strict=True)])
 
     def _mark(self, notes: Sequence[dict[str, Any]]) -> None:
-        for arrival, note in zip(self._in_hand, notes, strict=True):
-            self._ledger.mark_trained(arrival.lease.id, note)
-            self._unacknowledged.append((arrival.lease.entry, arrival.lease.id))
+        held = [arrival.lease for arrival in self._in_hand]
+        self._unacknowledged += [(lease.entry, lease.id) for lease in held]
+        self._ledger.mark_all_trained(
+            (lease.id, note) for lease, note in zip(held, notes, strict=True))
         self._in_hand = []
 
     @property
@@ -137,8 +138,7 @@ class Coordinator:
 
     def acknowledge(self) -> None:
         """A checkpoint with the effect of all rollouts trained so far is on disk."""
-        for entry, rollout_id in self._unacknowledged:
-            self._ledger.acknowledge(entry, rollout_id)
+        self._ledger.acknowledge_all(self._unacknowledged)
         self._ingest.release(rollout_id for _, rollout_id in self._unacknowledged)
         self._unacknowledged = []
         self._ledger.trim()

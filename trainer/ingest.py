@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from trainer.batch import RowError, TrainingRow
 from vapo.ledger import Lease, Ledger, Stage
-from vapo.messages import MessageError, Rollout
+from vapo.messages import Rollout
 from vapo.weights import WeightChannel
 
 logger = logging.getLogger(__name__)
@@ -76,11 +76,9 @@ class Ingest:
         Returns:
             Number of rollouts handed out again: those trained since, and those never trained.
         """
-        for entry, rollout_id in in_checkpoint:
-            self._ledger.acknowledge(entry, rollout_id)
+        self._ledger.acknowledge_all(in_checkpoint)
         again = self._ledger.redeliver(self._consumer)
-        for lease in again:
-            self._receive(lease)
+        self._arrivals += self._received(again)
         return len(again)
 
     def next_batch(
@@ -101,8 +99,8 @@ class Ingest:
             BatchDeadline: nothing like a batch came in time.
         """
         start = time.monotonic()
+        self._arrivals = self._fresh(self._arrivals, step)
         while True:
-            self._drop_stale(step)
             batch = self._take(rollouts)
             if batch is not None:
                 return batch
@@ -111,8 +109,8 @@ class Ingest:
             waited = time.monotonic() - start
             if waited > deadline_seconds:
                 raise BatchDeadline(self._explain_deadline(rollouts, waited))
-            self._lease_more(rollouts)
-            self._adopt_unseen()
+            arrived = self._lease_more(rollouts) + self._adopt_unseen()
+            self._arrivals += self._fresh(arrived, step)
 
     def staleness(self, row: TrainingRow, step: int) -> int:
         """Rollout steps between the row's oldest token and ``step``.
@@ -121,41 +119,41 @@ class Ingest:
         """
         return max(0, step - self._step_of(row.oldest_version))
 
-    def _lease_more(self, rollouts: int) -> None:
+    def _lease_more(self, rollouts: int) -> list[Arrival]:
         wanted = max(1, rollouts - len(self._arrivals))
-        for lease in self._ledger.lease(Stage.SCORED, self._consumer, wanted, BLOCK_SECONDS):
-            self._receive(lease)
+        return self._received(
+            self._ledger.lease(Stage.SCORED, self._consumer, wanted, BLOCK_SECONDS))
 
-    def _adopt_unseen(self) -> None:
+    def _adopt_unseen(self) -> list[Arrival]:
         """Receive what Redis leased to this trainer in an answer that never arrived: one that dies
         between the two holds slots that nobody would free.
         """
         if time.monotonic() < self._next_adoption:
-            return
+            return []
         self._next_adoption = time.monotonic() + self._ledger.settings.ledger.lease_seconds
-        for lease in self._ledger.pending(Stage.SCORED, self._consumer):
-            if lease.id not in self._held and self._ledger.state(lease.id) == Stage.SCORED:
-                self._receive(lease)
+        return self._received([
+            lease for lease in self._ledger.pending(Stage.SCORED, self._consumer)
+            if lease.id not in self._held and self._ledger.state(lease.id) == Stage.SCORED])
 
     def release(self, rollout_ids: Iterable[str]) -> None:
         """These have been acknowledged: their leases are gone."""
         self._held.difference_update(rollout_ids)
 
-    def _receive(self, lease: Lease) -> None:
-        if lease.id in self._held:
-            # A Redis that crashed may have forgotten a moment, and hand out again what is here.
-            return
+    def _received(self, leases: Sequence[Lease]) -> list[Arrival]:
+        # A Redis that crashed may have forgotten a moment, and hand out again what is here.
+        unseen = {lease.id: lease for lease in leases if lease.id not in self._held}
+        arrivals = [arrival for lease, rollout in self._ledger.load(list(unseen.values()))
+                    if (arrival := self._arrival(lease, rollout)) is not None]
+        self._held.update(arrival.lease.id for arrival in arrivals)
+        return arrivals
+
+    def _arrival(self, lease: Lease, rollout: Rollout) -> Arrival | None:
         try:
-            rollout = self._ledger.rollout(lease.id)
-            if rollout is None:
-                raise RowError(f"rollout {lease.id} has no record; it was removed by hand")
-            arrival = Arrival(lease, self._row(rollout), rollout.task.samples)
-        except (MessageError, RowError) as error:
+            return Arrival(lease, self._row(rollout), rollout.task.samples)
+        except RowError as error:
             logger.warning("buried: %s", error)
             self._ledger.bury(lease, str(error))
-            return
-        self._arrivals.append(arrival)
-        self._held.add(lease.id)
+            return None
 
     def _row(self, rollout: Rollout) -> TrainingRow:
         row = training_row(rollout, self._temperature)
@@ -167,20 +165,22 @@ class Ingest:
                     f"the model has {self._vocabulary_size}; it was made with another tokenizer")
         return row
 
-    def _drop_stale(self, step: int) -> None:
-        fresh = []
-        for arrival in self._arrivals:
-            if self.staleness(arrival.row, step) <= self._max_staleness:
-                fresh.append(arrival)
-            else:
-                self._ledger.drop(arrival.lease, "stale", requeue=True)
-                self._held.discard(arrival.lease.id)
-        if len(fresh) < len(self._arrivals):
-            logger.info("dropped %d rollouts older than ledger.max_staleness=%d steps",
-                        len(self._arrivals) - len(fresh), self._max_staleness)
-        self._arrivals = fresh
+    def _fresh(self, arrivals: Sequence[Arrival], step: int) -> list[Arrival]:
+        """Those within the staleness limit; the others are dropped."""
+        stale = [arrival.lease for arrival in arrivals
+                 if self.staleness(arrival.row, step) > self._max_staleness]
+        if not stale:
+            return list(arrivals)
+        self._ledger.drop_all(stale, "stale", requeue=True)
+        dropped = {lease.id for lease in stale}
+        self._held -= dropped
+        logger.info("dropped %d rollouts older than ledger.max_staleness=%d steps",
+                    len(stale), self._max_staleness)
+        return [arrival for arrival in arrivals if arrival.lease.id not in dropped]
 
     def _take(self, rollouts: int) -> list[Arrival] | None:
+        if len(self._arrivals) < rollouts:
+            return None
         ready = self._complete_groups() if self._whole_groups else self._arrivals
         batch: list[Arrival] = []
         for arrival in ready:
@@ -198,22 +198,26 @@ class Ingest:
         groups: dict[str, list[Arrival]] = {}
         for arrival in self._arrivals:
             groups.setdefault(arrival.row.task_id, []).append(arrival)
-        return [arrival for task_id, group in groups.items() if self._is_complete(task_id, group)
+        here = {arrival.row.rollout_id for arrival in self._arrivals}
+        missing = {task_id: {f"{task_id}.{sample}" for sample in range(group[0].samples)} - here
+                   for task_id, group in groups.items()}
+        over = self._over(set().union(*missing.values()))
+        return [arrival for task_id, group in groups.items() if missing[task_id] <= over
                 for arrival in group]
 
-    def _is_complete(self, task_id: str, group: Sequence[Arrival]) -> bool:
-        here = {arrival.row.rollout_id for arrival in group}
-        return all(self._is_over(task_id, sample) for sample in range(group[0].samples)
-                   if f"{task_id}.{sample}" not in here)
-
-    def _is_over(self, task_id: str, sample: int) -> bool:
-        """Whether a sample will not come: it ended, its payload is gone, or its task is dead."""
-        redis, keys = self._ledger.redis, self._ledger.keys
-        [state] = redis.hmget(keys.rollout(f"{task_id}.{sample}"), "state")
-        if state is not None:
-            return state in OVER
-        made, task_state = redis.hmget(keys.task(task_id), f"made:{sample}", "state")
-        return made is not None or task_state == b"dead"
+    def _over(self, rollout_ids: set[str]) -> set[str]:
+        """Those that will not come: they ended, their payload is gone, or their task is dead."""
+        ids, keys = sorted(rollout_ids), self._ledger.keys
+        with self._ledger.redis.pipeline(transaction=False) as pipe:
+            for rollout_id in ids:
+                task_id, _, sample = rollout_id.rpartition(".")
+                pipe.hget(keys.rollout(rollout_id), "state")
+                pipe.hmget(keys.task(task_id), f"made:{sample}", "state")
+            replies = pipe.execute()
+        return {rollout_id for rollout_id, state, (made, task_state)
+                in zip(ids, replies[::2], replies[1::2], strict=True)
+                if (state in OVER if state is not None
+                    else made is not None or task_state == b"dead")}
 
     def _step_of(self, version: int) -> int:
         if version not in self._steps:

@@ -59,9 +59,11 @@ class ValueWorker:
             return
         sequences = [sequence_of(rollout) for _, rollout in fit]
         scored: Scored = self._scorer.submit(sequences).result(timeout=SCORE_SECONDS)
-        for (lease, rollout), values in zip(fit, scored.values, strict=True):
-            recorded = Values(_without_end(rollout, values), scored.critic_version)
-            self._ledger.record_values(lease, recorded)
+        self._ledger.record_all_values([
+            (lease, Values(_without_end(rollout, values), scored.critic_version))
+            for (lease, rollout), values in zip(fit, scored.values, strict=True)
+        ])
+        for (_, rollout), values in zip(fit, scored.values, strict=True):
             if rollout.verdict is not None and rollout.verdict.reward is not None:
                 self._calibration.add(values[:-1], rollout.verdict.reward)
 

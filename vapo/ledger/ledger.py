@@ -13,7 +13,7 @@ All methods are synchronous and thread-safe; asynchronous callers use ``asyncio.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,9 @@ from vapo.ledger.fleet import Fleet
 from vapo.ledger.journal import Journal
 from vapo.ledger.keys import GROUP, TASK_STAGES, Keys, Stage
 from vapo.ledger.leases import Lease
-from vapo.ledger.records import TaskRecord, read_rollout, read_task
-from vapo.ledger.scripts import Scripts
-from vapo.messages import Generated, Rollout, Task, Values, Verdict, encode
+from vapo.ledger.records import TaskRecord, read_rollouts, read_task
+from vapo.ledger.scripts import Move, Scripts
+from vapo.messages import Generated, MessageError, Rollout, Task, Values, Verdict, encode
 from vapo.settings import Settings
 
 TRIM_PER_CALL = 200
@@ -238,17 +238,30 @@ class Ledger:
         return leases.claim(self.redis, self.keys, stage, consumer, limits.lease_seconds, fresh)
 
     def rollout(self, rollout_id: str) -> Rollout | None:
-        """One rollout with all that is known of it, or None."""
-        return read_rollout(self.redis, self.keys, rollout_id)
+        """One rollout with all that is known of it, or None. Raises MessageError: malformed."""
+        return self.rollouts([rollout_id])[0]
+
+    def rollouts(self, rollout_ids: Sequence[str]) -> list[Rollout | None]:
+        """Several rollouts, in order; None where one is gone. Raises MessageError: malformed."""
+        return [_sound(record) for record in read_rollouts(self.redis, self.keys, rollout_ids)]
+
+    def load(self, held: Sequence[Lease]) -> list[tuple[Lease, Rollout]]:
+        """Records of leased rollouts. A lease whose record cannot be used is buried instead."""
+        loaded = []
+        records = read_rollouts(self.redis, self.keys, [lease.id for lease in held])
+        for lease, record in zip(held, records, strict=True):
+            if record is None:
+                self.bury(lease, f"the record of rollout {lease.id} is gone")
+            elif isinstance(record, MessageError):
+                self.bury(lease, f"the record of rollout {lease.id} is unreadable: {record}")
+            else:
+                loaded.append((lease, record))
+        return loaded
 
     def state(self, rollout_id: str) -> str | None:
         """Where a rollout is: a stage's name, ``trained``, ``acknowledged``...; None if gone."""
         state = self.redis.hget(self.keys.rollout(rollout_id), "state")
         return None if state is None else state.decode()
-
-    def rollouts(self, rollout_ids: Sequence[str]) -> list[Rollout | None]:
-        """Several rollouts, in order; None where one is gone."""
-        return [self.rollout(rollout_id) for rollout_id in rollout_ids]
 
     def record_verdict(self, lease: Lease, rollout: Rollout, verdict: Verdict) -> bool:
         """Store a verdict and pass the rollout on. False when it had moved already.
@@ -256,22 +269,50 @@ class Ledger:
         A training rollout goes to the value service; one without a reward (the reference could
         not be judged) is dropped, never punished. An evaluation's rollout ends here.
         """
+        field, body, now = "verdict", encode(verdict), time.time()
         if rollout.task.purpose == "eval":
             self._note_evaluation(rollout, verdict)
-            return self._advance(lease, "", "verdict", encode(verdict), "done")
-        if verdict.reward is None:
-            return self._drop(
-                lease, f"verdict_{verdict.verdict}", False, "verdict", encode(verdict)
-            )
-        return self._advance(lease, Stage.VERIFIED, "verdict", encode(verdict))
+            script, move = "advance", self._leaving(lease, "", field, body, now, "done")
+        elif verdict.reward is None:
+            reason = f"verdict_{verdict.verdict}"
+            script, move = "drop", self._leaving(lease, reason, 0, now, field, body)
+        else:
+            stage = str(Stage.VERIFIED)
+            script, move = "advance", self._leaving(lease, stage, field, body, now, "")
+        return self._scripts(script, *move) == 1
 
     def record_values(self, lease: Lease, values: Values) -> bool:
         """Store a critic's values and pass the rollout to the trainer."""
-        return self._advance(lease, Stage.SCORED, "values", encode(values))
+        return self.record_all_values([(lease, values)]) == 1
+
+    def record_all_values(self, scored: Sequence[tuple[Lease, Values]]) -> int:
+        """:meth:`record_values` of many, each atomic by itself; returns how many moved."""
+        stage = str(Stage.SCORED)
+        return sum(
+            self._scripts.many(
+                "advance",
+                (
+                    self._leaving(lease, stage, "values", encode(values), time.time(), "")
+                    for lease, values in scored
+                ),
+            )
+        )
 
     def drop(self, lease: Lease, reason: str, requeue: bool) -> bool:
         """Take a leased rollout out, with a reason, and free its slot; re-queue it if asked."""
-        return self._drop(lease, reason, requeue)
+        return self.drop_all([lease], reason, requeue) == 1
+
+    def drop_all(self, held: Sequence[Lease], reason: str, requeue: bool) -> int:
+        """:meth:`drop` of many, each atomic by itself; returns how many were dropped."""
+        return sum(
+            self._scripts.many(
+                "drop",
+                (
+                    self._leaving(lease, reason, int(requeue), time.time(), "", b"")
+                    for lease in held
+                ),
+            )
+        )
 
     def bury(self, lease: Lease, reason: str) -> bool:
         """Move a leased id to the dead letters, with its reason."""
@@ -299,24 +340,43 @@ class Ledger:
 
     def mark_trained(self, rollout_id: str, note: Mapping[str, Any]) -> bool:
         """Free the slot of a rollout after its optimiser step; its lease stays."""
-        return (
-            self._scripts(
+        return self.mark_all_trained([(rollout_id, note)]) == 1
+
+    def mark_all_trained(self, notes: Iterable[tuple[str, Mapping[str, Any]]]) -> int:
+        """:meth:`mark_trained` of many, each atomic by itself; returns how many were marked."""
+        return sum(
+            self._scripts.many(
                 "mark_trained",
-                [self.keys.rollout(rollout_id)],
-                [self.keys.prefix, rollout_id, encode(dict(note)), time.time()],
+                (
+                    (
+                        [self.keys.rollout(rollout_id)],
+                        [self.keys.prefix, rollout_id, encode(dict(note)), time.time()],
+                    )
+                    for rollout_id, note in notes
+                ),
             )
-            == 1
         )
 
     def acknowledge(self, entry: str, rollout_id: str) -> bool:
         """A durable checkpoint holds the rollout's effect: end its lease for good."""
-        return (
-            self._scripts(
+        return self.acknowledge_all([(entry, rollout_id)]) == 1
+
+    def acknowledge_all(self, held: Iterable[tuple[str, str]]) -> int:
+        """:meth:`acknowledge` of many (entry, rollout id), each atomic by itself; returns how many
+        leases ended.
+        """
+        stream = self.keys.stream(Stage.SCORED)
+        return sum(
+            self._scripts.many(
                 "acknowledge",
-                [self.keys.rollout(rollout_id), self.keys.stream(Stage.SCORED)],
-                [self.keys.prefix, GROUP, entry, rollout_id],
+                (
+                    (
+                        [self.keys.rollout(rollout_id), stream],
+                        [self.keys.prefix, GROUP, entry, rollout_id],
+                    )
+                    for entry, rollout_id in held
+                ),
             )
-            == 1
         )
 
     def redeliver(self, consumer: str) -> list[Lease]:
@@ -324,14 +384,11 @@ class Ledger:
         it had leased and not trained, in their first order.
         """
         held = self.pending(Stage.SCORED, consumer)
-        return [
-            lease
-            for lease in held
-            if self._scripts(
-                "redeliver", [self.keys.rollout(lease.id)], [self.keys.prefix, lease.id]
-            )
-            == b"scored"
-        ]
+        states = self._scripts.many(
+            "redeliver",
+            (([self.keys.rollout(lease.id)], [self.keys.prefix, lease.id]) for lease in held),
+        )
+        return [lease for lease, state in zip(held, states, strict=True) if state == b"scored"]
 
     def trim(self) -> int:
         """Delete finished payloads beyond the retention limit; returns how many went."""
@@ -395,48 +452,16 @@ class Ledger:
             },
         )
 
-    def _drop(
-        self, lease: Lease, reason: str, requeue: bool, field: str = "", body: bytes = b""
-    ) -> bool:
+    def _leaving(self, lease: Lease, *arguments: Any) -> Move:
+        """A call of a script by which a leased rollout leaves its stage (``advance``, ``drop``)."""
+        stage = str(lease.stage)
         return (
-            self._scripts(
-                "drop",
-                [self.keys.rollout(lease.id), self.keys.stream(lease.stage)],
-                [
-                    self.keys.prefix,
-                    GROUP,
-                    lease.entry,
-                    lease.id,
-                    str(lease.stage),
-                    reason,
-                    int(requeue),
-                    time.time(),
-                    field,
-                    body,
-                ],
-            )
-            == 1
+            [self.keys.rollout(lease.id), self.keys.stream(lease.stage)],
+            [self.keys.prefix, GROUP, lease.entry, lease.id, stage, *arguments],
         )
 
-    def _advance(
-        self, lease: Lease, next_stage: str, field: str, body: bytes, final: str = ""
-    ) -> bool:
-        return (
-            self._scripts(
-                "advance",
-                [self.keys.rollout(lease.id), self.keys.stream(lease.stage)],
-                [
-                    self.keys.prefix,
-                    GROUP,
-                    lease.entry,
-                    lease.id,
-                    str(lease.stage),
-                    str(next_stage),
-                    field,
-                    body,
-                    time.time(),
-                    final,
-                ],
-            )
-            == 1
-        )
+
+def _sound(record: Rollout | MessageError | None) -> Rollout | None:
+    if isinstance(record, MessageError):
+        raise record
+    return record

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vapo.ledger.connection import RedisClient
 from vapo.ledger.keys import Keys
 from vapo.messages import (
+    MessageError,
     Rollout,
     Task,
     decode_generated,
@@ -15,6 +17,9 @@ from vapo.messages import (
     decode_values,
     decode_verdict,
 )
+
+ROLLOUTS_PER_PIPELINE = 64
+"""Bounds one answer: about 25 MB where responses have 20k tokens."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +51,47 @@ def read_task(redis: RedisClient, keys: Keys, task_id: str) -> TaskRecord | None
     )
 
 
-def read_rollout(redis: RedisClient, keys: Keys, rollout_id: str) -> Rollout | None:
-    """The record of ``rollout_id``, or None when it does not exist (any more)."""
-    raw = redis.hgetall(keys.rollout(rollout_id))
-    if b"generated" not in raw:
-        return None
-    body = redis.hget(keys.task(raw[b"task"].decode()), "body")
+def read_rollouts(
+    redis: RedisClient, keys: Keys, rollout_ids: Sequence[str]
+) -> list[Rollout | MessageError | None]:
+    """Records of ``rollout_ids``, in order, in few round trips.
+
+    Returns:
+        For each the rollout; None when it does not exist (any more), an error when it is malformed.
+    """
+    found: list[Rollout | MessageError | None] = []
+    for first in range(0, len(rollout_ids), ROLLOUTS_PER_PIPELINE):
+        found += _read_some(redis, keys, rollout_ids[first : first + ROLLOUTS_PER_PIPELINE])
+    return found
+
+
+def _read_some(
+    redis: RedisClient, keys: Keys, rollout_ids: Sequence[str]
+) -> list[Rollout | MessageError | None]:
+    with redis.pipeline(transaction=False) as pipe:
+        for rollout_id in rollout_ids:
+            pipe.hgetall(keys.rollout(rollout_id))
+        records = pipe.execute()
+        tasks = list({raw[b"task"].decode(): None for raw in records if b"generated" in raw})
+        for task_id in tasks:
+            pipe.hget(keys.task(task_id), "body")
+        bodies = dict(zip(tasks, pipe.execute(), strict=True))
+    return [
+        _read_one(rollout_id, raw, bodies)
+        for rollout_id, raw in zip(rollout_ids, records, strict=True)
+    ]
+
+
+def _read_one(
+    rollout_id: str, raw: dict[bytes, bytes], bodies: Mapping[str, bytes | None]
+) -> Rollout | MessageError | None:
+    body = bodies[raw[b"task"].decode()] if b"generated" in raw else None
     if body is None:
         return None
-    return _rollout(rollout_id, raw, decode_task(body))
+    try:
+        return _rollout(rollout_id, raw, decode_task(body))
+    except MessageError as error:
+        return error
 
 
 def _rollout(rollout_id: str, raw: dict[bytes, bytes], task: Task) -> Rollout:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from vapo.ledger.keys import Stage
 from vapo.ledger.leases import Lease
 from vapo.ledger.ledger import Ledger
-from vapo.messages import MessageError, Rollout
+from vapo.messages import Rollout
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class StageWorker:
     def _work(self, leases: Sequence[Lease]) -> None:
         self._held = list(leases)
         try:
-            work = [pair for pair in map(self._load, leases) if pair is not None]
+            work = self._ledger.load(leases)
             if work:
                 self._handler(work)
         except Exception:
@@ -79,17 +79,6 @@ class StageWorker:
             logger.exception("batch of %d rollouts at stage %s failed", len(leases), self._stage)
         finally:
             self._held = []
-
-    def _load(self, lease: Lease) -> tuple[Lease, Rollout] | None:
-        try:
-            rollout = self._ledger.rollout(lease.id)
-        except MessageError as error:
-            self._ledger.bury(lease, f"unreadable record: {error}")
-            return None
-        if rollout is None:
-            self._ledger.bury(lease, "its record is gone")
-            return None
-        return lease, rollout
 
     def _renew_until_stopped(self) -> None:
         while not self._stopping.wait(self._lease_seconds / 3):
