@@ -33,16 +33,60 @@ def targets(values: Row, reward: float, lam: float, final_value: float = 0.0) ->
     return [a + v for a, v in zip(estimates, values, strict=True)]
 
 
-def surrogate(log_ratio: float, advantage: float, low: float, high: float) -> float:
-    """min(r A, clip(r) A) of Eq 8."""
-    ratio = math.exp(log_ratio)
-    return min(ratio * advantage, min(max(ratio, 1 - low), 1 + high) * advantage)
+def correction(
+    name: str, current: Row, proximal: Row, behaviour: Row, low: float, high: float
+) -> tuple[list[float], list[float]]:
+    """Anchor and weights of one row under off-policy correction ``name``."""
+    pairs = list(zip(proximal, behaviour, strict=True))
+    ratios = [math.exp(p) / math.exp(m) for p, m in pairs]
+    moved = [math.exp(c) / math.exp(m) for c, m in zip(current, behaviour, strict=True)]
+    product = math.prod(ratios)
+    mean = product ** (1 / len(ratios))
+    weights = {
+        "none": [1.0 for _ in ratios],
+        "token_tis": [min(rho, high) for rho in ratios],
+        "sequence_mask": [product if low <= product <= high else 0.0 for _ in ratios],
+        "geometric_mask": [1.0 if low <= mean <= high else 0.0 for _ in ratios],
+        "icepop": [rho if low <= rho <= high else 0.0 for rho in ratios],
+        "decoupled": ratios,
+        "dis": [r if low < r < high else 0.0 for r in moved],
+        "cispo": [min(max(r, low), high) for r in moved],
+    }[name]
+    anchored_at_behaviour = name in ("none", "dis", "cispo")
+    return list(behaviour if anchored_at_behaviour else proximal), weights
 
 
-def surrogate_slope(log_ratio: float, advantage: float, low: float, high: float) -> float:
+@dataclass(frozen=True)
+class Clip:
+    """How a token's update is bounded: Eq 8's edges and dual clip's c, or not at all (``score``:
+    A log pi, the ratio being in the weight)."""
+
+    low: float
+    high: float
+    dual: float | None = None
+    score: bool = False
+
+
+def surrogate(log_prob: float, anchor: float, advantage: float, clip: Clip) -> float:
+    """min(r A, clip(r) A) of Eq 8, with dual clip not below c A; or A log pi."""
+    if clip.score:
+        return advantage * log_prob
+    ratio = math.exp(log_prob - anchor)
+    least = min(ratio * advantage, min(max(ratio, 1 - clip.low), 1 + clip.high) * advantage)
+    if clip.dual is not None and advantage < 0:
+        return max(least, clip.dual * advantage)
+    return least
+
+
+def surrogate_slope(log_prob: float, anchor: float, advantage: float, clip: Clip) -> float:
     """Its derivative with respect to the current log-prob."""
-    ratio = math.exp(log_ratio)
-    blocked = (advantage > 0 and ratio > 1 + high) or (advantage < 0 and ratio < 1 - low)
+    if clip.score:
+        return advantage
+    ratio = math.exp(log_prob - anchor)
+    if advantage > 0:
+        blocked = ratio > 1 + clip.high
+    else:
+        blocked = ratio < 1 - clip.low or (clip.dual is not None and ratio > clip.dual)
     return 0.0 if blocked else ratio * advantage
 
 
@@ -64,11 +108,11 @@ class RowTerms:
         )
 
 
-def policy_loss(rows: Sequence[RowTerms], low: float, high: float, token_level: bool) -> float:
+def policy_loss(rows: Sequence[RowTerms], clip: Clip, token_level: bool) -> float:
     """Eq 7 (token level) or Eq 6 (sample level) over the rows of the policy loss."""
     used = [row for row in rows if row.in_policy]
     sums = [
-        math.fsum(w * surrogate(p - q, a, low, high) for p, q, a, w in row.tokens())
+        math.fsum(w * surrogate(p, q, a, clip) for p, q, a, w in row.tokens())
         for row in used
     ]
     if not used:
@@ -92,7 +136,7 @@ def positive_example_loss(rows: Sequence[RowTerms], weighted: bool) -> float:
 
 
 def policy_gradient(
-    rows: Sequence[RowTerms], low: float, high: float, token_level: bool, mu: float, weighted: bool
+    rows: Sequence[RowTerms], clip: Clip, token_level: bool, mu: float, weighted: bool
 ) -> list[float]:
     """Gradient of Eq 10 with respect to every current log-prob, rows end to end."""
     used = [row for row in rows if row.in_policy]
@@ -104,7 +148,7 @@ def policy_gradient(
         if not token_level and used:
             share = 1 / (len(used) * len(row.log_probs))
         for p, q, a, w in row.tokens():
-            slope = -share * w * surrogate_slope(p - q, a, low, high)
+            slope = -share * w * surrogate_slope(p, q, a, clip)
             if row.correct:
                 slope -= mu * (w if weighted else 1.0) / positives if positives else 0.0
             gradient.append(slope if row.in_policy else 0.0)

@@ -200,7 +200,7 @@ class RolloutStep:
         Returns:
             float[N] current log-probs of this rank's tokens, 0 elsewhere.
         """
-        first = not self._denominators
+        known = bool(self._denominators) and needs_proximal_log_probs(self.algorithm.correction)
         log_probs = torch.zeros_like(self.log_probs)
         for micro in self._micro_batches(rows):
             with compute_precision(self.batch.device, self.ranks.sharded):
@@ -208,7 +208,7 @@ class RolloutStep:
             objective = policy_objective(
                 scores.log_probs,
                 self.batch.behaviour_log_probs[micro.tokens],
-                None if first else self.proximal[micro.tokens],
+                self.proximal[micro.tokens] if known else None,
                 self.advantages.select_rows(micro.rows),
                 denominators, self.algorithm, scores.entropy,
             )

@@ -267,12 +267,15 @@ class AlgorithmSettings(Section):
     """L_cache of DAPO Eq 13, used by ``soft_punishment``."""
     whiten_advantages: bool = False
     """Normalise advantages over the rollout batch (not in the paper)."""
-    correction: Literal["none", "token_tis", "icepop", "decoupled"] = "token_tis"
+    correction: Literal["none", "token_tis", "sequence_mask", "geometric_mask", "icepop",
+                        "decoupled", "dis", "cispo"] = "token_tis"
     """Off-policy correction of the policy loss (our default; docs/algorithm.md)."""
-    correction_low: float = Field(0.5, ge=0)
-    """Lower bound of the correction's ratio band (IcePop)."""
-    correction_high: float = Field(2.0, gt=0)
-    """Upper bound: the cap of TIS, the band of IcePop."""
+    correction_low: float | None = Field(None, ge=0)
+    """Lower bound of the correction's ratio; unset: the correction's own default."""
+    correction_high: float | None = Field(None, gt=0)
+    """Upper bound of the correction's ratio; unset: the correction's own default."""
+    dual_clip: float | None = Field(None, gt=1)
+    """c of dual-clip PPO, which bounds the loss where the advantage is negative; unset: off."""
     correct_positive_examples: bool = True
     """The positive-example loss carries the correction weight too (our choice)."""
     entropy_weight: float = Field(0.0, ge=0)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests import reference_vapo as reference
 from tests.algorithm_cases import random_batch, random_log_probs, rows_of
-from trainer.algorithm.corrections import Bounds, TokenLogProbs, correct, correction_names
+from trainer.algorithm.corrections import correction_names
 from trainer.algorithm.denominators import Denominators, add_denominators
 from trainer.algorithm.metrics import add_metrics, reduce_metrics
 from trainer.algorithm.options import Options, Truncation
@@ -27,14 +27,22 @@ from trainer.algorithm.vapo import (
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=6)
 SEEDS = st.integers(0, 10_000)
+BANDED = {"sequence_mask", "geometric_mask", "icepop", "dis", "cispo"}.__contains__
+CORRECTIONS = st.sampled_from(correction_names()).flatmap(
+    lambda name: st.fixed_dictionaries({
+        "correction": st.just(name),
+        "dual_clip": st.sampled_from([None] if name in ("dis", "cispo") else [None, 1.2, 3.0]),
+        **({"correction_low": st.sampled_from([None, 0.8]),
+            "correction_high": st.sampled_from([None, 1.3])} if BANDED(name) else {}),
+    }))
 OPTIONS = st.builds(
-    Options,
+    lambda correction, **others: Options(**correction, **others),
+    correction=CORRECTIONS,
     alpha=st.just(0.3),
     lambda_critic=st.sampled_from([0.9, 1.0]),
     token_level_loss=st.booleans(),
     positive_example_weight=st.sampled_from([0.0, 0.1]),
     truncation=st.sampled_from(list(Truncation)),
-    correction=st.sampled_from(correction_names()),
     correct_positive_examples=st.booleans(),
     entropy_weight=st.sampled_from([0.0, 0.01]),
     max_response_tokens=st.just(25),
@@ -55,12 +63,14 @@ def test_policy_loss_and_gradient_agree_with_the_reference(
                               options, entropies)
     result.loss.backward()
     rows = _reference_rows(batch, [current.detach(), behaviour, proximal], options)
-    low, high, mu = options.clip_low, options.clip_high, options.positive_example_weight
-    clipped = reference.policy_loss(rows, low, high, options.token_level_loss)
+    mu = options.positive_example_weight
+    clip = reference.Clip(options.clip_low, options.clip_high, options.dual_clip,
+                          score=options.correction in ("dis", "cispo"))
+    clipped = reference.policy_loss(rows, clip, options.token_level_loss)
     imitation = reference.positive_example_loss(rows, options.correct_positive_examples)
     bonus = 0.7 * options.entropy_weight if any(row.in_policy for row in rows) else 0.0
     assert result.loss.item() == pytest.approx(clipped + mu * imitation - bonus, abs=1e-12)
-    expected = reference.policy_gradient(rows, low, high, options.token_level_loss, mu,
+    expected = reference.policy_gradient(rows, clip, options.token_level_loss, mu,
                                          options.correct_positive_examples)
     assert current.grad is not None
     assert current.grad.tolist() == pytest.approx(expected, abs=1e-12)
@@ -127,13 +137,13 @@ def _step(
 def _reference_rows(
     batch: AdvantageBatch, log_probs: list[Tensor], options: Options
 ) -> list[reference.RowTerms]:
-    current, behaviour, proximal = log_probs
-    correction = correct(options.correction, TokenLogProbs(current, proximal, behaviour),
-                         Bounds(options.correction_low, options.correction_high))
     columns = [rows_of(flat, batch.lengths) for flat in (
-        current, correction.anchor, batch.advantages, correction.weights,
-        batch.positive_mask, batch.policy_mask)]
-    return [
-        reference.RowTerms(p, q, a, w, correct=positive[0], in_policy=used[0])
-        for p, q, a, w, positive, used in zip(*columns, strict=True)
-    ]
+        *log_probs, batch.advantages, batch.positive_mask, batch.policy_mask)]
+    bounds = options.correction_bounds
+    rows = []
+    for current, behaviour, proximal, advantages, positive, used in zip(*columns, strict=True):
+        anchor, weights = reference.correction(
+            options.correction, current, proximal, behaviour, bounds.low, bounds.high)
+        rows.append(reference.RowTerms(current, anchor, advantages, weights,
+                                       correct=positive[0], in_policy=used[0]))
+    return rows

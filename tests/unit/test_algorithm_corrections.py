@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,12 @@ from trainer.algorithm.corrections import (
     TokenLogProbs,
     correct,
     correction_names,
+    method,
     needs_proximal_log_probs,
+    resolve_bounds,
 )
 from trainer.algorithm.options import Options
+from trainer.algorithm.policy_loss import clipped_surrogate
 from trainer.algorithm.vapo import (
     compute_advantages_and_targets,
     count_denominators,
@@ -25,45 +29,153 @@ from trainer.algorithm.vapo import (
 BOUNDS = Bounds(0.5, 2.0)
 RATIOS = [0.1, 0.5, 1.0, 1.9, 8.0]
 TOKENS = TokenLogProbs(
-    current=torch.full((5,), -1.3, dtype=torch.float64),
+    current=torch.tensor([0.2, 3.0, 1.0, 0.6, 1.9], dtype=torch.float64).log() - 3.0,
     proximal=torch.tensor(RATIOS, dtype=torch.float64).log() - 3.0,
     behaviour=torch.full((5,), -3.0, dtype=torch.float64),
+    lengths=torch.tensor([2, 3]),
 )
+"""Two rows. proximal / behaviour: products 0.05 and 15.2, geometric means 0.224 and 2.477.
+current / behaviour: 0.2, 3, 1, 0.6, 1.9."""
 
 
 @pytest.mark.parametrize(
-    ("name", "weights"),
+    ("name", "low", "high", "weights"),
     [
-        ("none", [1.0] * 5),
-        ("token_tis", [0.1, 0.5, 1.0, 1.9, 2.0]),
-        ("icepop", [0.0, 0.5, 1.0, 1.9, 0.0]),
-        ("decoupled", RATIOS),
+        ("none", 0.5, 2.0, [1.0] * 5),
+        ("token_tis", 0.5, 2.0, [0.1, 0.5, 1.0, 1.9, 2.0]),
+        ("sequence_mask", 0.5, 2.0, [0.0] * 5),
+        ("sequence_mask", 0.04, 2.0, [0.05, 0.05, 0.0, 0.0, 0.0]),
+        ("sequence_mask", 0.5, 16.0, [0.0, 0.0, 15.2, 15.2, 15.2]),
+        ("geometric_mask", 0.5, 2.4, [0.0] * 5),
+        ("geometric_mask", 0.5, 2.5, [0.0, 0.0, 1.0, 1.0, 1.0]),
+        ("geometric_mask", 0.2, 2.0, [1.0, 1.0, 0.0, 0.0, 0.0]),
+        ("icepop", 0.5 - 1e-9, 2.0, [0.0, 0.5, 1.0, 1.9, 0.0]),  # exp(log(.5)) may fall below .5
+        ("decoupled", 0.5, 2.0, RATIOS),
+        ("dis", 0.5, 2.0, [0.0, 0.0, 1.0, 0.6, 1.9]),
+        ("cispo", 0.5, 2.0, [0.5, 2.0, 1.0, 0.6, 1.9]),
     ],
 )
-def test_weights(name: str, weights: list[float]) -> None:
-    low = 0.5 - 1e-9  # exp(log(.5)) may fall a hair below .5
-    assert correct(name, TOKENS, Bounds(low, 2.0)).weights.tolist() == pytest.approx(weights)
+def test_weights(name: str, low: float, high: float, weights: list[float]) -> None:
+    assert correct(name, TOKENS, Bounds(low, high)).weights.tolist() == pytest.approx(weights)
 
 
-def test_only_no_correction_is_anchored_at_the_behaviour_policy() -> None:
+def test_the_anchor_is_the_proximal_policy_where_that_is_needed_else_the_behaviour_policy() -> None:
     for name in correction_names():
         anchored_at = TOKENS.proximal if needs_proximal_log_probs(name) else TOKENS.behaviour
         assert torch.equal(correct(name, TOKENS, BOUNDS).anchor, anchored_at)
-    assert [name for name in correction_names() if not needs_proximal_log_probs(name)] == ["none"]
+    without = {name for name in correction_names() if not needs_proximal_log_probs(name)}
+    assert without == {"none", "dis", "cispo"}
 
 
 @pytest.mark.parametrize("name", correction_names())
-def test_on_policy_every_correction_is_the_identity(name: str) -> None:
-    same = TokenLogProbs(TOKENS.proximal, TOKENS.proximal, TOKENS.proximal)
-    result = correct(name, same, BOUNDS)
+def test_on_policy_every_weight_is_exactly_one(name: str) -> None:
+    same = TokenLogProbs(*[TOKENS.proximal] * 3, lengths=TOKENS.lengths)
+    result = correct(name, same, resolve_bounds(name, None, None))
     assert torch.equal(result.anchor, TOKENS.proximal)
     assert torch.equal(result.weights, torch.ones(5, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", correction_names())
+@pytest.mark.parametrize("dual_clip", [None, 3.0])
+def test_on_policy_every_gradient_is_that_of_plain_clipped_ppo(
+    name: str, dual_clip: float | None
+) -> None:
+    plain = _gradient(Options(correction="none", truncation="terminal"), [0.0] * 9)
+    if dual_clip is None or method(name).clipped:
+        options = Options(correction=name, truncation="terminal", dual_clip=dual_clip)
+        assert torch.equal(_gradient(options, [0.0] * 9), plain)
+    assert plain.abs().min() > 0
+
+
+@pytest.mark.parametrize("name", ["sequence_mask", "geometric_mask", "icepop", "dis"])
+@pytest.mark.parametrize("row", [0, 1])
+def test_masked_tokens_have_no_gradient_and_change_no_other_token(name: str, row: int) -> None:
+    """Rows of 4 and 5 tokens; one token of one row lies far outside the band."""
+    shifts = [0.0] * 9
+    shifts[2 if row == 0 else 7] = 3.0
+    options = Options(correction=name, truncation="terminal")
+    plain, masked = _gradient(options, [0.0] * 9), _gradient(options, shifts)
+    if name in ("icepop", "dis"):
+        gone = torch.tensor(shifts) > 0
+    else:
+        gone = torch.arange(9) < 4 if row == 0 else torch.arange(9) >= 4
+    assert torch.equal(masked[gone], torch.zeros(int(gone.sum()), dtype=torch.float64))
+    assert torch.equal(masked[~gone], plain[~gone])
+
+
+def _gradient(options: Options, shifts: list[float]) -> torch.Tensor:
+    """Gradient of two correct rows, 4 and 5 tokens, sampled ``shifts`` nats off the trainer's
+    policy, which is also the current one."""
+    source = random_batch(5, [4, 5])
+    source = type(source)(**{**source.__dict__, "correct": torch.tensor([True, True])})
+    batch = compute_advantages_and_targets(source, options)
+    current = random_log_probs(5, 9)[0].requires_grad_()
+    proximal = current.detach()
+    behaviour = proximal - torch.tensor(shifts, dtype=torch.float64)
+    policy_objective(current, behaviour, proximal, batch, count_denominators(batch),
+                     options).loss.backward()
+    assert current.grad is not None
+    return current.grad
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "objective", "gradient"),
+    [(5.0, -1.0, -3.0, 0.0), (2.0, -1.0, -2.0, -2.0), (0.5, -1.0, -0.8, 0.0),
+     (5.0, 1.0, 1.28, 0.0), (1.1, 1.0, 1.1, 1.1)],
+)
+def test_dual_clip_bounds_the_objective_of_negative_advantages_alone(
+    ratio: float, advantage: float, objective: float, gradient: float
+) -> None:
+    current = torch.tensor([math.log(ratio) - 3.0], dtype=torch.float64, requires_grad=True)
+    anchor, advantages = torch.tensor([-3.0]), torch.tensor([advantage])
+    result = clipped_surrogate(current, anchor, advantages, 0.2, 0.28, dual_clip=3.0)
+    result.objective.sum().backward()
+    assert result.objective.item() == pytest.approx(objective)
+    assert current.grad.tolist() == pytest.approx([gradient])  # type: ignore[union-attr]
+    assert bool(result.clipped_up) == (ratio == 5.0)
+
+
+def test_cispo_keeps_the_gradient_of_tokens_that_ppo_would_clip() -> None:
+    shifts = [math.log(4.0)] * 9
+    ppo = _gradient(Options(correction="none", truncation="terminal",
+                            positive_example_weight=0.0), shifts)
+    options = Options(correction="cispo", truncation="terminal", positive_example_weight=0.0)
+    batch = compute_advantages_and_targets(random_batch(5, [4, 5]), options)
+    assert torch.allclose(_gradient(options, shifts), -4.0 * batch.advantages / 9)
+    assert torch.equal(ppo[batch.advantages > 0], torch.zeros_like(ppo[batch.advantages > 0]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"correction": "none", "correction_high": 2.0}, "correction='none' has no high bound"),
+        ({"correction": "decoupled", "correction_low": 0.5}, "has no low bound"),
+        ({"correction": "token_tis", "correction_low": 0.5}, "has no low bound"),
+        ({"correction": "token_tis", "correction_high": 0.9}, "would not count in full"),
+        ({"correction": "icepop", "correction_low": 1.2}, "would not count; set it to 0 or more"),
+        ({"correction": "dis", "correction_high": 1.0}, "set it to more than 1"),
+        ({"correction": "cispo", "dual_clip": 3.0}, "dual_clip=3.0.*has no clipped surrogate"),
+        ({"correction": "dis", "dual_clip": 3.0}, "bounds the ratio itself"),
+        ({"dual_clip": 0.9}, "dual_clip=0.9 is not allowed; set it to more than 1"),
+    ],
+)
+def test_combinations_that_make_no_sense_are_refused(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Options(**options)
+
+
+def test_bounds_default_to_the_corrections_own() -> None:
+    assert Options(correction="icepop").correction_bounds == Bounds(0.5, 5.0)
+    assert Options(correction="icepop", correction_high=2.0).correction_bounds == BOUNDS
+    assert Options(correction="decoupled").correction_bounds == Bounds(0.0, math.inf)
+
+
+@pytest.mark.parametrize("name", correction_names())
 def test_extreme_ratios_stay_finite(name: str) -> None:
     extreme = TokenLogProbs(torch.tensor([0.0, -900.0]), torch.tensor([0.0, -900.0]),
-                            torch.tensor([-900.0, 0.0]))
+                            torch.tensor([-900.0, 0.0]), torch.tensor([1, 1]))
     assert torch.isfinite(correct(name, extreme, BOUNDS).weights).all()
 
 

@@ -181,5 +181,6 @@ def test_every_loss_takes_all_but_the_current_output_as_constant() -> None:
 @pytest.mark.parametrize("name", correction_names())
 def test_corrections_are_constants(name: str) -> None:
     current, proximal, behaviour = (torch.rand(4).requires_grad_() for _ in range(3))
-    result = correct(name, TokenLogProbs(current, proximal, behaviour), Bounds(0.5, 2.0))
+    tokens = TokenLogProbs(current, proximal, behaviour, torch.tensor([1, 3]))
+    result = correct(name, tokens, Bounds(0.5, 2.0))
     assert not result.weights.requires_grad

@@ -1,24 +1,31 @@
 """Off-policy corrections of the per-token loss: named pure functions in one registry.
 
-Three policies meet in one token: the *behaviour* policy that sampled it (the generator's log-prob,
-possibly of older weights and other kernels), the *proximal* policy (the trainer's weights at the
-start of the rollout step) and the *current* one. A correction says which of them the ratio of Eq 2
-is taken against (the *anchor*) and with what constant weight the token counts.
+Three policies meet in one token: the *behaviour* policy mu that sampled it (the generator's
+log-prob, possibly of older weights and other kernels), the *proximal* policy pi_prox (the trainer's
+weights at the start of the rollout step) and the *current* one, pi. A correction says which of them
+the ratio of Eq 2 is taken against (the *anchor*) and with what constant weight the token counts.
+Its loss is either the clipped surrogate of Eq 8 or, for the two that bound the ratio itself in
+place of the update (DIS, CISPO), weight * A * log pi.
 
 Invariants:
-- anchor and weights never carry gradient;
+- anchor and weights never carry gradient, also where the weight is made of the current policy;
 - a weight never enters a denominator, so a token that is turned off lowers the loss and does not
   make the others count for more;
-- at zero staleness and zero mismatch every correction is the identity.
+- at zero staleness and zero mismatch every weight is exactly 1 and every gradient that of plain
+  clipped PPO;
+- a micro-batch holds whole rows, so a weight made of a row does not depend on the split.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from trainer.algorithm.ragged import expand_rows, sum_rows
 
 LOG_RATIO_LIMIT = 20.0
 """exp(20) is about 5e8: beyond it a ratio only overflows (our choice, as common in practice)."""
@@ -31,6 +38,8 @@ class TokenLogProbs:
     current: Tensor
     proximal: Tensor
     behaviour: Tensor
+    lengths: Tensor
+    """int64[b], response tokens of each row; they add up to n."""
 
 
 @dataclass(frozen=True)
@@ -53,43 +62,121 @@ CorrectionFunction = Callable[[TokenLogProbs, Bounds], Correction]
 
 
 def no_correction(log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
-    """Ratio against the behaviour policy itself, no weight: Eq 2 as written, pi_old = behaviour.
+    """r = pi / mu, weight 1: Eq 2 as written, pi_old = mu.
 
-    Staleness and engine mismatch are inside the ratio and meet the clip ("bypass" in verl). A
-    weight on top would count them twice. ``bounds`` are not used.
+    Staleness and engine mismatch are inside the ratio and meet the clip ("bypass" in verl's
+    rollout correction). A weight on top would count them twice. ``bounds`` are not used.
     """
     return Correction(log_probs.behaviour, torch.ones_like(log_probs.behaviour))
 
 
 def token_tis(log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
-    """Truncated importance sampling: weight min(proximal / behaviour, ``bounds.high``)."""
+    """r = pi / pi_prox, weight min(rho, high) with rho = pi_prox / mu per token.
+
+    Truncated importance sampling (Yao et al. 2025, "Your Efficient RL Framework Secretly Brings You
+    Off-Policy RL Training"; OpenReview xsonlP8DRV). ``bounds.low`` is not used.
+    """
     ratio = bounded_exp(log_probs.proximal - log_probs.behaviour)
     return Correction(log_probs.proximal, ratio.clamp(max=bounds.high))
 
 
+def sequence_mask(log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
+    """r = pi / pi_prox, weight P = prod_t rho_t of the row where low <= P <= high, else 0.
+
+    Sequence-level masked importance sampling (Liu, Li et al. 2025, "When Speed Kills Stability")
+    with the two-sided acceptance set of verl's rollout correction. Every token of a row has the
+    same weight; the longer the row, the likelier it leaves the band.
+    """
+    log_ratio = (log_probs.proximal - log_probs.behaviour).double()
+    product = bounded_exp(sum_rows(log_ratio, log_probs.lengths))
+    weights = torch.where(_inside(product, bounds), product, 0.0)
+    return Correction(log_probs.proximal, _per_token(weights, log_probs))
+
+
+def geometric_mask(log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
+    """r = pi / pi_prox, weight 1 where low <= (prod_t rho_t)^(1/L) <= high for the row, else 0.
+
+    Geometric rejection (verl's rollout correction, ``geo_rs``; Step-3.5-Flash, arXiv 2602.10604,
+    has it with 0.996 to 1.001): the mean log ratio of a row, so that long rows are not turned away
+    for being long. Kept rows are not reweighted.
+    """
+    log_ratio = (log_probs.proximal - log_probs.behaviour).double()
+    mean = sum_rows(log_ratio, log_probs.lengths) / log_probs.lengths
+    weights = _inside(bounded_exp(mean), bounds).double()
+    return Correction(log_probs.proximal, _per_token(weights, log_probs))
+
+
 def icepop(log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
-    """IcePop (Ring-1T, arXiv 2510.18855): as TIS inside [low, high], zero outside."""
+    """r = pi / pi_prox, weight rho where low <= rho <= high, else 0, per token.
+
+    IcePop's M(k) (Ring-1T, arXiv 2510.18855): as TIS inside the band, nothing outside.
+    """
     ratio = bounded_exp(log_probs.proximal - log_probs.behaviour)
-    inside = (ratio >= bounds.low) & (ratio <= bounds.high)
-    return Correction(log_probs.proximal, torch.where(inside, ratio, torch.zeros_like(ratio)))
+    return Correction(log_probs.proximal, torch.where(_inside(ratio, bounds), ratio, 0.0))
 
 
 def decoupled(log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
-    """Decoupled PPO (arXiv 2110.00641; AReaL, arXiv 2505.24298 Eq 5): full weight, no bound.
+    """r = pi / pi_prox, weight rho = pi_prox / mu without bound.
 
-    The clip keeps the current policy near the proximal one, the weight makes the expectation that
-    of the behaviour policy. ``bounds`` are not used.
+    Decoupled PPO (Hilton et al., arXiv 2110.00641; AReaL, arXiv 2505.24298 Eq 5). The clip keeps
+    the current policy near the proximal one, the weight makes the expectation that of the behaviour
+    policy. ``bounds`` are not used.
     """
     return Correction(log_probs.proximal, bounded_exp(log_probs.proximal - log_probs.behaviour))
 
 
-CORRECTIONS: dict[str, CorrectionFunction] = {
-    "none": no_correction,
-    "token_tis": token_tis,
-    "icepop": icepop,
-    "decoupled": decoupled,
+def dis(log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
+    """Loss -f(r) A log pi with r = pi / mu and f(r) = r where low < r < high, else 0.
+
+    Direct double-sided importance sampling (GLM-5, arXiv 2602.15763): low = 1 - eps_l and
+    high = 1 + eps_h; there is no proximal policy. f is taken as constant, as a score-function
+    estimator has it (the report names no stop-gradient).
+    """
+    ratio = bounded_exp(log_probs.current - log_probs.behaviour)
+    inside = (ratio > bounds.low) & (ratio < bounds.high)
+    return Correction(log_probs.behaviour, torch.where(inside, ratio, 0.0))
+
+
+def cispo(log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
+    """Loss -sg(clip(r, low, high)) A log pi with r = pi / mu.
+
+    CISPO (MiniMax-M1, arXiv 2506.13585 Eq 4-5): low = 1 - eps_low_IS, which the paper puts out of
+    action, and high = 1 + eps_high_IS. No token loses its gradient.
+    """
+    ratio = bounded_exp(log_probs.current - log_probs.behaviour)
+    return Correction(log_probs.behaviour, ratio.clamp(bounds.low, bounds.high))
+
+
+@dataclass(frozen=True)
+class Method:
+    """A correction and what the rest of the trainer must know of it."""
+
+    function: CorrectionFunction
+    default: Bounds = Bounds(0.0, math.inf)
+    """Bounds where none are set."""
+    uses_low: bool = False
+    uses_high: bool = False
+    needs_proximal: bool = True
+    """Whether it reads the proximal log-probs, which cost one more forward pass per rollout step
+    when that has several optimiser steps."""
+    clipped: bool = True
+    """Eq 8's clipped surrogate; False: weight * A * log pi."""
+
+
+CORRECTIONS: dict[str, Method] = {
+    "none": Method(no_correction, needs_proximal=False),
+    "token_tis": Method(token_tis, Bounds(0.0, 2.0), uses_high=True),
+    "sequence_mask": Method(sequence_mask, Bounds(0.5, 2.0), uses_low=True, uses_high=True),
+    "geometric_mask": Method(geometric_mask, Bounds(0.999, 1.001), uses_low=True, uses_high=True),
+    "icepop": Method(icepop, Bounds(0.5, 5.0), uses_low=True, uses_high=True),
+    "decoupled": Method(decoupled),
+    "dis": Method(dis, Bounds(0.7, 6.0), uses_low=True, uses_high=True,
+                  needs_proximal=False, clipped=False),
+    "cispo": Method(cispo, Bounds(0.0, 5.0), uses_low=True, uses_high=True,
+                    needs_proximal=False, clipped=False),
 }
-"""Name in the settings -> function. To add one: write the function, name it here."""
+"""Name in the settings -> method. To add one: write the function, name it here and in
+``vapo.settings.AlgorithmSettings.correction``."""
 
 
 def correction_names() -> tuple[str, ...]:
@@ -97,10 +184,43 @@ def correction_names() -> tuple[str, ...]:
     return tuple(CORRECTIONS)
 
 
+def method(name: str) -> Method:
+    """The correction called ``name``.
+
+    Raises:
+        ValueError: no correction has that name.
+    """
+    if name not in CORRECTIONS:
+        raise ValueError(f"correction={name!r} is unknown; use one of {', '.join(CORRECTIONS)}")
+    return CORRECTIONS[name]
+
+
 def needs_proximal_log_probs(name: str) -> bool:
-    """Whether correction ``name`` reads the proximal log-probs, which cost one more forward pass
-    per rollout step when it has several optimiser steps."""
-    return name != "none"
+    """Whether correction ``name`` reads the proximal log-probs."""
+    return method(name).needs_proximal
+
+
+def resolve_bounds(name: str, low: float | None, high: float | None) -> Bounds:
+    """Bounds of correction ``name``: those given, else its own defaults.
+
+    Raises:
+        ValueError: a bound that the correction does not use, or that does not leave a ratio of 1
+            alone, so that even on-policy tokens would be changed.
+    """
+    chosen = method(name)
+    for side, value, used in (("low", low, chosen.uses_low), ("high", high, chosen.uses_high)):
+        if value is not None and not used:
+            raise ValueError(f"correction_{side}={value!r} is not allowed: correction={name!r} has "
+                             f"no {side} bound; leave correction_{side} out or change correction")
+    bounds = Bounds(chosen.default.low if low is None else low,
+                    chosen.default.high if high is None else high)
+    if not (0 <= bounds.low < 1 or (bounds.low == 1 and chosen.clipped)):
+        raise ValueError(f"correction_low={bounds.low!r} is not allowed: a ratio of 1, on-policy, "
+                         "would not count; set it to 0 or more and less than 1")
+    if not (bounds.high > 1 or (bounds.high == 1 and chosen.clipped)):
+        raise ValueError(f"correction_high={bounds.high!r} is not allowed: a ratio of 1, "
+                         "on-policy, would not count in full; set it to more than 1")
+    return bounds
 
 
 def bounded_exp(log_ratio: Tensor) -> Tensor:
@@ -114,7 +234,13 @@ def correct(name: str, log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
     Raises:
         ValueError: no correction has that name.
     """
-    if name not in CORRECTIONS:
-        raise ValueError(f"correction={name!r} is unknown; use one of {', '.join(CORRECTIONS)}")
     with torch.no_grad():
-        return CORRECTIONS[name](log_probs, bounds)
+        return method(name).function(log_probs, bounds)
+
+
+def _inside(ratio: Tensor, bounds: Bounds) -> Tensor:
+    return (ratio >= bounds.low) & (ratio <= bounds.high)
+
+
+def _per_token(per_row: Tensor, log_probs: TokenLogProbs) -> Tensor:
+    return expand_rows(per_row, log_probs.lengths).to(log_probs.behaviour.dtype)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from trainer.algorithm.corrections import correction_names
+from trainer.algorithm.corrections import Bounds, correction_names, method, resolve_bounds
 
 
 class Truncation(StrEnum):
@@ -71,10 +71,12 @@ class Options:
     """Zero mean and unit deviation over the policy's tokens (in no equation of the paper)."""
     correction: str = "token_tis"
     """Off-policy correction, a name in ``corrections.correction_names()``."""
-    correction_low: float = 0.5
-    """Lower bound of the correction (IcePop)."""
-    correction_high: float = 2.0
-    """Upper bound of the correction: cap of token TIS, upper edge of IcePop's band."""
+    correction_low: float | None = None
+    """Lower bound of the correction's ratio; None: the correction's own default."""
+    correction_high: float | None = None
+    """Upper bound of the correction's ratio; None: the correction's own default."""
+    dual_clip: float | None = None
+    """c of dual-clip PPO, which bounds the loss where A < 0; None: off, as in the paper."""
     correct_positive_examples: bool = True
     """The positive-example loss carries the policy loss's correction weight too: Eq 9 has no
     ratio of its own to hold stale tokens back."""
@@ -98,9 +100,22 @@ class Options:
         _require(self.entropy_weight >= 0, "entropy_weight", self.entropy_weight, "0 or more")
         _require(self.correction in correction_names(), "correction", self.correction,
                  "one of " + ", ".join(correction_names()))
-        _require(0 <= self.correction_low <= self.correction_high, "correction_low",
-                 self.correction_low, f"0 to correction_high = {self.correction_high}")
+        resolve_bounds(self.correction, self.correction_low, self.correction_high)
+        self._check_dual_clip()
         self._check_soft_punishment()
+
+    @property
+    def correction_bounds(self) -> Bounds:
+        """Bounds of the correction in force."""
+        return resolve_bounds(self.correction, self.correction_low, self.correction_high)
+
+    def _check_dual_clip(self) -> None:
+        if self.dual_clip is None:
+            return
+        _require(self.dual_clip > 1, "dual_clip", self.dual_clip, "more than 1 (usual: 3), or none")
+        _require(method(self.correction).clipped, "dual_clip", self.dual_clip,
+                 f"none: correction={self.correction!r} bounds the ratio itself and has no "
+                 "clipped surrogate")
 
     def _check_soft_punishment(self) -> None:
         if self.truncation is not Truncation.SOFT_PUNISHMENT:

@@ -1,4 +1,4 @@
-"""The clipped policy loss, Eq 6-8, token level or sample level.
+"""The policy loss, Eq 6-8, token level or sample level, and its per-token surrogates.
 
 Invariants: gradient flows through the current log-probs only; each function returns this
 micro-batch's share of the loss of the whole optimiser step, so shares add up to the loss.
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.algorithm.corrections import LOG_RATIO_LIMIT
+from trainer.algorithm.corrections import LOG_RATIO_LIMIT, Bounds
 from trainer.algorithm.denominators import masked_mean
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """``objective``: min(r A, clip(r) A), float[n], to be maximised. ``clipped_up`` and
-    ``clipped_down``, bool[n]: tokens that the upper, the lower edge takes the gradient from."""
+    """``objective``: float[n], to be maximised. ``ratio``: float[n], without gradient.
+    ``clipped_up`` and ``clipped_down``, bool[n]: tokens whose gradient the upper, the lower edge
+    takes away (or bounds, where the edges are of the ratio itself)."""
 
     objective: Tensor
     ratio: Tensor
@@ -32,11 +33,12 @@ def clipped_surrogate(
     advantages: Tensor,
     clip_low: float,
     clip_high: float,
+    dual_clip: float | None = None,
 ) -> Surrogate:
     """min(r A, clip(r, 1 - clip_low, 1 + clip_high) A) of Eq 8 with r of Eq 2, per token.
 
     The upper and the lower edge are separate (clip-higher). A < 0 with a large r stays unbounded,
-    as in the paper, which has no dual clip; only the log ratio is held within
+    as in the paper, unless ``dual_clip`` is given; only the log ratio is held within
     +-``LOG_RATIO_LIMIT``, where exp would overflow.
 
     Args:
@@ -45,6 +47,8 @@ def clipped_surrogate(
         advantages: float[n]; taken as constant.
         clip_low: epsilon_low.
         clip_high: epsilon_high.
+        dual_clip: c > 1 of dual-clip PPO (Ye et al., arXiv 1912.09729 Eq 5): where A < 0 the
+            objective is max(min(...), c A). None: the paper has none.
     """
     advantages = advantages.detach().to(log_probs.dtype)
     log_ratio = log_probs - anchor_log_probs.detach().to(log_probs.dtype)
@@ -52,11 +56,31 @@ def clipped_surrogate(
     clipped = ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
     objective = torch.minimum(ratio * advantages, clipped * advantages)
     known = ratio.detach()
+    clipped_up = (known > 1.0 + clip_high) & (advantages > 0)
+    if dual_clip is not None:
+        floor = torch.maximum(objective, dual_clip * advantages)
+        objective = torch.where(advantages < 0, floor, objective)
+        clipped_up = clipped_up | ((known > dual_clip) & (advantages < 0))
+    clipped_down = (known < 1.0 - clip_low) & (advantages < 0)
+    return Surrogate(objective, known, clipped_up, clipped_down)
+
+
+def score_surrogate(
+    log_probs: Tensor, anchor_log_probs: Tensor, advantages: Tensor, bounds: Bounds
+) -> Surrogate:
+    """A log pi per token, which DIS and CISPO multiply by their bounded ratio as a constant.
+
+    Args:
+        log_probs: float[n], current policy, carries the gradient.
+        anchor_log_probs: float[n], denominator of the ratio; taken as constant.
+        advantages: float[n]; taken as constant.
+        bounds: of the ratio; what lies outside counts as clipped.
+    """
+    advantages = advantages.detach().to(log_probs.dtype)
+    log_ratio = log_probs.detach() - anchor_log_probs.detach().to(log_probs.dtype)
+    ratio = log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
     return Surrogate(
-        objective=objective,
-        ratio=known,
-        clipped_up=(known > 1.0 + clip_high) & (advantages > 0),
-        clipped_down=(known < 1.0 - clip_low) & (advantages < 0),
+        advantages * log_probs, ratio, ratio > bounds.high, ratio < bounds.low
     )
 
 
@@ -64,7 +88,7 @@ def token_level_loss(objective: Tensor, weights: Tensor, policy_tokens: float) -
     """Eq 7: minus the mean over all tokens of the training batch.
 
     Args:
-        objective: float[n], :func:`clipped_surrogate`'s.
+        objective: float[n], a :class:`Surrogate`'s.
         weights: float[n], policy mask times correction weight.
         policy_tokens: tokens in the policy mask over the whole optimiser step.
     """

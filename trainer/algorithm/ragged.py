@@ -37,6 +37,12 @@ def expand_rows(per_row: Tensor, lengths: Tensor) -> Tensor:
     return per_row.repeat_interleave(lengths)
 
 
+def sum_rows(flat: Tensor, lengths: Tensor) -> Tensor:
+    """Sum over each row's tokens: [N] -> [B]."""
+    row = expand_rows(torch.arange(lengths.numel(), device=lengths.device), lengths)
+    return flat.new_zeros(lengths.numel()).index_add(0, row, flat)
+
+
 def row_starts(lengths: Tensor) -> Tensor:
     """Index of each row's first token, int64[B]."""
     return lengths.cumsum(0) - lengths

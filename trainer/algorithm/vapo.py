@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from trainer.algorithm.advantages import advantages_from_returns, lambda_returns
-from trainer.algorithm.corrections import Bounds, Correction, TokenLogProbs, correct
+from trainer.algorithm.corrections import Correction, TokenLogProbs, correct, method
 from trainer.algorithm.denominators import Denominators, masked_mean
 from trainer.algorithm.group_advantages import group_advantages, uniform_groups
 from trainer.algorithm.lambdas import constant_lambda, length_adaptive_lambda
@@ -32,6 +32,7 @@ from trainer.algorithm.policy_loss import (
     Surrogate,
     clipped_surrogate,
     sample_level_loss,
+    score_surrogate,
     token_level_loss,
 )
 from trainer.algorithm.positive_example_loss import positive_example_loss
@@ -187,8 +188,8 @@ def policy_objective(
         log_probs: float[n], current policy, of the sampled tokens; carries the gradient.
         behaviour_log_probs: float[n], of the distribution really sampled from.
         proximal_log_probs: float[n], the trainer's own at the start of the rollout step. None means
-            the current ones, which is right in the first optimiser step of a rollout step and
-            wrong in later ones (the clip would never act).
+            the current ones, which is right in the first optimiser step of a rollout step, and in
+            later ones only with a correction that does not read them (the clip would never act).
         batch: this micro-batch's rows, from :meth:`AdvantageBatch.select_rows`.
         denominators: of the whole optimiser step.
         options: the switches.
@@ -198,19 +199,16 @@ def policy_objective(
         ValueError: tensors of different lengths, or an entropy bonus without entropies.
     """
     tokens = _check_token_tensors(log_probs, behaviour_log_probs, proximal_log_probs, batch)
-    correction = correct(options.correction, tokens,
-                         Bounds(options.correction_low, options.correction_high))
-    surrogate = clipped_surrogate(
-        log_probs, correction.anchor, batch.advantages, options.clip_low, options.clip_high
-    )
-    clipped_loss = _policy_loss(surrogate, correction, batch, denominators, options)
+    correction = correct(options.correction, tokens, options.correction_bounds)
+    surrogate = _surrogate(log_probs, correction, batch, options)
+    policy_loss = _policy_loss(surrogate, correction, batch, denominators, options)
     positive_weights = batch.positive_mask.to(log_probs.dtype)
     if options.correct_positive_examples:
         positive_weights = positive_weights * correction.weights
     imitation_loss = positive_example_loss(
         log_probs, positive_weights, denominators.positive_tokens
     )
-    loss = clipped_loss
+    loss = policy_loss
     if options.positive_example_weight > 0:
         loss = loss + options.positive_example_weight * imitation_loss
     if options.entropy_weight > 0:
@@ -218,7 +216,7 @@ def policy_objective(
     metrics = policy_metric_sums(
         tokens, surrogate, correction, batch.policy_mask, batch.advantages, entropies
     )
-    metrics["policy/loss"] = clipped_loss.detach().double()
+    metrics["policy/loss"] = policy_loss.detach().double()
     metrics["policy/positive_example_loss"] = imitation_loss.detach().double()
     metrics["policy/total_loss"] = loss.detach().double()
     return Objective(loss, metrics)
@@ -282,6 +280,16 @@ def _positive_rows(batch: RowBatch, options: Options) -> Tensor:
     return batch.correct.clone()
 
 
+def _surrogate(
+    log_probs: Tensor, correction: Correction, batch: AdvantageBatch, options: Options
+) -> Surrogate:
+    if method(options.correction).clipped:
+        return clipped_surrogate(log_probs, correction.anchor, batch.advantages, options.clip_low,
+                                 options.clip_high, options.dual_clip)
+    return score_surrogate(
+        log_probs, correction.anchor, batch.advantages, options.correction_bounds)
+
+
 def _policy_loss(
     surrogate: Surrogate, correction: Correction, batch: AdvantageBatch,
     denominators: Denominators, options: Options,
@@ -309,6 +317,7 @@ def _check_token_tensors(
         current=current,
         proximal=current if proximal is None else proximal.detach().to(current.dtype),
         behaviour=behaviour.detach().to(current.dtype),
+        lengths=batch.lengths,
     )
     for name in ("current", "proximal", "behaviour"):
         _same_size(f"{name} log-probs", getattr(tokens, name), batch)
