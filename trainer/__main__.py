@@ -39,7 +39,12 @@ EXPECTED = (BatchDeadline, MismatchError, ModelError, CriticError, DisagreementE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train until the step limit or SIGTERM; 1 when something is wrong."""
+    """Train until the step limit, a stop over REST, or a signal.
+
+    Returns:
+        0: the run has come to its end. 128 + the signal's number: interrupted, so whoever keeps the
+        trainer running starts it again and it resumes. 1: something is wrong.
+    """
     configure_logging()
     disable_progress_bar()
     settings = parse_arguments("trainer", argv)
@@ -56,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         leave_ranks(ranks)
-    return 0
+    return 0 if requests.signal is None else 128 + requests.signal
 
 
 def _run(settings: Settings, ranks: Ranks, requests: Requests) -> None:
@@ -81,6 +86,8 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
     try:
         position = TrainingLoop(build_setup(settings, ranks, requests, status, ledger)).run()
         status.set(phase="stopped")
+        if position.step >= settings.trainer.max_steps or ledger.control.stop_requested:
+            requests.signal = None
         ledger.journal.tell("trainer_stopped", {"step": position.step})
         logger.info("stopped at step %d of %d", position.step, settings.trainer.max_steps)
     except BaseException as error:
@@ -104,7 +111,7 @@ def _stop_on_signals(requests: Requests) -> None:
     """First SIGTERM or SIGINT: finish the step, checkpoint, end. A second one ends at once."""
     def stop(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        requests.stop()
+        requests.stop(number)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

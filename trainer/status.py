@@ -12,13 +12,16 @@ class Requests:
     """What people (over REST), signals and the run's control switches ask the loop to do."""
 
     def __init__(self) -> None:
+        self.signal: int | None = None
+        """The signal that asked for the stop; None while none did."""
         self._stop = threading.Event()
         self._checkpoint = threading.Event()
         self._running = threading.Event()
         self._running.set()
 
-    def stop(self) -> None:
+    def stop(self, signal: int | None = None) -> None:
         """Finish the step in hand, write a checkpoint, end."""
+        self.signal = signal
         self._stop.set()
         self._running.set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -161,7 +162,7 @@ def test_a_killed_trainer_trains_again_exactly_what_its_checkpoint_lacks(
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in expected.items())
 
 
-def test_sigterm_finishes_the_step_checkpoints_and_exits_cleanly(
+def test_sigterm_finishes_the_step_checkpoints_and_says_it_was_interrupted(
     make_run: Callable[..., Run],
 ) -> None:
     run = make_run("stopped", trainer={"checkpoint_every_steps": 50})
@@ -169,7 +170,7 @@ def test_sigterm_finishes_the_step_checkpoints_and_exits_cleanly(
     trainer = run.parts.start("trainer")
     run.wait(lambda: run.steps_done() == 3, "step 3", trainer)
     trainer.process.request_stop()
-    assert run.wait_exit(trainer) == 0
+    assert run.wait_exit(trainer) == 128 + signal.SIGTERM
     folder = newest_checkpoint(run.settings.run.checkpoints_directory)
     manifest = read_manifest(folder)
     assert manifest.position.step == 3
