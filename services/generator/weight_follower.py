@@ -131,7 +131,7 @@ class WeightFollower:
         return await asyncio.to_thread(announcements.wait_newer, self._settled, POLL_SECONDS)
 
     def _fetch(self, version: int) -> tuple[Path, Manifest]:
-        folder, manifest = self._transport.fetch(version)
+        folder, manifest = self._transport.fetch(version, only=ACTOR)
         if ACTOR not in manifest.files:
             raise WeightsError(f"version {version} at {folder} has no {ACTOR}")
         check_complete(folder / ACTOR, self._expected)

@@ -81,7 +81,7 @@ class WeightFollower:
 
     def _take(self, announced: Announcement) -> None:
         self.state = State.LOADING
-        folder, manifest = self._transport.fetch(announced.version)
+        folder, manifest = self._transport.fetch(announced.version, only=CRITIC)
         try:
             if CRITIC in manifest.files:
                 self._scorer.swap(prepare(folder, manifest)).result(timeout=SWAP_SECONDS)

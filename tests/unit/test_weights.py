@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from vapo.weights import (
     ACTOR,
+    CRITIC,
     MANIFEST,
+    FileEntry,
     FileTransport,
+    Manifest,
+    SupersededError,
     WeightsError,
     remove_old_versions,
     version_folder,
@@ -45,8 +52,42 @@ def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
         FileTransport(tmp_path).fetch(1)
 
 
+def test_a_consumer_checks_only_its_own_file(tmp_path: Path) -> None:
+    write_version(tmp_path, 1, 1, {ACTOR: lambda path: path.write_bytes(b"actor"),
+                                   CRITIC: lambda path: path.write_bytes(b"critic")})
+    (version_folder(tmp_path, 1) / ACTOR).write_bytes(b"damage")
+    folder, _ = FileTransport(tmp_path).fetch(1, only=CRITIC)
+    assert (folder / CRITIC).read_bytes() == b"critic"
+    with pytest.raises(WeightsError, match=ACTOR):
+        FileTransport(tmp_path).fetch(1, only=ACTOR)
+
+
+def test_other_users_may_read_what_the_umask_allows(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_version(tmp_path, 1, 1, {ACTOR: lambda path: save_file({"x": np.zeros(3)}, path)})
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777
+             for path in version_folder(tmp_path, 1).iterdir()}
+    assert modes == {ACTOR: 0o644, MANIFEST: 0o644}
+
+
+@pytest.mark.parametrize("name", ["../actor", "/etc/passwd", "a/b", ".hidden", ""])
+def test_a_manifest_cannot_name_files_outside_its_folder(name: str) -> None:
+    text = Manifest(1, 1, {name: FileEntry("00", 1)}, 0.0).dump()
+    with pytest.raises(WeightsError, match="plain file name"):
+        Manifest.parse(text)
+
+
+def test_a_manifest_keeps_its_digest_over_the_wire(tmp_path: Path) -> None:
+    canary = {"token_ids": [1, 2], "log_probs": [-0.1, -2.3e-7]}
+    manifest = write_version(tmp_path, 1, 1, {ACTOR: lambda path: path.write_bytes(b"x")}, canary)
+    assert Manifest.parse(manifest.dump()).digest == manifest.digest
+
+
 def test_an_absent_version_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="00000009"):
+    with pytest.raises(SupersededError, match="00000009"):
         FileTransport(tmp_path).fetch(9)
 
 
