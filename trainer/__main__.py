@@ -78,7 +78,7 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
     status = Status(max_steps=settings.trainer.max_steps, step=0, version=0)
     ledger = Ledger.open(settings)
     server = BackgroundServer(build_app(settings, requests, status), listener)
-    name, url = member_name("trainer"), bound_url(listener)
+    name, url = member_name("trainer"), bound_url(listener, settings.network.advertise_host)
     heartbeat = Heartbeat(ledger.fleet, lambda: _describe(name, url, status),
                           settings.ledger.heartbeat_seconds)
     server.start()

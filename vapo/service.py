@@ -261,10 +261,12 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def bound_url(listener: socket.socket) -> str:
-    """URL others reach this listener at."""
+def bound_url(listener: socket.socket, advertise_host: str | None = None) -> str:
+    """URL others reach this listener at: under ``network.advertise_host`` where that is set."""
     host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+    if advertise_host is not None:
+        host = advertise_host
+    elif host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = socket.gethostname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -87,6 +87,21 @@ class RedisSettings(Section):
     """Deadline of one Redis call."""
 
 
+class NetworkSettings(Section):
+    """How a process is reached from other machines."""
+
+    advertise_host: str | None = None
+    """Host name or address announced in the fleet (in Kubernetes: the pod's address); by default
+    the address that is bound, or the machine's name when all addresses are."""
+
+    @field_validator("advertise_host")
+    @classmethod
+    def _is_a_host(cls, host: str | None) -> str | None:
+        if host is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*|[0-9A-Fa-f:.]+", host):
+            raise ValueError(f"{host!r} is no host name or address; give it without scheme or port")
+        return host
+
+
 class SecuritySettings(Section):
     """Bearer tokens. All three are needed as soon as a service binds beyond loopback."""
 
@@ -371,6 +386,7 @@ class Settings(Section):
     run: RunSettings = RunSettings()
     model: ModelSettings = ModelSettings()
     redis: RedisSettings = RedisSettings()
+    network: NetworkSettings = NetworkSettings()
     security: SecuritySettings = SecuritySettings()
     sampling: SamplingSettings = SamplingSettings()
     ledger: LedgerSettings = LedgerSettings()

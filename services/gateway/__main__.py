@@ -29,7 +29,7 @@ def run(settings: Settings) -> None:
     """Serve with ``settings``."""
     gateway = Gateway.make(settings)
     listener = bind(settings.gateway.host, settings.gateway.port)
-    name, url = member_name("gateway"), bound_url(listener)
+    name, url = member_name("gateway"), bound_url(listener, settings.network.advertise_host)
     heartbeat = Heartbeat(
         gateway.ledger.fleet,
         lambda: Member(name, "gateway", url, "READY"),

@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from services.generator.runtime import Runtime
 
     engine = Engine.start(settings)
-    runtime = Runtime(engine, settings, tokenizer, member_name("generator"), bound_url(listener))
+    url = bound_url(listener, settings.network.advertise_host)
+    runtime = Runtime(engine, settings, tokenizer, member_name("generator"), url)
     serve(build_app(runtime, tokenizer), listener)
     return int(runtime.state.engine_failure is not None)
 

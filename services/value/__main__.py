@@ -22,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     listener = bind(settings.value.host, settings.value.port)
     metrics = new_registry()
     replica = Replica(settings.model.path, settings.value.token_budget)
-    runtime = Runtime(settings, replica, metrics, bound_url(listener))
+    url = bound_url(listener, settings.network.advertise_host)
+    runtime = Runtime(settings, replica, metrics, url)
     hooks = Hooks(runtime.unready_reason, runtime.start, runtime.stop, runtime.weights)
     serve(build_app(settings, runtime.scorer, metrics, hooks), listener)
     return 0

@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     listener = bind(settings.verifier.host, settings.verifier.port)
     metrics = new_registry()
     service = VerifierService(settings.verifier, metrics)
-    runtime = Runtime(settings, service, bound_url(listener))
+    runtime = Runtime(settings, service, bound_url(listener, settings.network.advertise_host))
     hooks = Hooks(runtime.unready_reason, runtime.start, runtime.stop)
     try:
         serve(build_app(settings, service, metrics, hooks), listener)

@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 from tests.integration.test_ledger_moves import make_generated, make_scored
+from tests.support.ledger_records import task
 from tests.support.running_gateway import RunningGateway
 from vapo.ledger import Stage
 from vapo.ledger.fleet import Member
@@ -93,6 +94,15 @@ def test_prometheus(gateway: RunningGateway) -> None:
     assert any(line.startswith("vapo_training_seconds_since_step ") for line in lines)
 
 
+def test_work_for_generators_is_admitted_tasks_waiting_or_in_hand(gateway: RunningGateway) -> None:
+    gateway.ledger.submit_all([task(name, samples=2) for name in ("a", "b", "c")])
+    gateway.ledger.lease_tasks("g1", 1, 0)
+    capacity = get(gateway, "/v1/metrics")["admission_capacity"]
+    assert capacity >= 6
+    assert get(gateway, "/v1/metrics")["generation"] == {"tasks": 3}
+    assert "vapo_generation_tasks 3.0" in gateway.client.get("/metrics").text.splitlines()
+
+
 def test_fleet_and_weights(gateway: RunningGateway) -> None:
     gateway.ledger.fleet.beat(Member("g1", "generator", "http://g1", "READY", 4))
     [member] = get(gateway, "/v1/fleet")["members"]
@@ -111,12 +121,14 @@ def test_pause_resume_and_stop(gateway: RunningGateway) -> None:
     assert not control.paused
     gateway.client.post("/v1/control/stop")
     assert control.stop_requested
+    gateway.client.post("/v1/control/resume")
+    assert not control.stop_requested
     events = [
         data["action"]
         for _, kind, data in gateway.ledger.journal.events("0", 0)
         if kind == "control"
     ]
-    assert events == ["paused", "resumed", "stopping"]
+    assert events == ["paused", "resumed", "stopping", "resumed"]
 
 
 def test_dead_letters(gateway: RunningGateway) -> None:

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from vapo.problems import Problem
-from vapo.service import ADMIN, USER, create_app, require
+from vapo.service import ADMIN, USER, bind, bound_url, create_app, require
 from vapo.settings import Settings, load_settings
 
 USER_TOKEN, ADMIN_TOKEN, SERVICE_TOKEN = (f"{name}-0123456789abcdef" for name in ("u", "a", "s"))
@@ -98,3 +98,13 @@ def test_large_bodies_are_refused_declared_or_streamed(open_client: TestClient) 
     assert (declared.status_code, streamed.status_code) == (413, 413)
     assert "1000 bytes" in declared.json()["detail"]
     assert streamed.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("advertised", "host"),
+    [(None, "127.0.0.1"), ("10.1.2.3", "10.1.2.3"), ("fd00::7", "[fd00::7]"), ("a.svc", "a.svc")],
+)
+def test_the_announced_url_names_the_advertised_host(advertised: str | None, host: str) -> None:
+    with bind("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        assert bound_url(listener, advertised) == f"http://{host}:{port}"

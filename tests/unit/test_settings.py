@@ -37,6 +37,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("trainer.max_steps", ["section.key=value"]),
         ("sampling.max_new_tokens=9999", ["max_new_tokens=9999", "max_context_tokens"]),
         ("trainer.mini_batch_rollouts=999999", ["mini_batch_rollouts=999999", "lower it"]),
+        ("network.advertise_host=http://a:1", ["network.advertise_host", "scheme or port"]),
         ("gateway.host=0.0.0.0", ["gateway.host=0.0.0.0", "user_token"]),
         ('security.user_token="short"', ["security", "shorter than 16"]),
     ],

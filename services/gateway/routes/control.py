@@ -25,8 +25,9 @@ def pause(gateway: GatewayDependency) -> dict[str, Any]:
 
 @router.post("/resume")
 def resume(gateway: GatewayDependency) -> dict[str, Any]:
-    """Go on after a pause."""
+    """Go on after a pause; forget a stop, so that a trainer started again trains."""
     gateway.ledger.control.resume()
+    gateway.ledger.control.clear_stop()
     return _told(gateway, "resumed")
 
 

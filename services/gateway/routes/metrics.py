@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from services.gateway.context import GatewayDependency
+from services.gateway.gauges import generation_work
 from vapo.service import USER, require
 
 router = APIRouter(prefix="/v1/metrics", tags=["metrics"], dependencies=[require(USER)])
@@ -17,12 +18,14 @@ def latest(gateway: GatewayDependency) -> dict[str, Any]:
     """The newest training step, totals, queue depths and switches."""
     ledger = gateway.ledger
     rows = ledger.journal.metrics(last=1)
+    depths = ledger.depths()
     newest = gateway.weights.newest()
     return {
         "run": gateway.settings.run.name,
         "latest": rows[0] if rows else None,
         "counters": ledger.counters(),
-        "depths": ledger.depths(),
+        "depths": depths,
+        "generation": generation_work(depths),
         "admission_capacity": gateway.settings.admission_capacity,
         "weight_version": newest.version if newest else 0,
         "paused": ledger.control.paused,
