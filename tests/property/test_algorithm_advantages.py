@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests import reference_vapo as reference
 from tests.algorithm_cases import random_batch, row_batch, rows_of
-from trainer.algorithm.advantages import discounted_suffix_sums, generalised_advantages
+from trainer.algorithm.advantages import generalised_advantages
 from trainer.algorithm.options import Options, Truncation
 from trainer.algorithm.vapo import compute_advantages_and_targets
 
@@ -79,21 +79,6 @@ def test_monte_carlo_targets_do_not_see_the_critic(seed: int, shift: float) -> N
     moved = type(batch)(**{**batch.__dict__, "values": batch.values * 3 + shift})
     assert torch.equal(compute_advantages_and_targets(batch, Options()).targets,
                        compute_advantages_and_targets(moved, Options()).targets)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 4), st.integers(1, 40), SEEDS, st.sampled_from([2, 3, 7, 32]))
-def test_chunked_scan_is_the_plain_recursion(
-    rows: int, width: int, seed: int, chunk: int
-) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    steps = torch.randn(rows, width, generator=generator, dtype=torch.float64)
-    discounts = torch.rand(rows, generator=generator, dtype=torch.float64).round(decimals=1)
-    got = discounted_suffix_sums(steps, discounts, chunk)
-    following = torch.zeros(rows, dtype=torch.float64)
-    for t in range(width - 1, -1, -1):
-        following = steps[:, t] + discounts * following
-        assert torch.allclose(got[:, t], following, atol=1e-12)
 
 
 def test_long_rows_in_float32_stay_within_1e_5() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 
 def check_lengths(lengths: Tensor, tokens: int, what: str) -> None:
@@ -58,15 +57,3 @@ def row_token_index(lengths: Tensor, rows: Tensor) -> Tensor:
     """Flat indices of all tokens of ``rows`` (int64[b]), in the order given, int64[n]."""
     chosen = lengths[rows]
     return expand_rows(row_starts(lengths)[rows], chosen) + positions(chosen)
-
-
-def pad_left(flat: Tensor, lengths: list[int]) -> Tensor:
-    """Align rows at their last token, zeros before the first: [N] -> [B, max length]."""
-    rows = list(torch.split(flat, lengths))
-    return pad_sequence(rows, batch_first=True, padding_side="left")
-
-
-def unpad_left(padded: Tensor, lengths: list[int]) -> Tensor:
-    """Undo :func:`pad_left`: [B, width] -> [N]."""
-    width = padded.shape[1]
-    return torch.cat([row[width - length:] for row, length in zip(padded, lengths, strict=True)])

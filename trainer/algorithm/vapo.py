@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from trainer.algorithm.advantages import advantages_from_returns, lambda_returns
+from trainer.algorithm.advantages import AdvantagesAndTargets, decoupled_gae
 from trainer.algorithm.corrections import Correction, TokenLogProbs, correct, method
 from trainer.algorithm.denominators import Denominators, masked_mean
 from trainer.algorithm.group_advantages import group_advantages, uniform_groups
@@ -123,7 +123,7 @@ def compute_advantages_and_targets(batch: RowBatch, options: Options) -> Advanta
     in_policy = _policy_rows(batch, options)
     returns = expand_rows(rewards, batch.lengths)
     if options.estimator == "gae":
-        advantages, targets = _decoupled_gae(batch, rewards, final_values, options)
+        advantages, targets = _advantages_and_targets(batch, rewards, final_values, options)
         in_value = ~bootstrapped
     else:
         advantages, targets = _group_baseline(batch, rewards, options), returns
@@ -235,19 +235,17 @@ def value_objective(values: Tensor, batch: AdvantageBatch, denominators: Denomin
     return Objective(loss, metrics)
 
 
-def _decoupled_gae(
+def _advantages_and_targets(
     batch: RowBatch, rewards: Tensor, final_values: Tensor, options: Options
-) -> tuple[Tensor, Tensor]:
-    """Advantages with lambda_policy and, in a pass of their own, targets with lambda_critic."""
-    values = _required("values", batch.values, "estimator gae").detach().to(rewards.dtype)
+) -> AdvantagesAndTargets:
+    """Advantages with lambda_policy, targets with lambda_critic; not decoupled: one lambda."""
+    values = _required("values", batch.values, "estimator gae").to(rewards.dtype)
     lambda_policy = _lambda_policy(batch.lengths, options)
-    returns = lambda_returns(values, batch.lengths, rewards, final_values, lambda_policy)
-    advantages = advantages_from_returns(returns, values)
-    if not options.decoupled_gae:
-        return advantages, returns
-    lambda_critic = constant_lambda(batch.lengths, options.lambda_critic)
-    targets = lambda_returns(values, batch.lengths, rewards, final_values, lambda_critic)
-    return advantages, targets
+    lambda_critic = lambda_policy
+    if options.decoupled_gae:
+        lambda_critic = constant_lambda(batch.lengths, options.lambda_critic)
+    return decoupled_gae(
+        values, batch.lengths, rewards, final_values, lambda_policy, lambda_critic)
 
 
 def _lambda_policy(lengths: Tensor, options: Options) -> Tensor:
