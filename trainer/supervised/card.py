@@ -82,16 +82,15 @@ def write_card(
 
 def _command(recipe: Recipe, folder: Path) -> str:
     """The command line that gives ``recipe``: only what differs from the defaults is named."""
-    words = ["python", "-m", "trainer.supervised", "--out", folder.name]
-    words += ["--seed", str(recipe.seed)]
-    defaults = Recipe()
+    words = ["vapo", "base-model", "--out", folder.name, "--seed", str(recipe.seed)]
+    defaults, options = Recipe(), list[str]()
     for field in fields(Recipe):
         value = getattr(recipe, field.name)
         if field.name in _NOT_OPTIONS or value == getattr(defaults, field.name):
             continue
         flag = "--" + field.name.replace("_", "-")
-        words += [flag, *map(str, value if isinstance(value, tuple | list) else [value])]
-    return shlex.join(words)
+        options += [flag, *map(str, value if isinstance(value, tuple | list) else [value])]
+    return shlex.join([*words, "--", *options] if options else words)
 
 
 def _recipe_table(recipe: Recipe) -> str:

@@ -1,23 +1,43 @@
-"""`vapo base-model`: the supervised warm-up that makes the demo's base checkpoint, from a seed."""
+"""`vapo base-model`: the supervised warm-up that makes the demo's base checkpoint, from a seed.
+
+The recipe belongs to the trainer and is not imported here: it runs as a process.
+"""
 
 from __future__ import annotations
 
 import argparse
 import subprocess
 import sys
+from pathlib import Path
+
+from vapo.cli.errors import CommandError
+
+MODULE = "trainer.supervised"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command; those it does not know are the recipe's own."""
+    """Options of the command."""
     parser.add_argument(
-        "options",
-        nargs=argparse.REMAINDER,
-        metavar="--out FOLDER [OPTION ...]",
-        help="options of the recipe; all are shown with: vapo base-model -- --help",
+        "--out", type=Path, required=True, metavar="FOLDER", help="new folder for the checkpoint"
     )
+    parser.add_argument("--seed", type=int, default=0, help="the shipped checkpoint's is 0")
+    parser.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
+    parser.add_argument(
+        "recipe", nargs="*", metavar="-- OPTION",
+        help=f"after --, any other option of: python -m {MODULE} --help",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the recipe in a process of its own, since this package does not import the trainer."""
-    options = [word for word in arguments.options if word != "--"]
-    return subprocess.run([sys.executable, "-m", "trainer.supervised", *options]).returncode
+    """Make the checkpoint; it takes some minutes on one core."""
+    if arguments.out.exists():
+        raise CommandError(f"{arguments.out} exists; name a new folder for the checkpoint")
+    return subprocess.run(command(arguments), check=False).returncode
+
+
+def command(arguments: argparse.Namespace) -> list[str]:
+    """The words that start the recipe."""
+    words = [sys.executable, "-m", MODULE, "--out", str(arguments.out)]
+    words += ["--seed", str(arguments.seed)]
+    words += ["--steps", str(arguments.steps)] if arguments.steps is not None else []
+    return [*words, *arguments.recipe]
