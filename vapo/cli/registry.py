@@ -41,6 +41,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("export", "vapo.cli.export", "write a plain Hugging Face checkpoint"),
     Command("config", "vapo.cli.config", "print the resolved settings and where they differ"),
     Command("base-model", "vapo.cli.base_model", "make the demo's base checkpoint from scratch"),
+    Command("ablate", "vapo.cli.ablate", "VAPO against its leave-one-out variants and baselines"),
     Command("doctor", "vapo.cli.doctor", "check what this machine has and what it lacks"),
 )
 

@@ -1,0 +1,92 @@
+"""Everything that decides one run of the study, as one frozen record of plain values.
+
+Invariants: a run follows from its configuration alone (on one thread of one machine);
+``Configuration`` and its JSON form are equivalent, so a result file says how it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from trainer.algorithm.options import Options
+from trainer.study.task import TaskShape
+
+HORIZON = 0.5
+"""The study's rule for alpha: lambda_policy's horizon 1 / (1 - lambda) = alpha * length is half the
+response. The paper's 0.05 suits thousands of tokens."""
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What all variants of a comparison share."""
+
+    task: TaskShape = field(default_factory=TaskShape)
+    base_steps: int = 600
+    """Warm-up steps of the base model."""
+    rollout_budget: int = 5120
+    """Responses of a run, those of value pretraining included."""
+    rollouts_per_step: int = 128
+    samples_per_prompt: int = 8
+    mini_batches: int = 2
+    """Optimiser steps per rollout step."""
+    pretraining_steps: int = 4
+    """Rollout steps spent on value pretraining, by variants that have it."""
+    pretraining_epochs: int = 4
+    """Passes over each rollout batch of value pretraining."""
+    actor_learning_rate: float = 1e-3
+    critic_learning_rate: float = 2e-3
+    max_new_tokens: int = 256
+    staleness: int = 0
+    """Rollouts are sampled from weights this many rollout steps old."""
+    held_out_problems: int = 256
+    held_out_samples: int = 2
+
+    def __post_init__(self) -> None:
+        if self.rollouts_per_step % self.samples_per_prompt:
+            raise ValueError(f"rollouts_per_step={self.rollouts_per_step} is not a multiple of "
+                             f"samples_per_prompt={self.samples_per_prompt}; make it one")
+
+    @property
+    def rollout_steps(self) -> int:
+        """Rollout steps of a run, value pretraining included."""
+        return self.rollout_budget // self.rollouts_per_step
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One run."""
+
+    variant: str
+    """Name for people and file names; what it means is in the other fields."""
+    seed: int
+    """Decides problems and random draws; runs of one seed see the same problems in the same
+    order."""
+    regime: Regime = field(default_factory=Regime)
+    value_pretraining: bool = True
+    algorithm: Mapping[str, Any] = field(default_factory=lambda: {"alpha": HORIZON})
+    """Fields of :class:`Options` that differ from its defaults."""
+
+    def options(self) -> Options:
+        """The objective's switches."""
+        limit = self.regime.max_new_tokens
+        given = {"overlong_buffer_tokens": max(1, limit // 8), **self.algorithm}
+        return Options(**given, max_response_tokens=limit)
+
+    def with_algorithm(self, **differences: Any) -> Configuration:
+        """The same with other switches of the objective, e.g. ``correction="icepop"``."""
+        return replace(self, algorithm={**self.algorithm, **differences})
+
+
+def to_json(configuration: Configuration) -> dict[str, Any]:
+    """Plain nested dictionaries, lists and numbers."""
+    return asdict(replace(configuration, algorithm=dict(configuration.algorithm)))
+
+
+def from_json(record: Mapping[str, Any]) -> Configuration:
+    """The inverse of :func:`to_json`."""
+    regime = dict(record["regime"])
+    task: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                            for name, value in regime.pop("task").items()}
+    return Configuration(**{**record, "regime": Regime(task=TaskShape(**task), **regime)})

@@ -1,0 +1,33 @@
+"""The files a study leaves behind: tables, ``results.json``, curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trainer.study.plot import draw
+from trainer.study.report import collect, map_table, results, table, write_results
+from trainer.study.studies import Study
+
+
+def publish(study: Study, name: str, seeds: int, folder: Path) -> list[Path]:
+    """Write what the finished runs under ``folder`` show; returns the files.
+
+    A study of one regime gets ``results.json``, ``table.md`` and curves; every study of several
+    regimes gets ``map.md``.
+    """
+    regimes = {regime: collect(study, regime, seeds, folder) for regime in study.regimes}
+    finished = {regime: records for regime, records in regimes.items() if records}
+    if not finished:
+        return []
+    if len(study.regimes) > 1:
+        return [_write(folder / "map.md", map_table(finished, study.variants))]
+    (regime, records), = finished.items()
+    write_results(folder / "results.json", results(f"{name}: {study.regimes[regime]}", records))
+    draw(records, folder / "curves")
+    return [folder / "results.json", _write(folder / "table.md", table(records)),
+            folder / "curves.png", folder / "curves.svg"]
+
+
+def _write(file: Path, text: str) -> Path:
+    file.write_text(text + "\n", "utf-8")
+    return file

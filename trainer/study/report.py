@@ -1,0 +1,119 @@
+"""From finished runs to ``results.json`` and the tables.
+
+Invariants: a comparison is over the seeds that both variants have; all figures are of the held-out
+accuracy after training.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.study.statistics import Interval, mean_interval, paired_difference
+from trainer.study.store import load
+from trainer.study.studies import Study
+
+Records = Mapping[str, Mapping[int, dict[str, Any]]]
+"""Variant -> seed -> a run's record."""
+
+TITLES = {
+    "ppo": "Vanilla PPO",
+    "grpo": "GRPO",
+    "dapo": "DAPO",
+    "no_value_pretraining": "VAPO without value pretraining",
+    "no_decoupled_gae": "VAPO without decoupled GAE",
+    "no_length_adaptive_lambda": "VAPO without length-adaptive GAE",
+    "no_clip_higher": "VAPO without clip-higher",
+    "no_token_level_loss": "VAPO without token-level loss",
+    "no_positive_example_loss": "VAPO without positive-example LM loss",
+    "no_group_sampling": "VAPO without group sampling",
+    "vapo": "VAPO",
+}
+"""In the order of the paper's Table 1."""
+
+
+def collect(study: Study, regime: str, seeds: int, folder: Path) -> Records:
+    """The finished runs of one regime."""
+    records: dict[str, dict[int, dict[str, Any]]] = {}
+    for name, configuration in study.configurations(seeds):
+        record = load(folder / name, configuration) if name == regime else None
+        if record is not None:
+            records.setdefault(configuration.variant, {})[configuration.seed] = record
+    return records
+
+
+def results(task: str, records: Records) -> dict[str, Any]:
+    """The content of ``results.json``; seeds are accuracies in order of seed."""
+    return {"task": task, "variants": {
+        variant: _rounded(mean_interval(values)) | {"seeds": [round(v, 4) for v in values]}
+        for variant, values in ((name, _accuracies(runs)) for name, runs in records.items())
+    }}
+
+
+def write_results(file: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON with one variant per line."""
+    lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(entry)}"
+                       for name, entry in content["variants"].items())
+    file.write_text(f'{{\n  "task": {json.dumps(content["task"])},\n'
+                    f'  "variants": {{\n{lines}\n  }}\n}}\n', "utf-8")
+
+
+def table(records: Records) -> str:
+    """Markdown in the form of the paper's Table 1."""
+    lines = ["| model | accuracy | 95 % interval | minus VAPO, paired | 95 % interval | seeds |",
+             "|---|---|---|---|---|---|"]
+    lines += [_table_row(variant, records) for variant in TITLES if variant in records]
+    return "\n".join(lines)
+
+
+def map_table(regimes: Mapping[str, Records], variants: Sequence[str]) -> str:
+    """Markdown: one line per regime, mean and half interval of each variant."""
+    lines = ["| regime | " + " | ".join(TITLES[name] for name in variants) + " | seeds |",
+             "|---" * (len(variants) + 2) + "|"]
+    for regime, records in regimes.items():
+        cells = [_cell(records.get(name, {})) for name in variants]
+        seeds = min((len(records.get(name, {})) for name in variants), default=0)
+        lines.append(f"| {regime} | {' | '.join(cells)} | {seeds} |")
+    return "\n".join(lines)
+
+
+def _table_row(variant: str, records: Records) -> str:
+    runs = records[variant]
+    level = mean_interval(_accuracies(runs))
+    cells = [TITLES[variant], f"{level.mean:.3f}", _bounds(level)]
+    shared = sorted(runs.keys() & records.get("vapo", {}).keys())
+    if variant == "vapo" or not shared:
+        cells += ["", ""]
+    else:
+        difference = paired_difference(*([records[name][seed]["accuracy"] for seed in shared]
+                                         for name in (variant, "vapo")))
+        cells += [f"{difference.mean:+.3f}", _bounds(difference, "+.3f")]
+    return f"| {' | '.join(cells)} | {len(runs)} |"
+
+
+def _accuracies(runs: Mapping[int, dict[str, Any]]) -> list[float]:
+    return [runs[seed]["accuracy"] for seed in sorted(runs)]
+
+
+def _cell(runs: Mapping[int, dict[str, Any]]) -> str:
+    if not runs:
+        return ""
+    level = mean_interval(_accuracies(runs))
+    return f"{level.mean:.2f}" + ("" if math.isnan(level.low)
+                                  else f" ± {level.high - level.mean:.2f}")
+
+
+def _bounds(interval: Interval, form: str = ".3f") -> str:
+    if math.isnan(interval.low):
+        return "unknown (one seed)"
+    return f"{interval.low:{form}} to {interval.high:{form}}"
+
+
+def _rounded(interval: Interval) -> dict[str, float | None]:
+    """JSON has no NaN: an unknown bound is null."""
+    return {name: None if math.isnan(value) else round(value, 4)
+            for name, value in (("mean", interval.mean), ("low", interval.low),
+                                ("high", interval.high))}

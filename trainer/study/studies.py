@@ -1,0 +1,82 @@
+"""The named studies: which variants in which regimes.
+
+``main`` is the ablation study itself; the others make the map of regimes, with the four methods
+only. A regime's name is also the name of its folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from trainer.study.configuration import Configuration, Regime
+from trainer.study.task import TaskShape
+from trainer.study.variants import BASELINES, VARIANTS, configure
+
+METHODS = ("vapo", *BASELINES)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A grid of regimes and variants."""
+
+    summary: str
+    regimes: Mapping[str, Regime]
+    variants: tuple[str, ...]
+
+    def configurations(self, seeds: int) -> list[tuple[str, Configuration]]:
+        """All runs as (regime's name, configuration), seed by seed, so that a study that was
+        stopped early has complete pairs."""
+        return [(name, configure(variant, seed, regime))
+                for seed in range(seeds)
+                for name, regime in self.regimes.items()
+                for variant in self.variants]
+
+    def narrowed(
+        self, regimes: Sequence[str] | None, variants: Sequence[str] | None
+    ) -> Study:
+        """The part of the study with these regimes and variants; None: all.
+
+        Raises:
+            ValueError: no such regime.
+        """
+        unknown = set(regimes or ()) - self.regimes.keys()
+        if unknown:
+            raise ValueError(f"regimes {sorted(unknown)} are not in this study; it has "
+                             f"{', '.join(self.regimes)}")
+        return replace(
+            self,
+            regimes={name: self.regimes[name] for name in regimes or self.regimes},
+            variants=tuple(variants or self.variants),
+        )
+
+
+_MAIN = Regime()
+
+_SMOKE = Regime(
+    task=TaskShape(terms=(2,)), base_steps=3, rollout_budget=32, rollouts_per_step=8,
+    samples_per_prompt=2, pretraining_steps=1, pretraining_epochs=1, max_new_tokens=24,
+    held_out_problems=4, held_out_samples=1,
+)
+
+STUDIES: dict[str, Study] = {
+    "main": Study("VAPO, leave-one-out variants and baselines", {"main": _MAIN}, VARIANTS),
+    "lengths": Study(
+        "response length: problems of 4, 8 and 16 lines",
+        {f"{terms} lines": replace(_MAIN, task=replace(_MAIN.task, terms=(terms,)))
+         for terms in (4, 8, 16)},
+        METHODS,
+    ),
+    "samples": Study(
+        "responses per prompt, at equal rollouts",
+        {f"{samples} per prompt": replace(_MAIN, samples_per_prompt=samples)
+         for samples in (1, 2, 8)},
+        METHODS,
+    ),
+    "staleness": Study(
+        "rollouts from weights that are 0 to 8 rollout steps old",
+        {f"{steps} steps old": replace(_MAIN, staleness=steps) for steps in (0, 2, 4, 8)},
+        METHODS,
+    ),
+    "smoke": Study("a few seconds, to see that everything works", {"smoke": _SMOKE}, VARIANTS),
+}
