@@ -30,8 +30,9 @@ MAXIMUM_UNORDERED = 24
 _UNNAMED = Structure(Kind.VALUE, "")
 _FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
 _WORD = re.compile(r"[a-zA-Z]{4,}|[a-zA-Z]{2,}(?:[ '-]+[a-zA-Z]+)+[.!]?")
-_BASED = re.compile(r"(\d+)(?:_\{?\d+\}?)?")
+_BASED = re.compile(r"(\d+)(?:_\{?(\d+)\}?)?")
 """A natural number, with the base it is written in or without."""
+_DECIMAL = re.compile(r"-?\d*\.\d+")
 _NAMED_LEFT = re.compile(r"[a-zA-Z\\_{}()|,:'\s]*[a-zA-Z][a-zA-Z0-9\\_{}()|,:'\s]*")
 
 
@@ -48,6 +49,13 @@ def compare(reference: Structure, answer: Structure) -> bool | None:
         if applies:
             return verdict
     return None
+
+
+def readable_in_parts(structure: Structure) -> bool:
+    """Whether an answer of several parts, such as a system of equations, is one of formulas."""
+    if structure.kind is Kind.VALUE:
+        return is_formula(structure.text)
+    return bool(structure.items) and all(readable_in_parts(item) for item in structure.items)
 
 
 def is_word(text: str) -> bool:
@@ -77,7 +85,7 @@ def _same_text(reference: str, answer: str) -> bool | None:
     if (is_word(first) and numbers[1]) or (is_word(second) and numbers[0]):
         return False
     based = _BASED.fullmatch(first), _BASED.fullmatch(second)
-    if based[0] and based[1] and based[0][1] != based[1][1]:
+    if based[0] and based[1] and (based[0][1] != based[1][1] or (based[0][2] and based[1][2])):
         return False
     if "\\infty" in first + second:
         return _same_infinity(first, second)
@@ -153,7 +161,8 @@ def _assigned(equation: Structure) -> tuple[Structure, Structure] | None:
     if len(equation.items) == 2 and equation.exact and is_name(last.text):
         return last, first
     if not equation.exact and len(equation.items) == 2:
-        return _UNNAMED, first
+        rounded = _DECIMAL.fullmatch(first.text) and not _DECIMAL.fullmatch(last.text)
+        return _UNNAMED, last if rounded else first
     return None
 
 
@@ -197,6 +206,7 @@ def _row(structure: Structure) -> Sequence[Structure] | None:
 
 
 def _matrices(reference: Structure, answer: Structure) -> _Decision:
+    reference, answer = _as_matrix(reference), _as_matrix(answer)
     if not reference.kind == answer.kind == Kind.MATRIX:
         return _NOT_MINE
     shapes = [[len(row.items) for row in matrix.items] for matrix in (reference, answer)]
@@ -206,16 +216,32 @@ def _matrices(reference: Structure, answer: Structure) -> _Decision:
     return True, _all(_in_order(first.items, second.items) for first, second in pairs)
 
 
+def _as_matrix(structure: Structure) -> Structure:
+    """``[[1, 2], [3, 4]]`` as a matrix; anything else unchanged."""
+    rows = structure.items
+    nested = structure.kind is Kind.SEQUENCE and structure.brackets == "[]" and rows
+    if nested and all(row.kind is Kind.SEQUENCE and row.brackets == "[]" for row in rows):
+        return Structure(Kind.MATRIX, structure.text, rows)
+    return structure
+
+
 def _lists(reference: Structure, answer: Structure) -> _Decision:
     """Lists and sets against each other and against a sequence."""
+    reference, answer = _as_union(reference), _as_union(answer)
     kinds = {reference.kind, answer.kind}
     if kinds <= {Kind.LIST, Kind.SET} or kinds == {Kind.UNION}:
         return True, _of_lists(reference.items, answer.items)
     if kinds in ({Kind.LIST, Kind.SEQUENCE}, {Kind.LIST, Kind.MATRIX}):
         rows = [_row(one) or one.items for one in (reference, answer)]
-        same = len(rows[0]) == len(rows[1]) and _in_order(rows[0], rows[1])
-        return True, same or None
+        return True, _in_order(rows[0], rows[1])
     return _NOT_MINE
+
+
+def _as_union(structure: Structure) -> Structure:
+    """``x < -1`` or ``x > 1`` as the union of two intervals; anything else unchanged."""
+    if structure.kind is Kind.LIST and all(i.kind is Kind.INTERVAL for i in structure.items):
+        return Structure(Kind.UNION, structure.text, structure.items)
+    return structure
 
 
 def _of_lists(first: Sequence[Structure], second: Sequence[Structure]) -> bool | None:
@@ -225,7 +251,7 @@ def _of_lists(first: Sequence[Structure], second: Sequence[Structure]) -> bool |
     for named, other in ((first, second), (second, first)):
         names = [assigned[0].text for item in named if (assigned := _name_of(item))]
         if len(set(names)) > 1 and not any(_name_of(item) for item in other):
-            return _in_order(first, second) or None
+            return _in_order(first, second)
     return _unordered(first, second)
 
 

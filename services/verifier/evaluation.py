@@ -22,6 +22,7 @@ from functools import lru_cache
 
 from services.verifier import arithmetic
 from services.verifier.arithmetic import NotReal, Number, OutOfRange
+from services.verifier.customary_names import with_customary_values
 from services.verifier.formula import Node, Unsupported, has_imaginary_unit, has_sum, names, read
 
 SAME_RELATIVE = 1e-10
@@ -54,8 +55,16 @@ def same_value(reference: str, answer: str) -> bool | None:
         return None
     if not variables:
         return _same_constant(first, second)
+    if not (names(first) and names(second)) and _same_customary(first, second):
+        return True
     agree = _agree(first, second, variables)
     return None if agree is False and not _comparable(first, second) else agree
+
+
+def _same_customary(first: Node, second: Node) -> bool | None:
+    """Whether a constant and a formula in names such as ``\\omega`` alone are the same number."""
+    one, other = with_customary_values(first), with_customary_values(second)
+    return None if one is None or other is None else _same_constant(one, other)
 
 
 def same_equation(reference: tuple[str, str], answer: tuple[str, str]) -> bool | None:

@@ -28,11 +28,12 @@ _NUMBER = re.compile(
     rf"(?P<whole>\d+)?\s?\\frac\{{\s?(?P<top>-?{_DECIMAL})\s?\}}\{{\s?(?P<bottom>-?{_DECIMAL})\s?\}}"
     rf"|(?P<mixed>\d+)\s(?P<mixed_top>\d+)\s?/\s?(?P<mixed_bottom>\d+)"
     rf"|\(?(?P<over>{_DECIMAL})\)?\s?/\s?\(?(?P<under>{_DECIMAL})\)?"
-    rf"|(?P<decimal>{_DECIMAL})(?:\s?(?:\\times|\\cdot|\*|x)\s?10\^(?P<power>\{{\s?[-+]?\d{{1,3}}\s?\}}|\d)"
+    rf"|(?P<decimal>{_DECIMAL})(?:\s?(?:\\times|\\cdot|\*|x)\s?10\^(?P<power>\{{\s?[-+]?\d{{1,3}}\s?\}}|[-+]?\d{{1,3}})"
     rf"|[eE](?P<e>[-+]?\d{{1,3}}))?"
     rf")\s?(?P<unit>%|[a-zA-Z]{{2,}}[a-zA-Z. ]*)?"
 )
-_DECIMAL_COMMA = re.compile(r"([-+]?[0-9]+),([0-9]+)")
+_DECIMAL_COMMA = re.compile(r"([-+]?(?:[0-9]+|[1-9][0-9]{0,2}(?:\.[0-9]{3})+)),([0-9]+)")
+_GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:(?:\.[0-9]{3}){2,}|(?:_[0-9]{3})+)")
 _PERCENT = frozenset({"%", "percent", "percentage", "pct", "per cent"})
 
 
@@ -69,13 +70,19 @@ def read_number(text: str) -> ExactNumber | None:
     return ExactNumber(sign * value * scale, last_digit * scale, percent)
 
 
-def read_decimal_comma(text: str) -> ExactNumber | None:
-    """The number that ``text`` is if its one comma is a decimal comma (``1,22``), else None.
+def read_regional(text: str) -> ExactNumber | None:
+    """The number that ``text`` is in another country's writing, else None.
 
-    It may as well be a list of two numbers, so this reading may only speak for an answer.
+    A decimal comma (``1,22``, ``1.234,5``), or groups of three digits between dots or underscores
+    (``1.234.567``, ``1_000``). The first may as well be a list of two numbers, so this reading may
+    only speak for an answer.
     """
-    match = _DECIMAL_COMMA.fullmatch(text) if len(text) <= MAXIMUM_CHARACTERS else None
-    return read_number(f"{match[1]}.{match[2]}") if match else None
+    if len(text) > MAXIMUM_CHARACTERS:
+        return None
+    if _GROUPED.fullmatch(text):
+        return read_number(text.replace(".", "").replace("_", ""))
+    match = _DECIMAL_COMMA.fullmatch(text)
+    return read_number(f"{match[1].replace('.', '')}.{match[2]}") if match else None
 
 
 def same_number(reference: ExactNumber, answer: ExactNumber) -> bool:

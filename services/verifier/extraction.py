@@ -43,11 +43,17 @@ _PHRASE = re.compile(
 _HASHES = re.compile(r"####\s*([^\n]*)")
 _DELIMITER = re.compile(r"\$\$|\$|\\[()\[\]]|\\.|\n", re.DOTALL)
 _CLOSING = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}
-_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-+−]?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-+−]?(?:\d[\d,]*(?:\.\d+)?(?:/\d+)?%?|[½⅓⅔¼¾⅕⅙⅛])")
 _FORMULA_RUN = re.compile(
     r"(?:\\[a-zA-Z]+|(?<![a-zA-Z])(?:ln|log|sin|cos|tan|sqrt|pi)(?![a-zA-Z])"
     r"|[\d.,+\-−–*/^_(){}!%√π·×÷½⅓¼¾\u2009\u202f ])+"
 )
+_LETTER_FORMULA = re.compile(
+    r"(?:\\[a-zA-Z]+|(?<![a-zA-Z])(?:ln|log|sin|cos|tan|sqrt|pi|[a-zA-Z])(?![a-zA-Z])"
+    r"|[\d.+\-−–*/^_(){}!√π·×½²³⁴ ])+"
+)
+_SYMBOL = frozenset("\\√π")
+_VARIABLE = re.compile(r"(?<![a-zA-Z])[b-zB-Z](?![a-zA-Z])")
 _MATHEMATICAL_NAMES = """
     sin cos tan cot sec csc log exp sqrt frac arcsin arccos arctan sinh cosh tanh and
 """
@@ -213,6 +219,9 @@ def last_expression(text: str) -> str | None:
     line_start = text.rfind("\n", 0, last.start()) + 1
     line_end = text.find("\n", last.end())
     line = text[line_start : line_end if line_end >= 0 else len(text)][-MAXIMUM_PHRASE_CHARACTERS:]
+    tail = line.rpartition("=")[2].strip(" .,\u2009\u202f")
+    if "=" in line and last[0] in tail and _is_formula_with_letters(tail):
+        return tail
     for run in _FORMULA_RUN.finditer(line):
         expression = run[0].strip(" .,\u2009\u202f")
         follows = line[: run.start()].endswith("=")
@@ -222,9 +231,17 @@ def last_expression(text: str) -> str | None:
     return last[0].rstrip(",")
 
 
+def _is_formula_with_letters(expression: str) -> bool:
+    """Whether it has a variable, and single letters and names of functions as its only words."""
+    formula = bool(_LETTER_FORMULA.fullmatch(expression)) and bool(_VARIABLE.search(expression))
+    return formula and all(expression.count(a) == expression.count(b) for a, b in ("()", "{}"))
+
+
 def _is_formula(expression: str, follows_equals: bool) -> bool:
     balanced = all(expression.count(a) == expression.count(b) for a, b in ("()", "{}"))
-    return balanced and any(map(str.isdigit, expression)) and ("\\" in expression or follows_equals)
+    return balanced and any(map(str.isdigit, expression)) and (
+        follows_equals or not _SYMBOL.isdisjoint(expression)
+    )
 
 
 def last_value(text: str) -> str | None:

@@ -18,19 +18,20 @@ from functools import lru_cache
 from services.verifier.admission import MAXIMUM_CHARACTERS, refusal
 from services.verifier.clock import same_time
 from services.verifier.columns import digits_of_column
-from services.verifier.comparison import compare, is_word, structure_of
+from services.verifier.comparison import compare, is_word, readable_in_parts, structure_of
 from services.verifier.evaluation import beyond_range
 from services.verifier.exact import (
     ExactNumber,
-    read_decimal_comma,
     read_number,
+    read_regional,
     same_number,
 )
 from services.verifier.extraction import answer_phrase, boxed_reference, extract, hashes
+from services.verifier.measures import same_measure
 from services.verifier.normalisation import clean, plain
 from services.verifier.number_words import as_digits
 from services.verifier.rounding import stands_for
-from services.verifier.structure import Kind
+from services.verifier.structure import Kind, take_apart
 from services.verifier.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
 
 CACHED_REFERENCES = 16_384
@@ -42,6 +43,7 @@ _REVERSED = re.compile(r"([^=,]+)\s?=\s?([a-zA-Z])")
 _FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
 _LETTER = re.compile(r"[A-Z]")
 _LETTERS = re.compile(r"[A-J](?:\s?(?:,|;|and)\s?[A-J])+|[A-J]{2,}")
+_NAMED_CHOICE = re.compile(r"(?:option|choice|answer)\s?:?\s?\(?([a-z])[.)]?", re.IGNORECASE)
 _CHOICE_WITH_TEXT = re.compile(r"\(?([A-Z])(?:\)\s?[:.]?|[.:](?!\d))\s?\S")
 
 
@@ -55,6 +57,8 @@ class Answer:
     """Text whose equality decides."""
     number: ExactNumber | None
     """Its value when it is a number written in digits."""
+    written: str
+    """The text itself, with its units."""
 
 
 def judge_cheaply(
@@ -129,7 +133,8 @@ def read_reference(reference: str) -> Answer:
 def _is_reference(response: str, expected: Answer) -> bool:
     """Whether the whole response is the reference, where a bare answer is allowed."""
     short = len(response) <= MAXIMUM_CHARACTERS
-    return short and plain(clean(response)) == expected.plain
+    same = short and plain(clean(response)) == expected.plain
+    return same and same_measure(expected.written, response) is None
 
 
 def parts_of(answer: Answer) -> int:
@@ -144,25 +149,44 @@ def _read(text: str) -> Answer:
     number = read_number(cleaned)
     if number is None and "," not in simple:
         number = read_number(as_digits(simple))
-    return Answer(cleaned, simple, number)
+    return Answer(cleaned, simple, number, text)
 
 
 def _decide(expected: Answer, answer: Answer) -> tuple[Outcome, str] | None:
     """What equality of texts, of numbers and of values, part by part, can decide."""
     if not answer.plain:
         return Outcome.NO_ANSWER, "the answer is empty"
+    converted = same_measure(expected.written, answer.written)
+    if converted is not None:
+        return _decide_measures(converted)
     if expected.plain == answer.plain:
         return Outcome.CORRECT, "the same text"
+    at_one_time = same_time(expected.cleaned, answer.cleaned)
+    if at_one_time is not None:
+        outcome = Outcome.CORRECT if at_one_time else Outcome.WRONG
+        return outcome, "the same time" if at_one_time else "another time"
     if expected.number is not None and answer.number is not None:
         same = same_number(expected.number, answer.number) or _rounded(expected, answer)
         return (Outcome.CORRECT, "the same number") if same else (Outcome.WRONG, "another number")
-    if _same_with_decimal_comma(expected, answer) or _same_with_decimal_comma(answer, expected):
-        return Outcome.CORRECT, "the same number, with a decimal comma"
+    if _same_in_regions(expected, answer) or _same_in_regions(answer, expected):
+        return Outcome.CORRECT, "the same number, in another country's writing"
     for reason, rule in _RULES:
         same_by_rule = rule(expected, answer)
         if same_by_rule is not None:
             return (Outcome.CORRECT, reason) if same_by_rule else (Outcome.WRONG, f"not {reason}")
     return None
+
+
+def _decide_measures(converted: tuple[str, str] | bool) -> tuple[Outcome, str]:
+    """Of two answers with different units."""
+    if isinstance(converted, bool):
+        return Outcome.WRONG, "units of different things"
+    first, second = (_read(value) for value in converted)
+    if first.number is not None and second.number is not None:
+        same: bool | None = same_number(first.number, second.number)
+    else:
+        same = _same_parts(first, second)
+    return (Outcome.CORRECT, "the same measure") if same else (Outcome.WRONG, "another measure")
 
 
 def _rounded(expected: Answer, answer: Answer) -> bool:
@@ -176,18 +200,20 @@ def _readable(expected: Answer, answer: Answer) -> bool | None:
     return False
 
 
-def _same_time(expected: Answer, answer: Answer) -> bool | None:
-    return same_time(expected.cleaned, answer.cleaned)
-
-
 def _same_choice(expected: Answer, answer: Answer) -> bool | None:
     """``C`` against ``C) 12``: where a letter is expected, the text of the option is left out."""
-    separated = not (expected.plain + answer.plain).isalpha()
-    if separated and _LETTERS.fullmatch(expected.plain) and _LETTERS.fullmatch(answer.plain):
-        several = [sorted(filter(str.isalpha, one.plain)) for one in (expected, answer)]
-        return several[0] == several[1]
-    choice = _CHOICE_WITH_TEXT.match(answer.plain) if _LETTER.fullmatch(expected.plain) else None
-    return choice[1] == expected.plain if choice else None
+    several = [_LETTERS.fullmatch(_unwrapped(one.cleaned)) for one in (expected, answer)]
+    if several[0] and several[1] and not expected.plain.isalpha():
+        letters = [sorted(filter(str.isupper, match[0])) for match in several if match]
+        return letters[0] == letters[1]
+    if not _LETTER.fullmatch(expected.plain):
+        return None
+    choice = _NAMED_CHOICE.fullmatch(answer.plain) or _CHOICE_WITH_TEXT.match(answer.plain)
+    return choice[1].upper() == expected.plain if choice else None
+
+
+def _unwrapped(cleaned: str) -> str:
+    return cleaned.removeprefix(r"\text{").removesuffix("}") if "\\" in cleaned else cleaned
 
 
 def _same_parts(expected: Answer, answer: Answer) -> bool | None:
@@ -196,7 +222,9 @@ def _same_parts(expected: Answer, answer: Answer) -> bool | None:
 
 def _same_column(expected: Answer, answer: Answer) -> bool | None:
     spelled = digits_of_column(answer.cleaned)
-    return True if spelled is not None and spelled == expected.plain else None
+    if spelled is None:
+        return None
+    return compare(structure_of(expected.cleaned), take_apart(spelled)) or None
 
 
 def _not_too_large(expected: Answer, answer: Answer) -> bool | None:
@@ -207,7 +235,6 @@ def _not_too_large(expected: Answer, answer: Answer) -> bool | None:
 
 _RULES: tuple[tuple[str, Callable[[Answer, Answer], bool | None]], ...] = (
     ("a formula that may be read", _readable),
-    ("the same time", _same_time),
     ("the same choice", _same_choice),
     ("the same number, in a column", _same_column),
     ("the same value", _same_parts),
@@ -215,8 +242,8 @@ _RULES: tuple[tuple[str, Callable[[Answer, Answer], bool | None]], ...] = (
 )
 
 
-def _same_with_decimal_comma(first: Answer, second: Answer) -> bool:
-    number = read_decimal_comma(second.plain)
+def _same_in_regions(first: Answer, second: Answer) -> bool:
+    number = read_regional(second.plain)
     return number is not None and first.number is not None and same_number(first.number, number)
 
 
@@ -262,6 +289,8 @@ def _compare(expected: Answer, answer: Answer) -> tuple[Outcome, str, Fault]:
 
 def _without_formula(expected: Answer, error: str) -> tuple[Outcome, str, Fault]:
     """The reference is text: any other text is wrong; broken LaTeX is the task's fault."""
+    if readable_in_parts(structure_of(expected.cleaned)):
+        return Outcome.WRONG, "not the same in every part", Fault.NONE
     if "\\" in expected.cleaned or "^" in expected.cleaned:
         return Outcome.ERROR, f"the reference is not a formula: {error}", Fault.REFERENCE
     return Outcome.WRONG, "other text", Fault.NONE

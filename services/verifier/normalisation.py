@@ -30,6 +30,7 @@ _BLANKS = re.compile(r"\s+")
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _EMPTY_INDEX = re.compile(r"\\sqrt\s*(?:\{\}|\[\])(?=\s*\{)|\^\s*\{\s*\}(?=\s*\^)")
 _SINGLE_COMMAND = re.compile(r"(?<!\\)\\[a-zA-Z]")
+_DOUBLE_COMMAND = re.compile(r"\\\\[a-zA-Z]")
 _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|math(?:rm|bf|it|sf|tt)|operatorname|mbox|hbox)"
     r"\s*\{([^{}]*)\}"
@@ -43,8 +44,15 @@ _REMARK = re.compile(
 _DEGREES = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})\s*$")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 _INDEX = re.compile(r"([_^])\s?\{\s?(\w)\s?\}")
-_DELIMITED = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
+_BOLD = re.compile(r"\\(?:mathbf|boldsymbol|bm|textbf)\s*\{(?=.*\\[a-zA-Z]).*\}", re.DOTALL)
+_STATEMENT = re.compile(r"\\text\s*\{[^{}]*(?:\sis|\sequals|:)\s*:?\s*\}\s*(?=\S)")
+_DELIMITED = (("**", "**"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _SPACE_BETWEEN_DIGITS = re.compile(r"(?<!\d) | (?!\d)")
+_PLAIN_REMARK = re.compile(
+    r"(?<=[\d})])\s\((?!mod|base|in base|the base)[a-zA-Z]{2}[a-zA-Z0-9 ,'.-]*\)$"
+)
+_CURRENCY = re.compile(r"[€£¥₹]\s?(?=[\d.])|(?<=\d)\s?[€£¥₹]")
+_LINES = re.compile(r"\\\\(?:\[[^\]]*\])?(?![a-zA-Z])")
 _CHOICE = re.compile(r"\(?([A-Z])[.)]?")
 
 
@@ -53,10 +61,14 @@ def clean(text: str) -> str:
     text = _BLANK_LINES.sub(", ", fold_lines(text))
     text = _unescape(text)
     text = _EMPTY_INDEX.sub(lambda match: r"\sqrt" if match[0][1] == "s" else "", text)
-    text = join_column(text)
+    text = join_column(_CURRENCY.sub("", text))
+    if r"\\" in text and r"\begin" not in text:
+        text = _LINES.sub(", ", text)
     for pattern, replacement in _REPLACEMENTS:
         text = pattern.sub(replacement, text)
     text = _strip_delimiters(_BLANKS.sub(" ", text).strip())
+    text = _STATEMENT.sub("", text, count=1) if text.startswith(r"\text") else text
+    text = _without_bold(text)
     text = text.replace(r"\$", "").replace("$", "").replace(r"\%", "%")
     return _short_fractions(_strip_unit(text))
 
@@ -80,7 +92,7 @@ def fold_lines(text: str) -> str:
 
 def _unescape(text: str) -> str:
     """Undo escaping where every command is written with two backslashes."""
-    if "\\\\" in text and not _SINGLE_COMMAND.search(text):
+    if _DOUBLE_COMMAND.search(text) and not _SINGLE_COMMAND.search(text):
         return text.replace("\\\\", "\\")
     return text
 
@@ -98,11 +110,23 @@ def _strip_delimiters(text: str) -> str:
             return text.removesuffix("\\").rstrip()
 
 
+def _without_bold(text: str) -> str:
+    """The formula that is bold from its first to its last character; else the text itself."""
+    if not _BOLD.fullmatch(text):
+        return text
+    inner, depth = text[text.index("{") + 1 : -1], 0
+    for brace in re.findall(r"(?<!\\)[{}]", inner):
+        depth += 1 if brace == "{" else -1
+        if depth < 0:
+            return text
+    return inner
+
+
 def _strip_unit(text: str) -> str:
     """``text`` without units in text mode and degrees at its end."""
     if is_time(text):
         return text
-    text = _REMARK.sub("", text).rstrip() or text
+    text = _PLAIN_REMARK.sub("", _REMARK.sub("", text).rstrip() or text)
     text = _UNIT_TEXT.sub("", text)
     return text if _TRIGONOMETRIC.search(text) else _DEGREES.sub("", text).rstrip()
 

@@ -53,11 +53,15 @@ _AND = re.compile(
     r"|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\(?:lor|land|vee|wedge)(?![a-zA-Z]))\s*,?\s*"
 )
 _OPENING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle", r"\lbrace": "}"}
-_BRACKET = re.compile(r"\\[{}]|[{}()\[\]]|\\begin\{[a-zA-Z*]+\}|\\end\{[a-zA-Z*]+\}")
+_BRACKET = re.compile(
+    r"\\[lr]angle(?![a-zA-Z])|\\[{}]|[{}()\[\]]|\\begin\{[a-zA-Z*]+\}|\\end\{[a-zA-Z*]+\}"
+)
 _ENVIRONMENT = re.compile(
-    r"\\begin\{([pbvBV]?matrix|smallmatrix|array|cases)\}(?:\{[lcr|\s]*\})?(.*)\\end\{\1\}",
+    r"\\begin\{([pbvBV]?matrix|smallmatrix|array|cases|aligned|align\*?|gathered)\}(?:\{[lcr|\s]*\})?(.*)\\end\{\1\}",
     re.DOTALL,
 )
+_LINES = frozenset({"cases", "aligned", "align", "align*", "gathered"})
+"""Environments whose lines are a list."""
 _RELATION = re.compile(
     r"\\(?:leqslant|geqslant|leq?|geq?|lt|gt|neq?|approx|equiv|sim|in|notin|subset|to|mapsto)"
     r"(?![a-zA-Z])|<=|>=|!=|:=|[<>=]"
@@ -73,6 +77,10 @@ _VARIABLE = re.compile(
 _TEXT_NAME = re.compile(r"\\(?:text|mathrm|mathit|textit)\s*\{\s*([a-zA-Z][a-zA-Z ]*)\}")
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])")
 _UNION = re.compile(r"\\cup(?![a-zA-Z])|(?<=[\])}])\s*U\s*(?=[\[(\\{])")
+
+
+def _opens(bracket: str) -> bool:
+    return bracket[-1] in "({[" or bracket.startswith((r"\begin", r"\langle"))
 
 
 def take_apart(text: str, level: int = 0) -> Structure:
@@ -115,8 +123,7 @@ def _outside(text: str) -> list[int]:
     for match in _BRACKET.finditer(text):
         if depth == 0:
             positions += range(start, match.start())
-        opens = match[0][-1] in "({[" or match[0].startswith(r"\begin")
-        depth = depth + 1 if opens else max(0, depth - 1)
+        depth = depth + 1 if _opens(match[0]) else max(0, depth - 1)
         start = match.end()
     return positions if depth else [*positions, *range(start, len(text))]
 
@@ -128,7 +135,7 @@ def _environment(text: str, level: int) -> Structure | None:
     rows = [row.strip() for row in re.split(r"\\\\(?:\[[^\]]*\])?", match[2])]
     rows = [row.removeprefix(r"\hline").strip() for row in rows]
     cells = [row.split("&") for row in rows if row]
-    if match[1] == "cases":
+    if match[1] in _LINES:
         items = tuple(take_apart("".join(row).rstrip(","), level + 1) for row in cells)
         return Structure(Kind.LIST, text, items)
     if any(len(row) != len(cells[0]) for row in cells) or not cells:
@@ -240,11 +247,10 @@ def _one_pair(text: str, opening: str, closing: str) -> bool:
     """Whether the bracket that opens ``text`` is closed by the one at its end."""
     depth = 0
     for match in _BRACKET.finditer(text):
-        opens = match[0][-1] in "({[" or match[0].startswith(r"\begin")
-        depth += 1 if opens else -1
+        depth += 1 if _opens(match[0]) else -1
         if depth == 0 and match.end() < len(text):
             return False
-    return depth == 0 or opening == r"\langle"
+    return depth == 0
 
 
 def _both_signs(text: str, level: int) -> Structure | None:

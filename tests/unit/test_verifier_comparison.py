@@ -39,7 +39,7 @@ FORMS = [
     ("[2,5)", r"2 \le x < 5", True), (r"x \ge 2", r"[2,\infty)", True), ("2>x", "x<2", True),
     (r"(-\infty,1]\cup[3,\infty)", r"x \in (-\infty,1]\cup[3,+\infty)", True),
     (r"2 \pm \sqrt{3}", r"2-\sqrt{3}, 2+\sqrt{3}", True), (r"\pm 3", "3", False),
-    ("x=2, y=3", "y=3, x=2", True), ("AB=4, CD=5", "4, 5", True), ("AB=4, CD=5", "5, 4", None),
+    ("x=2, y=3", "y=3, x=2", True), ("AB=4, CD=5", "4, 5", True), ("AB=4, CD=5", "5, 4", False),
     ("(x,y)=(3,2)", "(3,2)", True), ("2=x", "2", True), (r"\frac{\sqrt{3}}{3} \approx 0.577",
     r"\frac{1}{\sqrt{3}}", True), (r"\begin{pmatrix}1\\2\end{pmatrix}", "(1,2)", True),
     (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{bmatrix}1&2\\3&4\end{bmatrix}", True),

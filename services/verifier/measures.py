@@ -1,0 +1,193 @@
+r"""Answers with units on both sides: ``5 m`` is ``500 cm`` and is neither ``5 cm`` nor ``5 kg``.
+
+Rules:
+- a unit is read only after a value, from a closed table, with powers (``cm^2``, ``square feet``)
+  and one ``/`` or ``per``; a currency may stand before the value;
+- if one of the two answers has no unit of the table, units are ignored
+  (:mod:`services.verifier.units`);
+- two units that measure different things are different answers; of the same thing they are
+  converted exactly. Currencies are not converted, nor are temperatures.
+
+Invariant: linear in the length of the text; nothing but text is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+_SIMPLE = """
+    length m metre meter : 1
+    length mm millimetre millimeter : 1/1000
+    length cm centimetre centimeter : 1/100
+    length dm decimetre decimeter : 1/10
+    length km kilometre kilometer : 1000
+    length inch inches in : 254/10000
+    length ft foot feet : 3048/10000
+    length yd yard : 9144/10000
+    length mile : 1609344/1000
+    volume l L liter litre : 1/1000
+    volume ml mL milliliter millilitre : 1/1000000
+    volume cl cL centiliter centilitre : 1/100000
+    mass kg kilogram : 1
+    mass g gram : 1/1000
+    mass mg milligram : 1/1000000
+    mass tonne : 1000
+    mass lb pound : 45359237/100000000
+    mass oz ounce : 45359237/1600000000
+    time s sec second : 1
+    time ms millisecond : 1/1000
+    time min minute : 60
+    time h hr hour : 3600
+    time day : 86400
+    time week : 604800
+    month month : 1
+    month yr year : 12
+    dollar $ dollar USD usd buck : 1
+    dollar cent ¢ : 1/100
+    euro € euro EUR : 1
+    pound £ GBP : 1
+    rupee ₹ rupee INR : 1
+    yen ¥ yen yuan : 1
+    angle degree deg : 1
+    radian radian rad : 1
+    celsius celsius : 1
+    fahrenheit fahrenheit : 1
+    kelvin kelvin : 1
+    force newton N : 1
+    energy joule J : 1
+    power watt W : 1
+    frequency hz Hz hertz : 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is measured, as powers of its dimensions, and its size in the first unit of each."""
+
+    dimensions: tuple[tuple[str, int], ...]
+    size: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A value and its unit."""
+
+    value: str
+    unit: Unit
+
+
+def _table() -> dict[str, Unit]:
+    units: dict[str, Unit] = {}
+    for line in _SIMPLE.strip().splitlines():
+        words, _, size = line.partition(":")
+        dimension, *names = words.split()
+        power = (("length", 3),) if dimension == "volume" else ((dimension, 1),)
+        units |= dict.fromkeys(names, Unit(power, Fraction(size.strip())))
+    return units
+
+
+_UNITS = _table()
+_PER_HOUR = {"mph": ("mile", "hour"), "kph": ("km", "hour"), "kmph": ("km", "hour")}
+_POWER_WORDS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_TEXT = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf)|mbox|hbox)\s*\{([^{}]*)\}")
+_LAYOUT = re.compile(r"\\[,;:! ]|~|\\q?quad|(?<!\\)\$|\\left|\\right")
+_CURRENCY_FIRST = re.compile(r"(-?)\s?(\\\$|[€£¥₹])\s?(?=[\d.])(.*)", re.DOTALL)
+_DEGREE = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})")
+_SIGNS = str.maketrans({"²": "^2", "³": "^3", "°": " degree "})
+_TAIL = re.compile(
+    r"(?P<value>.*(?:[\d})!]|\\pi))\s*(?P<unit>(?:°|[a-zA-Z€£¥₹¢]+\.?)(?:[ -][a-zA-Z]+\.?){0,3}"
+    r"(?:\s?\^\s?\{?\s?[1-3]\s?\}?)?(?:\s?/\s?[a-zA-Z]+(?:\s?\^\s?\{?\s?[1-3]\s?\}?)?)?)",
+    re.DOTALL,
+)
+_WORD = re.compile(r"([a-zA-Z€£¥₹¢$]+)\.?(?:\s?\^\s?\{?\s?([1-3])\s?\}?)?")
+MAXIMUM_CHARACTERS = 200
+CACHED_MEASURES = 16_384
+
+
+@lru_cache(maxsize=CACHED_MEASURES)
+def read_measure(text: str) -> Measure | None:
+    r"""The value and unit that all of ``text`` is, or None.
+
+    Args:
+        text: as the author wrote it: ``5 \text{ cm}^2``, ``\$5``, ``36 km/h``, ``90^\circ``.
+    """
+    if len(text) > MAXIMUM_CHARACTERS or text.isdigit():
+        return None
+    text = " ".join(_TEXT.sub(r" \1 ", _LAYOUT.sub(" ", text)).split()).rstrip(".")
+    text = _DEGREE.sub(" degree", text.translate(_SIGNS))
+    money = _CURRENCY_FIRST.fullmatch(text)
+    if money:
+        return _money(f"{money[1]}{money[3]}", _UNITS[money[2].removeprefix("\\")])
+    match = _TAIL.fullmatch(text)
+    unit = _unit(match["unit"]) if match else None
+    return Measure(match["value"].strip(), unit) if match and unit else None
+
+
+def same_measure(reference: str, answer: str) -> tuple[str, str] | bool | None:
+    """What the units of two answers say.
+
+    Returns:
+        None: a unit is missing, or both have the same; False: they measure different things; else
+        the two values in the same unit, as LaTeX, to be compared.
+    """
+    first = read_measure(reference)
+    second = first and read_measure(answer)
+    if first is None or second is None or first.unit == second.unit:
+        return None
+    if first.unit.dimensions != second.unit.dimensions:
+        return False
+    return _in_base_unit(first), _in_base_unit(second)
+
+
+def _in_base_unit(measure: Measure) -> str:
+    """``1.5`` km as ``1500``; a formula as a product."""
+    value = measure.value.rpartition("=")[2].strip()
+    try:
+        return str(Fraction(value.replace(",", "")) * measure.unit.size)
+    except (ValueError, ZeroDivisionError):
+        top, bottom = measure.unit.size.as_integer_ratio()
+        return rf"({value}) \cdot \frac{{{top}}}{{{bottom}}}"
+
+
+def _money(value: str, currency: Unit) -> Measure | None:
+    """A currency sign says it all; ``\\$5 per hour`` and the like keep no unit."""
+    return Measure(value.strip(), currency) if re.fullmatch(r"-?[\d.,]+", value.strip()) else None
+
+
+def _unit(words: str) -> Unit | None:
+    above, *below = re.split(r"\s?/\s?|\sper\s", words)
+    units = [_product(part) for part in (above, *below)]
+    if len(units) > 2 or any(unit is None for unit in units):
+        return None
+    top, *bottom = (unit for unit in units if unit is not None)
+    return _divided(top, bottom[0]) if bottom else top
+
+
+def _product(words: str) -> Unit | None:
+    """One unit, squared or cubed by a word or an exponent."""
+    first, _, rest = words.replace("-", " ").replace(".", "").strip().partition(" ")
+    if first in _PER_HOUR and not rest:
+        return _divided(*(_UNITS[name] for name in _PER_HOUR[first]))
+    power = _POWER_WORDS.get(first.lower(), 1)
+    match = _WORD.fullmatch(rest if power > 1 else words.strip())
+    unit = _named(match[1]) if match else None
+    return _raised(unit, power * int(match[2] or 1)) if match and unit else None
+
+
+def _named(name: str) -> Unit | None:
+    forms = (name, name.removesuffix("s"), name.lower(), name.lower().removesuffix("s"))
+    exact = forms if len(name) > 2 else forms[:1]
+    return next((_UNITS[form] for form in exact if form in _UNITS), None)
+
+
+def _raised(unit: Unit, power: int) -> Unit:
+    dimensions = tuple((name, exponent * power) for name, exponent in unit.dimensions)
+    return Unit(dimensions, unit.size**power)
+
+
+def _divided(top: Unit, bottom: Unit) -> Unit:
+    below = tuple((name, -exponent) for name, exponent in bottom.dimensions)
+    return Unit(tuple(sorted(top.dimensions + below)), top.size / bottom.size)
