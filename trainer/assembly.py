@@ -9,6 +9,7 @@ import torch
 
 from trainer.algorithm.options import Options
 from trainer.coordinator import Coordinator
+from trainer.critic_replay import CriticReplay
 from trainer.forward import Packing
 from trainer.ingest import Ingest
 from trainer.loop import Setup
@@ -42,6 +43,8 @@ def update_options(settings: Settings) -> UpdateOptions:
         packing=Packing(trainer.token_budget, flat=trainer.attention == "flash_attention_2"),
         epochs=trainer.epochs,
         critic_version_lag=trainer.critic_version_lag,
+        critic_epochs=trainer.critic_epochs,
+        critic_mini_batch_rollouts=trainer.critic_mini_batch_rollouts,
     )
 
 
@@ -57,14 +60,15 @@ def build_learner(settings: Settings, algorithm: Options, ranks: Ranks) -> Learn
     shard_critic(critic, ranks)
     return Learner(
         policy, Optimiser(policy, _optimiser_options(settings, trainer.actor_learning_rate)),
-        critic, Optimiser(critic, _optimiser_options(settings, trainer.critic_learning_rate)))
+        critic, Optimiser(critic, _optimiser_options(settings, trainer.critic_learning_rate)),
+        replay=CriticReplay(trainer.critic_replay_steps))
 
 
 def _load_critic(settings: Settings, ranks: Ranks) -> Critic:
     trainer, saved = settings.trainer, settings.value_pretraining.checkpoint
     weights: Path | None = saved / WEIGHTS_NAME if saved is not None else None
     critic = load_critic(settings.model.path, weights, attention=trainer.attention,
-                         device=ranks.device)
+                         device=ranks.device, bounds=settings.model.value_bounds)
     if trainer.gradient_checkpointing:
         enable_gradient_checkpointing(critic.model)
     return critic

@@ -129,7 +129,7 @@ class TrainingLoop:
     def _pretrain(self, batch: Batch) -> None:
         self._require_agreement(batch)
         settings = self._settings.value_pretraining
-        options = replace(self._setup.options, epochs=settings.epochs)
+        options = replace(self._setup.options, critic_epochs=settings.epochs)
         result = pretrain(self._learner, batch, self._setup.algorithm, options, self._ranks,
                           self._setup.random, self._phases)
         number = self._position.pretraining_steps + 1

@@ -4,6 +4,9 @@ The order is the point (VC-PPO Algorithm 1). Values are read before the critic l
 rows: afterwards it has seen their returns and is no longer their baseline. Advantages and targets
 are then constants for all mini-batches and epochs.
 
+Critic and actor are separate models with separate optimisers, so all steps of the one may come
+before all steps of the other; the critic may take more of them, smaller ones, or meet rows again.
+
 Invariants:
 - one optimiser step per mini-batch and model; its gradient is the sum over micro-batches and ranks
   of losses with the mini-batch's global denominators;
@@ -15,15 +18,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainer.algorithm.corrections import needs_proximal_log_probs
-from trainer.algorithm.denominators import Denominators, add_denominators
-from trainer.algorithm.metrics import MetricSums, add_metrics, reduce_metrics
+from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.options import Options
 from trainer.algorithm.ragged import row_token_index
 from trainer.algorithm.vapo import (
@@ -32,9 +34,10 @@ from trainer.algorithm.vapo import (
     compute_advantages_and_targets,
     count_denominators,
     policy_objective,
-    value_objective,
 )
 from trainer.batch import Batch, MicroBatch
+from trainer.critic_replay import CriticReplay
+from trainer.critic_steps import CriticSteps
 from trainer.forward import (
     Packing,
     StateValues,
@@ -47,6 +50,7 @@ from trainer.models import Policy, compute_precision
 from trainer.optimiser import Optimiser
 from trainer.parallel import Ranks, sum_over_ranks
 from trainer.phases import Phases
+from trainer.step_record import StepRecord
 from vapo.critic import Critic
 
 
@@ -60,6 +64,20 @@ class UpdateOptions:
     epochs: int = 1
     critic_version_lag: int = 1
     """Values scored by a critic at most this many versions old are used as they are."""
+    critic_epochs: int | None = None
+    """Passes of the critic over each rollout batch; None: as many as the actor's."""
+    critic_mini_batch_rollouts: int | None = None
+    """Responses per optimiser step of the critic; None: as many as the actor's."""
+
+    def policy_mini_batches(self, rows: int, random: np.random.Generator) -> list[list[int]]:
+        """Rows (numbers below ``rows``) of every optimiser step of the actor."""
+        return draw_mini_batches(rows, self.mini_batch_rollouts, self.epochs, random)
+
+    def critic_mini_batches(self, rows: int, random: np.random.Generator) -> list[list[int]]:
+        """Rows (numbers below ``rows``) of every optimiser step of the critic."""
+        return draw_mini_batches(
+            rows, self.critic_mini_batch_rollouts or self.mini_batch_rollouts,
+            self.critic_epochs or self.epochs, random)
 
 
 @dataclass
@@ -74,6 +92,8 @@ class Learner:
     """Version of the weights last published, which the models held at the start of this step."""
     oldest_usable_critic: int = 0
     """Values of older critics are never used: they had not been pretrained."""
+    replay: CriticReplay = field(default_factory=CriticReplay)
+    """Earlier rows that the critic trains on again; by default none."""
 
 
 @dataclass(frozen=True)
@@ -116,20 +136,42 @@ def update(
     with phases.measure("values"):
         values, rescored = batch_values(learner, batch, algorithm, options, ranks)
         advantages = compute_advantages_and_targets(row_batch(batch, values), algorithm)
-    step = RolloutStep(learner, batch, advantages, algorithm, options, ranks)
-    mini_batches = draw_mini_batches(len(batch), options, random)
+    step = PolicySteps(learner, batch, advantages, algorithm, options, ranks)
+    mini_batches = options.policy_mini_batches(len(batch), random)
     with phases.measure("proximal"):
         step.score_proximal(mini_batches)
-    for rows in mini_batches:
-        step.train(rows, phases)
-    metrics = step.reduced_metrics()
+    with phases.measure("critic"):
+        value_metrics = update_critic(learner, batch, advantages, algorithm, options, ranks, random)
+    with phases.measure("actor"):
+        for rows in mini_batches:
+            step.train(rows)
+    metrics = step.reduced_metrics() | value_metrics
     before = values.before_tokens if values else torch.zeros_like(step.log_probs)
     return UpdateResult(advantages, before, step.log_probs, step.proximal, step.proximal_known,
                         rescored, metrics)
 
 
-class RolloutStep:
-    """The optimiser steps on one rollout batch, whose advantages and targets are constants."""
+def update_critic(
+    learner: Learner, batch: Batch, advantages: AdvantageBatch, algorithm: Options,
+    options: UpdateOptions, ranks: Ranks, random: np.random.Generator,
+) -> dict[str, float]:
+    """All critic steps of one rollout step, on ``batch`` and on the rows kept for replay.
+
+    Returns:
+        Metrics over all rows trained on; none when the estimator has no critic.
+    """
+    if algorithm.estimator != "gae":
+        return {}
+    rows, targets = learner.replay.extend(batch, advantages)
+    step = CriticSteps(
+        learner.critic, learner.critic_optimiser, rows, targets, options.packing, ranks)
+    for part in options.critic_mini_batches(len(rows), random):
+        step.train(part)
+    return step.reduced_metrics()
+
+
+class PolicySteps:
+    """The actor's optimiser steps on one rollout batch, whose advantages are constants."""
 
     def __init__(
         self, learner: Learner, batch: Batch, advantages: AdvantageBatch, algorithm: Options,
@@ -149,9 +191,7 @@ class RolloutStep:
         """float[N] log-prob of each token at the start of the rollout step, where known."""
         self.proximal_known = torch.zeros_like(nothing, dtype=torch.bool)
         """bool[N] where ``proximal`` is known."""
-        self._metrics: list[MetricSums] = []
-        self._denominators: list[Denominators] = []
-        self._gradient_norms: dict[str, list[float]] = {}
+        self._record = StepRecord("policy")
 
     def score_proximal(self, mini_batches: Sequence[Sequence[int]]) -> None:
         """Fill ``proximal`` for all rows but the first mini-batch's, if the correction needs it."""
@@ -161,46 +201,25 @@ class RolloutStep:
                 self.learner.policy, self.batch, later, self.options.packing, self.ranks)
             self.proximal_known[row_token_index(self.batch.lengths, self._index(later))] = True
 
-    def train(self, rows: Sequence[int], phases: Phases) -> None:
-        """One optimiser step of the critic, then one of the actor, on ``rows``."""
-        denominators = self._count(rows)
-        if self.algorithm.estimator == "gae":
-            with phases.measure("critic"):
-                self.accumulate_value_gradient(rows, denominators)
-                self._note_norm("value", self.learner.critic_optimiser.step())
-        with phases.measure("actor"):
-            log_probs = self.accumulate_policy_gradient(rows, denominators)
-            self._note_norm("policy", self.learner.policy_optimiser.step())
-        self._record(rows, sum_over_ranks(log_probs, self.ranks))
-        self._denominators.append(denominators)
+    def train(self, rows: Sequence[int]) -> None:
+        """One optimiser step on ``rows``.
 
-    def train_critic(self, rows: Sequence[int]) -> None:
-        """One optimiser step of the critic alone on ``rows`` (value pretraining)."""
-        denominators = self._count(rows)
-        self.accumulate_value_gradient(rows, denominators)
-        self._note_norm("value", self.learner.critic_optimiser.step())
-        self._denominators.append(denominators)
+        Raises:
+            FloatingPointError: the gradient is not finite.
+        """
+        denominators = count_denominators(self.advantages.select_rows(self._index(rows)))
+        log_probs = self.accumulate_gradient(rows, denominators)
+        norm = self.learner.policy_optimiser.step()
+        self._keep(rows, sum_over_ranks(log_probs, self.ranks))
+        self._record.end_step(denominators, norm)
 
-    def accumulate_value_gradient(self, rows: Sequence[int], denominators: Denominators) -> None:
-        """Add this rank's gradient of the value loss (spec section 1.8) of ``rows``."""
-        for micro in self._micro_batches(rows):
-            with compute_precision(self.batch.device, self.ranks.sharded):
-                values = self.learner.critic(
-                    micro.input_ids, micro.position_ids, micro.action_index)
-            objective = value_objective(
-                values, self.advantages.select_rows(micro.rows), denominators)
-            objective.loss.backward()
-            self._metrics.append(objective.metrics)
-
-    def accumulate_policy_gradient(
-        self, rows: Sequence[int], denominators: Denominators
-    ) -> Tensor:
+    def accumulate_gradient(self, rows: Sequence[int], denominators: Denominators) -> Tensor:
         """Add this rank's gradient of the actor loss (Eq 10) of ``rows``.
 
         Returns:
             float[N] current log-probs of this rank's tokens, 0 elsewhere.
         """
-        known = bool(self._denominators) and needs_proximal_log_probs(self.algorithm.correction)
+        known = self._record.steps > 0 and needs_proximal_log_probs(self.algorithm.correction)
         log_probs = torch.zeros_like(self.log_probs)
         for micro in self._micro_batches(rows):
             with compute_precision(self.batch.device, self.ranks.sharded):
@@ -214,35 +233,23 @@ class RolloutStep:
             )
             objective.loss.backward()
             log_probs[micro.tokens] = scores.log_probs.detach()
-            self._metrics.append(objective.metrics)
+            self._record.add_micro_batch(objective.metrics)
         return log_probs
 
     def reduced_metrics(self) -> dict[str, float]:
-        """Means over the rollout batch and all ranks; losses are means over optimiser steps."""
-        steps = len(self._denominators)
-        sums = sum_metrics(add_metrics(self._metrics), self.batch.device, self.ranks)
-        means = {name: total / steps if name.endswith("loss") else total
-                 for name, total in sums.items()}
-        metrics = reduce_metrics(means, add_denominators(self._denominators))
-        return metrics | {f"{name}/gradient_norm": max(norms)
-                          for name, norms in self._gradient_norms.items()}
+        """Means over the rollout batch and all ranks; every rank must call this."""
+        return self._record.reduce(self.batch.device, self.ranks)
 
-    def _record(self, rows: Sequence[int], log_probs: Tensor) -> None:
+    def _keep(self, rows: Sequence[int], log_probs: Tensor) -> None:
         """Keep this mini-batch's log-probs; the first one's are also its proximal log-probs."""
         tokens = row_token_index(self.batch.lengths, self._index(rows))
         self.log_probs[tokens] = log_probs[tokens]
-        if not self._denominators:
+        if not self._record.steps:
             self.proximal[tokens] = log_probs[tokens]
             self.proximal_known[tokens] = True
 
-    def _count(self, rows: Sequence[int]) -> Denominators:
-        return count_denominators(self.advantages.select_rows(self._index(rows)))
-
     def _micro_batches(self, rows: Sequence[int]) -> list[MicroBatch]:
         return micro_batches_of_rank(self.batch, rows, self.options.packing, self.ranks)
-
-    def _note_norm(self, name: str, norm: float) -> None:
-        self._gradient_norms.setdefault(name, []).append(norm)
 
     def _index(self, rows: Sequence[int]) -> Tensor:
         return torch.tensor(rows, dtype=torch.int64, device=self.batch.device)
@@ -294,15 +301,16 @@ def row_batch(batch: Batch, values: StateValues | None) -> RowBatch:
 
 
 def draw_mini_batches(
-    rows: int, options: UpdateOptions, random: np.random.Generator
+    rows: int, size: int, epochs: int, random: np.random.Generator
 ) -> list[list[int]]:
-    """Rows of every optimiser step: each epoch a new shuffle, cut into parts of equal size."""
-    parts = math.ceil(rows / options.mini_batch_rollouts)
-    return [part.tolist() for _ in range(options.epochs)
+    """Rows of every optimiser step: each epoch a new shuffle, cut into parts of equal size.
+
+    Args:
+        rows: rows of the batch.
+        size: most rows of a part.
+        epochs: passes over the batch.
+        random: must be in the same state on every rank.
+    """
+    parts = math.ceil(rows / size)
+    return [part.tolist() for _ in range(epochs)
             for part in np.array_split(random.permutation(rows), parts)]
-
-
-def sum_metrics(sums: MetricSums, device: torch.device, ranks: Ranks) -> MetricSums:
-    """Metric sums of all ranks; every rank has the same names."""
-    stacked = sum_over_ranks(torch.stack([sums[name].to(device) for name in sorted(sums)]), ranks)
-    return dict(zip(sorted(sums), stacked.cpu(), strict=True))

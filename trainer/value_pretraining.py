@@ -20,13 +20,14 @@ from safetensors.torch import save_file
 
 from trainer.algorithm.diagnostics import explained_variance, initial_value_mean
 from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import compute_advantages_and_targets
+from trainer.algorithm.vapo import AdvantageBatch, compute_advantages_and_targets
 from trainer.batch import Batch
+from trainer.critic_steps import CriticSteps
 from trainer.forward import StateValues, state_values
 from trainer.parallel import Ranks
 from trainer.phases import Phases
 from trainer.states import critic_state
-from trainer.update import Learner, RolloutStep, UpdateOptions, draw_mini_batches, row_batch
+from trainer.update import Learner, UpdateOptions, row_batch
 from vapo.critic import WEIGHTS_NAME
 from vapo.durable import durable_folder
 
@@ -50,32 +51,30 @@ def pretrain(
         learner: its critic is changed in place.
         batch: rollouts of the start policy; the same on every rank.
         algorithm: decides what a truncated row's outcome is; its lambdas are not used.
-        options: how to cut the batch up; ``epochs`` passes over it.
+        options: how to cut the batch up: the critic's epochs and mini-batches.
         ranks: this process among the trainer's.
         random: the same state on every rank.
         phases: receives the time spent.
     """
     with phases.measure("values"):
         values = state_values(learner.critic, batch, range(len(batch)), options.packing, ranks)
-    step = _monte_carlo_step(learner, batch, values, algorithm, options, ranks)
+    targets = _monte_carlo_targets(batch, values, algorithm)
+    step = CriticSteps(
+        learner.critic, learner.critic_optimiser, batch, targets, options.packing, ranks)
     with phases.measure("critic"):
-        for rows in draw_mini_batches(len(batch), options, random):
-            step.train_critic(rows)
-    known = step.advantages.value_mask
+        for rows in options.critic_mini_batches(len(batch), random):
+            step.train(rows)
+    known = targets.value_mask
     return PretrainingResult(
-        explained_variance(values.before_tokens[known], step.advantages.returns[known]),
+        explained_variance(values.before_tokens[known], targets.returns[known]),
         step.reduced_metrics()
         | {"value/initial": initial_value_mean(values.before_tokens, batch.lengths)})
 
 
-def _monte_carlo_step(
-    learner: Learner, batch: Batch, values: StateValues, algorithm: Options,
-    options: UpdateOptions, ranks: Ranks,
-) -> RolloutStep:
+def _monte_carlo_targets(batch: Batch, values: StateValues, algorithm: Options) -> AdvantageBatch:
     monte_carlo = replace(algorithm, estimator="gae", decoupled_gae=True, lambda_critic=1.0,
                           drop_uniform_groups=False, whiten_advantages=False)
-    targets = compute_advantages_and_targets(row_batch(batch, values), monte_carlo)
-    return RolloutStep(learner, batch, targets, monte_carlo, options, ranks)
+    return compute_advantages_and_targets(row_batch(batch, values), monte_carlo)
 
 
 def save_pretrained_critic(folder: Path, learner: Learner, ranks: Ranks) -> None:

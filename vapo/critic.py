@@ -35,14 +35,21 @@ class CriticError(ValueError):
 class Critic(nn.Module):
     """V(state) for every token of a packed micro-batch."""
 
-    def __init__(self, backbone: PreTrainedModel) -> None:
+    def __init__(
+        self, backbone: PreTrainedModel, bounds: tuple[float, float] | None = None
+    ) -> None:
         """Wrap ``backbone`` (a causal LM without its output head) with a zero value head.
 
-        The zero start gives V = 0, midway between the rewards -1 and +1, and the same critic on
-        every replica without a random number.
+        The zero start gives V = 0, midway between the rewards -1 and +1 (with ``bounds``: midway
+        between them), and the same critic on every replica without a random number.
+
+        Args:
+            backbone: its hidden states feed the head.
+            bounds: lowest and highest value; None leaves the head linear.
         """
         super().__init__()
         self.model = backbone
+        self.bounds = bounds
         self.value_head = nn.Linear(backbone.config.hidden_size, 1, dtype=torch.float32)
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
@@ -64,7 +71,17 @@ class Critic(nn.Module):
         states = output.last_hidden_state.flatten(0, 1)[state_index]
         with torch.autocast(states.device.type, enabled=False):
             weight, bias = self.value_head.weight, self.value_head.bias
-            return torch.mv(states.to(weight.dtype), weight[0]) + bias
+            scores = torch.mv(states.to(weight.dtype), weight[0]) + bias
+            return scores if self.bounds is None else bounded(scores, *self.bounds)
+
+
+def bounded(scores: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """V = low + (high - low) (1/2 + arctan(score) / pi), float[N] (BPCO, arXiv 2608.23566).
+
+    No value can then lie outside the rewards, and the arctangent's tails fall off slowly enough
+    for a value near a bound to come back.
+    """
+    return low + (high - low) * (0.5 + torch.arctan(scores) / torch.pi)
 
 
 def load_critic(
@@ -73,6 +90,7 @@ def load_critic(
     *,
     attention: str = "sdpa",
     device: torch.device | str = "cpu",
+    bounds: tuple[float, float] | None = None,
 ) -> Critic:
     """A float32 critic with the form of the model in ``folder``.
 
@@ -83,6 +101,7 @@ def load_critic(
             the actor's and the value head is zero.
         attention: transformers attention implementation.
         device: where to put it.
+        bounds: lowest and highest value of a bounded head (settings ``model.value_bounds``).
 
     Raises:
         CriticError: ``weights`` lacks or adds tensors, or shapes differ.
@@ -94,10 +113,10 @@ def load_critic(
         causal_lm = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, attn_implementation=attention, local_files_only=True
         )
-        return Critic(cast(PreTrainedModel, causal_lm.base_model)).to(device)
+        return Critic(cast(PreTrainedModel, causal_lm.base_model), bounds).to(device)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     backbone = AutoModel.from_config(config, dtype=torch.float32, attn_implementation=attention)
-    critic = Critic(backbone)
+    critic = Critic(backbone, bounds)
     load_weights(critic, load_file(weights) if isinstance(weights, Path) else weights)
     return critic.to(device)
 

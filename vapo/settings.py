@@ -74,6 +74,16 @@ class ModelSettings(Section):
     """Local Hugging Face folder of a causal language model (Qwen2, Qwen3, Llama, SmolLM form)."""
     max_context_tokens: int = Field(512, ge=8)
     """Longest prompt plus response, in tokens; longer prompts are refused at the door."""
+    value_bounds: tuple[float, float] | None = None
+    """Lowest and highest reward: the critic's head is then held between them (BPCO); unset: a
+    linear head, as in the paper. A pretrained critic fits only the head it was trained with."""
+
+    @field_validator("value_bounds")
+    @classmethod
+    def _bounds_rise(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and not bounds[0] < bounds[1]:
+            raise ValueError(f"{bounds} must be the lowest and the highest reward, such as [-1, 1]")
+        return bounds
 
 
 class RedisSettings(Section):
@@ -335,6 +345,14 @@ class TrainerSettings(Section):
     """Section 5.1: 1e-6."""
     critic_learning_rate: float = Field(2e-6, gt=0)
     """Section 5.1: 2e-6."""
+    critic_epochs: int | None = Field(None, ge=1)
+    """Passes of the critic over each rollout batch; unset: ``epochs``. SAO takes 2 critic updates
+    per actor update, Open-Reasoner-Zero 12."""
+    critic_mini_batch_rollouts: int | None = Field(None, ge=1)
+    """Responses per optimiser step of the critic; unset: ``mini_batch_rollouts``."""
+    critic_replay_steps: int = Field(0, ge=0)
+    """Earlier rollout batches that the critic trains on again in every step (LE CRITIQUE: each
+    row twice, so 1). Not part of a checkpoint: it fills again after a resume."""
     warmup_steps: int = Field(10, ge=0)
     """Optimiser steps of linear warm-up, then constant (length silent in the paper)."""
     adam_beta1: float = Field(0.9, ge=0, lt=1)
@@ -405,6 +423,16 @@ class Settings(Section):
         return self.trainer.prompts_per_step * self.sampling.samples_per_prompt
 
     @property
+    def reward_range(self) -> tuple[float, float]:
+        """Lowest and highest reward a response can have."""
+        verifier = self.verifier
+        ends = (verifier.reward_wrong, verifier.reward_correct)
+        punished = verifier.overlong_limit_tokens > 0
+        punished = punished or self.algorithm.truncation == "soft_punishment"
+        return (min(ends) + min(0.0, verifier.format_reward) - float(punished),
+                max(ends) + max(0.0, verifier.format_reward))
+
+    @property
     def admission_capacity(self) -> int:
         """Most rollouts admitted and not yet trained (design section 4)."""
         return (self.ledger.max_staleness + 1) * self.rollouts_per_step
@@ -421,6 +449,17 @@ class Settings(Section):
                 f"sampling.max_new_tokens={self.sampling.max_new_tokens} leaves no room for a "
                 f"prompt in model.max_context_tokens={self.model.max_context_tokens}; "
                 "lower the first or raise the second"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _value_bounds_hold_the_rewards(self) -> Settings:
+        lowest, highest = self.reward_range
+        bounds = self.model.value_bounds
+        if bounds is not None and not (bounds[0] <= lowest and highest <= bounds[1]):
+            raise ValueError(
+                f"model.value_bounds={list(bounds)} do not hold the rewards, which run from "
+                f"{lowest} to {highest}; a bounded critic could not learn them, so widen the bounds"
             )
         return self
 

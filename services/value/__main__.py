@@ -21,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)  # on one machine the other cores belong to vLLM and the trainer
     listener = bind(settings.value.host, settings.value.port)
     metrics = new_registry()
-    replica = Replica(settings.model.path, settings.value.token_budget)
+    replica = Replica(settings.model.path, settings.value.token_budget,
+                      settings.model.value_bounds)
     url = bound_url(listener, settings.network.advertise_host)
     runtime = Runtime(settings, replica, metrics, url)
     hooks = Hooks(runtime.unready_reason, runtime.start, runtime.stop, runtime.weights)

@@ -44,10 +44,18 @@ class PreparedWeights:
 class Replica:
     """A float32 critic, on CUDA where there is one."""
 
-    def __init__(self, model_folder: Path, token_budget: int) -> None:
-        """Load the base model. ``token_budget``: tokens per forward pass, padding included."""
+    def __init__(
+        self, model_folder: Path, token_budget: int, bounds: tuple[float, float] | None = None
+    ) -> None:
+        """Load the base model.
+
+        Args:
+            model_folder: the actor's Hugging Face folder.
+            token_budget: tokens per forward pass, padding included.
+            bounds: lowest and highest value; None for a linear head.
+        """
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._critic = load_critic(model_folder, device=device).eval()
+        self._critic = load_critic(model_folder, device=device, bounds=bounds).eval()
         self._token_budget = token_budget
         self.version = CriticVersion()
         config = self._critic.model.config

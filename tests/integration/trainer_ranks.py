@@ -1,6 +1,7 @@
 """Run by torchrun: two rollout batches on this rank's share, each followed by a checkpoint and a
 resume into fresh models; weights and losses are written by rank 0. Form ``llama`` also recomputes
-activations and logits in the backward pass.
+activations and logits in the backward pass, and its critic has a bounded head, mini-batches and
+epochs of its own, and replay.
 
 Usage: trainer_ranks.py FORM TIED OUTPUT
 """
@@ -19,6 +20,7 @@ from tests.trainer_cases import VOCABULARY, random_rows, tiny_critic, tiny_polic
 from trainer.algorithm.options import Options
 from trainer.batch import Batch
 from trainer.checkpoint import Position, load_checkpoint, save_checkpoint
+from trainer.critic_replay import CriticReplay
 from trainer.forward import Packing
 from trainer.models import enable_gradient_checkpointing
 from trainer.optimiser import Optimiser, OptimiserOptions
@@ -36,10 +38,12 @@ def main(form: str, tied: bool, output: Path) -> None:
     random, metrics = np.random.default_rng(0), []
     for seed, rows in ((0, 13), (1, 3)):
         result = update(learner, Batch(random_rows(rows, seed)), Options(alpha=0.5),
-                        UpdateOptions(7, Packing(64), epochs=2), ranks, random, Phases())
+                        _options(form), ranks, random, Phases())
         metrics.append(result.metrics)
+        replay = learner.replay  # not part of a checkpoint
         learner = _saved_and_loaded(learner, output / f"{ranks.size}-checkpoints", form, tied,
                                     random, ranks)
+        learner.replay = replay
     state = {f"actor.{name}": t for name, t in policy_state(learner.policy).items()}
     state |= {f"critic.{name}": t for name, t in critic_state(learner.critic).items()}
     state |= {f"adam.{name}": t for name, t
@@ -50,16 +54,24 @@ def main(form: str, tied: bool, output: Path) -> None:
     leave_ranks(ranks)
 
 
+def _options(form: str) -> UpdateOptions:
+    if form == "llama":
+        return UpdateOptions(7, Packing(64), critic_epochs=2, critic_mini_batch_rollouts=5)
+    return UpdateOptions(7, Packing(64), epochs=2)
+
+
 def _learner(form: str, tied: bool, seed: int, ranks: Ranks) -> Learner:
     policy, critic = tiny_policy(form, tied, seed), tiny_critic(form, seed + 1)
     if form == "llama":
         policy.chunk_elements = VOCABULARY * 5
         enable_gradient_checkpointing(policy.causal_lm)
         enable_gradient_checkpointing(critic.model)
+        critic.bounds = (-1.0, 1.0)
     shard_policy(policy, ranks)
     shard_critic(critic, ranks)
     options = OptimiserOptions(1e-3, warmup_steps=2, gradient_clip=0.5)
-    return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options))
+    return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options),
+                   replay=CriticReplay(1 if form == "llama" else 0))
 
 
 def _saved_and_loaded(

@@ -12,13 +12,14 @@ from tests.trainer_cases import random_rows, tiny_critic, tiny_policy
 from trainer.algorithm.options import Options
 from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators
 from trainer.batch import Batch, TrainingRow
+from trainer.critic_steps import CriticSteps
 from trainer.forward import Packing, state_values, token_log_probs
 from trainer.optimiser import Optimiser, OptimiserOptions
 from trainer.parallel import Ranks
 from trainer.phases import Phases
 from trainer.update import (
     Learner,
-    RolloutStep,
+    PolicySteps,
     UpdateOptions,
     batch_values,
     draw_mini_batches,
@@ -48,15 +49,19 @@ def _gradients(
     learner, batch = _learner(torch.float64), Batch(rows)
     values, _ = batch_values(learner, batch, algorithm, options, ALONE)
     advantages = compute_advantages_and_targets(row_batch(batch, values), algorithm)
-    step = RolloutStep(learner, batch, advantages, algorithm, options, ALONE)
-    step.proximal = batch.behaviour_log_probs.double()
+    policy = PolicySteps(learner, batch, advantages, algorithm, options, ALONE)
+    critic = CriticSteps(learner.critic, learner.critic_optimiser, batch, advantages,
+                         options.packing, ALONE)
+    policy.proximal = batch.behaviour_log_probs.double()
     denominators = count_denominators(advantages)
-    step._denominators.append(denominators)
+    policy._record.end_step(denominators, 0.0)
+    critic._record.end_step(denominators, 0.0)
     everything = range(len(rows))
-    step.accumulate_value_gradient(everything, denominators)
-    step.accumulate_policy_gradient(everything, denominators)
+    critic.accumulate_gradient(everything, denominators)
+    policy.accumulate_gradient(everything, denominators)
+    metrics = policy.reduced_metrics() | critic.reduced_metrics()
     models = (learner.policy, learner.critic)
-    return step.reduced_metrics(), [p.grad for model in models for p in model.parameters()]
+    return metrics, [p.grad for model in models for p in model.parameters()]
 
 
 @pytest.mark.parametrize("algorithm", [
@@ -126,7 +131,7 @@ def test_fresh_service_values_are_reused_and_stale_ones_rescored() -> None:
 
 
 def test_mini_batches_cover_every_row_once_per_epoch() -> None:
-    parts = draw_mini_batches(10, _options(mini_batch=4, epochs=2), np.random.default_rng(0))
+    parts = draw_mini_batches(10, 4, 2, np.random.default_rng(0))
     assert [len(part) for part in parts] == [4, 3, 3] * 2
     for epoch in (parts[:3], parts[3:]):
         assert sorted(row for part in epoch for row in part) == list(range(10))
