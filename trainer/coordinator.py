@@ -15,6 +15,7 @@ from typing import Any
 
 from trainer.batch import Batch
 from trainer.checkpoint import Position
+from trainer.dynamic_sampling import Discarded
 from trainer.exchange import Action, Order
 from trainer.ingest import Arrival, BatchDeadline, Ingest
 from trainer.metrics_file import MetricsFile
@@ -41,6 +42,7 @@ class Coordinator:
         self._metrics = MetricsFile(self._settings.run.directory / "metrics.jsonl")
         self._in_hand: list[Arrival] = []
         self._unacknowledged: list[tuple[str, str]] = []
+        self._discarded: Discarded | None = None
 
     def resume(self, position: Position) -> None:
         """Go on from a checkpoint or from nothing: sort out leases, forget what will be redone."""
@@ -84,14 +86,20 @@ class Coordinator:
         return Order(action, tuple(arrival.row for arrival in arrivals))
 
     def _wait_for_batch(self, position: Position) -> list[Arrival] | None:
+        rollouts, trainer = self._settings.rollouts_per_step, self._settings.trainer
+        if self._discarded is None and self._samples_dynamically(position):
+            self._discarded = Discarded(trainer.uniform_batches_limit * rollouts)
         try:
             return self._ingest.next_batch(
-                self._settings.rollouts_per_step, position.step, self._keep_waiting,
-                self._settings.trainer.batch_deadline_seconds)
+                rollouts, position.step, self._keep_waiting, trainer.batch_deadline_seconds,
+                self._discarded)
         except BatchDeadline:
             if self._ledger.control.paused:
                 return None
             raise
+
+    def _samples_dynamically(self, position: Position) -> bool:
+        return position.pretrained and self._settings.algorithm.drop_uniform_groups
 
     def _keep_waiting(self) -> bool:
         requests = self._requests
@@ -145,6 +153,8 @@ class Coordinator:
 
     def report_step(self, step: int, row: dict[str, Any]) -> None:
         """Publish the metrics of one policy step."""
+        if self._discarded is not None:
+            row, self._discarded = row | self._discarded.row(), None
         self._ledger.journal.write_metrics(step, row)
         self._metrics.append({"step": step, "at": time.time(), **row})
         self._status.set(step=step, version=row["version"], metrics=row)

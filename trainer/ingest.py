@@ -6,17 +6,21 @@ Invariants:
 - staleness is counted in rollout steps, from the oldest weights any token was sampled under, at the
   moment the batch is formed; beyond the hard limit it is dropped and its sample queued again;
 - nothing is trained on twice between two checkpoints, even if the queue hands it out twice;
-- with a group estimator a task's rows are trained together, once all that will come are here.
+- with a group estimator a task's rows are trained together, once all that will come are here;
+- a group that dynamic sampling throws away is dropped with a reason and frees its slots at once, so
+  that others are sampled in its place.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from trainer.batch import RowError, TrainingRow
+from trainer.dynamic_sampling import Discarded
 from vapo.ledger import Lease, Ledger, Stage
 from vapo.messages import Rollout
 from vapo.weights import WeightChannel
@@ -82,7 +86,8 @@ class Ingest:
         return len(again)
 
     def next_batch(
-        self, rollouts: int, step: int, keep_waiting: Callable[[], bool], deadline_seconds: float
+        self, rollouts: int, step: int, keep_waiting: Callable[[], bool], deadline_seconds: float,
+        discarded: Discarded | None = None,
     ) -> list[Arrival] | None:
         """The next ``rollouts`` (or, in whole groups, a few more), oldest first.
 
@@ -91,6 +96,8 @@ class Ingest:
             step: rollout steps the policy has done, from which staleness is counted.
             keep_waiting: asked about twice a second; False ends the wait.
             deadline_seconds: longest wait.
+            discarded: dynamic sampling's account of this step, which is added to; None takes all
+                groups.
 
         Returns:
             None when ``keep_waiting`` said so.
@@ -101,6 +108,8 @@ class Ingest:
         start = time.monotonic()
         self._arrivals = self._fresh(self._arrivals, step)
         while True:
+            if discarded is not None:
+                self._discard_uniform(discarded)
             batch = self._take(rollouts)
             if batch is not None:
                 return batch
@@ -193,6 +202,18 @@ class Ingest:
         taken = {arrival.lease.id for arrival in batch}
         self._arrivals = [a for a in self._arrivals if a.lease.id not in taken]
         return batch
+
+    def _discard_uniform(self, discarded: Discarded) -> None:
+        groups = itertools.groupby(self._complete_groups(), lambda arrival: arrival.row.task_id)
+        leases = []
+        for _, members in groups:
+            group = list(members)
+            if discarded.accept([arrival.row.correct for arrival in group], group[0].samples):
+                leases += [arrival.lease for arrival in group]
+        self._ledger.drop_all(leases, "uniform group", requeue=False)
+        gone = {lease.id for lease in leases}
+        self._held -= gone
+        self._arrivals = [a for a in self._arrivals if a.lease.id not in gone]
 
     def _complete_groups(self) -> list[Arrival]:
         groups: dict[str, list[Arrival]] = {}

@@ -308,7 +308,8 @@ class AlgorithmSettings(Section):
     group_standard_deviation: bool = True
     """Estimator ``group``: divide by the group's standard deviation (DAPO Eq 9)."""
     drop_uniform_groups: bool = False
-    """Groups all correct or all wrong leave the policy loss (DAPO's dynamic sampling)."""
+    """DAPO's dynamic sampling: groups all correct or all wrong are dropped and others sampled in
+    their place, up to ``trainer.uniform_batches_limit``; what is left of them leaves the loss."""
 
 
 class ValuePretrainingSettings(Section):
@@ -379,6 +380,10 @@ class TrainerSettings(Section):
     """Checkpoints kept."""
     keep_weight_versions: int = Field(4, ge=2)
     """Published versions kept on disk."""
+    uniform_batches_limit: int = Field(10, ge=0)
+    """``drop_uniform_groups``: rollout batches' worth of uniform groups dropped for one step before
+    the batch is filled up with them (10: ``max_num_gen_batches`` of verl's DAPO recipe); 0: the
+    loss alone leaves them out."""
     mismatch_limit: float = Field(0.05, gt=0)
     """Refuse to start above this mean |behaviour - trainer| log-prob difference (nats/token)."""
     threads: int = Field(1, ge=1)

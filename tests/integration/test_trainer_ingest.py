@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.synthetic_rollouts import SyntheticRollouts
 from tests.support.tiny_models import CHARACTERS, tiny_model
+from trainer.dynamic_sampling import Discarded
 from trainer.ingest import Arrival, BatchDeadline, Ingest
 from vapo.ledger import Ledger, Stage
 from vapo.settings import Settings
@@ -107,6 +108,38 @@ def test_groups_stay_together_and_wait_for_their_last_sample(
         ingest.next_batch(2, 0, lambda: True, 0.1)
     ledger.drop(held[0], "test", requeue=False)
     assert _ids(_take(ingest, 2)) == late[1:], "a sample that will not come is not waited for"
+
+
+def test_dynamic_sampling_fills_the_batch_with_groups_that_disagree(
+    ledger: Ledger, rollouts: SyntheticRollouts
+) -> None:
+    rollouts.submit(8, samples=2)
+    fates = {f"t{number}": {ledger.rollout(f"t{number}.{sample}").verdict.correct
+                            for sample in range(2)} for number in range(8)}
+    mixed = [task for task, fate in fates.items() if len(fate) == 2]
+    assert 2 <= len(mixed) <= 6
+    ingest, discarded = _ingest(ledger, whole_groups=True), Discarded(limit=100)
+    batch = ingest.next_batch(2 * len(mixed), 0, lambda: True, 5.0, discarded)
+    assert batch is not None
+    assert {arrival.row.task_id for arrival in batch} == set(mixed)
+    with pytest.raises(BatchDeadline):
+        ingest.next_batch(1, 0, lambda: True, 1.0, discarded)
+    right = sum(fate == {True} for fate in fates.values())
+    wrong = sum(fate == {False} for fate in fates.values())
+    assert discarded.row() == {"discarded_correct": 2 * right, "discarded_wrong": 2 * wrong}
+    assert ledger.counters()["dropped:uniform group"] == 2 * (right + wrong)
+    assert ledger.depths()["admitted"] == 2 * len(mixed), "the slots of the others are free"
+
+
+def test_dynamic_sampling_stops_at_its_limit_and_takes_what_comes(
+    ledger: Ledger, rollouts: SyntheticRollouts
+) -> None:
+    rollouts.submit(8, samples=2)
+    discarded = Discarded(limit=2)
+    batch = _ingest(ledger, whole_groups=True).next_batch(14, 0, lambda: True, 5.0, discarded)
+    assert batch is not None
+    assert len(batch) == 14
+    assert discarded.correct + discarded.wrong == 2
 
 
 def test_a_rollout_of_another_tokenizer_is_buried_with_its_reason(

@@ -85,7 +85,8 @@ class Options:
     group_standard_deviation: bool = True
     """Group advantages are divided by the group's standard deviation (GRPO, DAPO Eq 9)."""
     drop_uniform_groups: bool = False
-    """Groups whose rewards are all equal leave the policy loss (DAPO's dynamic sampling)."""
+    """Groups all correct or all wrong leave the policy loss (the filter of DAPO's dynamic sampling;
+    ``trainer.dynamic_sampling`` draws others in their place)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "truncation", Truncation(self.truncation))
