@@ -2,7 +2,8 @@
 
 Each is a nested dictionary in the form of the settings file (``section -> key -> value``), laid
 under the user's own settings. Sizes and learning rates are not in here: they are the same for all,
-so that a comparison compares algorithms.
+so that a comparison compares algorithms. The one exception is ``vanilla_ppo``, which has the
+paper's. :mod:`vapo.paper` has the papers' values and why a preset differs from them.
 """
 
 from __future__ import annotations
@@ -12,22 +13,27 @@ from typing import Any
 Preset = dict[str, dict[str, Any]]
 
 _NO_CRITIC: dict[str, dict[str, Any]] = {"value_pretraining": {"enabled": False}}
+_PPO: Preset = {
+    "algorithm": {
+        "decoupled_gae": False,
+        "length_adaptive_lambda": False,
+        "lambda_policy": 0.95,
+        "token_level_loss": False,
+        "clip_high": 0.2,
+        "positive_example_weight": 0.0,
+        "truncation": "terminal",
+    },
+    "value_pretraining": {"enabled": False},
+}
 
 PRESETS: dict[str, Preset] = {
     # Everything on: the defaults.
     "vapo": {},
     # Vanilla PPO of VAPO section 5.1: lambda 0.95 for both, symmetric clip, Eq 6, no warm-up.
-    "ppo": {
-        "algorithm": {
-            "decoupled_gae": False,
-            "length_adaptive_lambda": False,
-            "lambda_policy": 0.95,
-            "token_level_loss": False,
-            "clip_high": 0.2,
-            "positive_example_weight": 0.0,
-            "truncation": "terminal",
-        },
-        "value_pretraining": {"enabled": False},
+    "ppo": _PPO,
+    # The same at the size of Table 1, 8192 prompts of one response, which has no group sampling.
+    "vanilla_ppo": {
+        **_PPO, "sampling": {"samples_per_prompt": 1}, "trainer": {"prompts_per_step": 8192},
     },
     # GRPO as DAPO's starting point (its section 2): group baseline, Eq 6, no KL, symmetric clip.
     "grpo": {
@@ -40,16 +46,24 @@ PRESETS: dict[str, Preset] = {
         },
         **_NO_CRITIC,
     },
-    # DAPO: clip-higher, token-level loss, soft overlong punishment, uniform groups left out.
+    # DAPO, all of its ladder: clip-higher, token-level loss, dynamic sampling, soft overlong
+    # punishment, overlong filtering.
     "dapo": {
         "algorithm": {
             "estimator": "group",
             "drop_uniform_groups": True,
             "positive_example_weight": 0.0,
-            "truncation": "soft_punishment",
+            "truncation": "mask_and_punish",
         },
         **_NO_CRITIC,
     },
+    # BPCO (arXiv 2608.23566): the reward reaches further back, the head is bounded.
+    "bpco": {"algorithm": {"alpha": 0.4}, "model": {"value_bounds": [-1.0, 1.0]}},
+    # SAO (arXiv 2607.07508): the reward reaches the first token, double-sided masking of stale
+    # tokens, two critic updates per policy update.
+    "sao": {"algorithm": {"alpha": 1.5, "correction": "dis", "correction_low": 0.7,
+                          "correction_high": 6.0},
+            "trainer": {"critic_epochs": 2}},
 }
 """Name -> differences from the defaults."""
 

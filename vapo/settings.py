@@ -286,10 +286,11 @@ class AlgorithmSettings(Section):
     """Piece 5, clip-higher: epsilon_high of Eq 8 (0.2 in vanilla PPO)."""
     positive_example_weight: float = Field(0.1, ge=0)
     """Piece 6: mu of Eq 10; 0 switches the positive-example LM loss off."""
-    truncation: Literal["terminal", "mask_policy", "soft_punishment", "bootstrap"] = "mask_policy"
+    truncation: Literal["terminal", "mask_policy", "soft_punishment", "mask_and_punish",
+                        "bootstrap"] = "mask_policy"
     """What a response cut at ``max_new_tokens`` means (paper silent; docs/algorithm.md)."""
     overlong_buffer_tokens: int = Field(32, ge=1)
-    """L_cache of DAPO Eq 13, used by ``soft_punishment``."""
+    """L_cache of DAPO Eq 13, used by ``soft_punishment`` and ``mask_and_punish``."""
     whiten_advantages: bool = False
     """Normalise advantages over the rollout batch (not in the paper)."""
     correction: Literal["none", "token_tis", "sequence_mask", "geometric_mask", "icepop",
@@ -433,7 +434,7 @@ class Settings(Section):
         verifier = self.verifier
         ends = (verifier.reward_wrong, verifier.reward_correct)
         punished = verifier.overlong_limit_tokens > 0
-        punished = punished or self.algorithm.truncation == "soft_punishment"
+        punished = punished or self.algorithm.truncation in ("soft_punishment", "mask_and_punish")
         return (min(ends) + min(0.0, verifier.format_reward) - float(punished),
                 max(ends) + max(0.0, verifier.format_reward))
 

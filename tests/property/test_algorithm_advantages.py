@@ -33,7 +33,7 @@ def test_agrees_with_the_reference(
     got_targets = rows_of(result.targets, batch.lengths)
     for row, values in enumerate(rows_of(batch.values, batch.lengths)):
         reward, final = batch.rewards[row].item(), 0.0
-        if truncation is Truncation.SOFT_PUNISHMENT:
+        if truncation in (Truncation.SOFT_PUNISHMENT, Truncation.MASK_AND_PUNISH):
             reward += max(-1.0, min(0.0, (30 - len(values)) / 30))
         if truncation is Truncation.BOOTSTRAP and batch.truncated[row]:
             reward, final = 0.0, batch.bootstrap_values[row].item()

@@ -12,6 +12,8 @@ from trainer.algorithm.vapo import (
     AdvantageBatch,
     compute_advantages_and_targets,
     count_denominators,
+    policy_objective,
+    value_objective,
 )
 
 VALUES = [0.1, 0.3, -0.2, 0.5]
@@ -32,6 +34,7 @@ def treat(truncation: Truncation | str) -> AdvantageBatch:
         ("terminal", [-0.0625, -0.525, -0.05, -1.5], -1.0, True, True, True),
         ("mask_policy", [-0.0625, -0.525, -0.05, -1.5], -1.0, False, False, True),
         ("soft_punishment", [-0.125, -0.65, -0.3, -2.0], -1.5, True, True, True),
+        ("mask_and_punish", [-0.125, -0.65, -0.3, -2.0], -1.5, False, False, True),
         ("bootstrap", [0.1125, -0.175, 0.65, -0.1], 0.4, True, False, False),
     ],
 )
@@ -59,6 +62,36 @@ def test_masked_rows_leave_the_denominators() -> None:
     counts = count_denominators(treat("mask_policy"))
     assert (counts.policy_tokens, counts.policy_rows) == (4.0, 1.0)
     assert (counts.positive_tokens, counts.value_tokens) == (4.0, 8.0)
+
+
+@pytest.mark.parametrize("truncation", list(Truncation))
+def test_gradients_reach_a_cut_row_exactly_where_its_treatment_says(
+    truncation: Truncation
+) -> None:
+    """Actor and critic gradients of both rows against the equations written out by hand."""
+    batch = treat(truncation)
+    options = Options(truncation=truncation, max_response_tokens=5, overlong_buffer_tokens=2,
+                      correction="none")
+    counts = count_denominators(batch)
+    log_probs = torch.full((8,), -1.0, dtype=torch.float64, requires_grad=True)
+    values = torch.tensor(VALUES * 2, dtype=torch.float64, requires_grad=True)
+    policy_objective(log_probs, log_probs.detach(), None, batch, counts, options).loss.backward()
+    value_objective(values, batch, counts).loss.backward()
+    masked = truncation in ("mask_policy", "mask_and_punish")
+    tokens = 4 if masked else 8
+    positives = 4 if masked or truncation is Truncation.BOOTSTRAP else 8
+    for row in (0, 1):
+        part = slice(4 * row, 4 * row + 4)
+        in_policy = row == 0 or not masked
+        positive = row == 0 or truncation in ("terminal", "soft_punishment")
+        actor = (-batch.advantages[part] / tokens) * in_policy - 0.1 * positive / positives
+        assert log_probs.grad is not None
+        torch.testing.assert_close(log_probs.grad[part], actor)
+        in_value = row == 0 or truncation is not Truncation.BOOTSTRAP
+        critic = (values.detach()[part] - batch.targets[part]) / (8 if in_value and
+                  truncation is not Truncation.BOOTSTRAP else 4) * in_value
+        assert values.grad is not None
+        torch.testing.assert_close(values.grad[part], critic)
 
 
 def test_bootstrap_without_values_is_refused() -> None:

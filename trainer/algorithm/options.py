@@ -25,9 +25,18 @@ class Truncation(StrEnum):
     means "success within the budget", but neither policy term sees it."""
     SOFT_PUNISHMENT = "soft_punishment"
     """As ``TERMINAL``, with the length penalty of DAPO Eq 13 added to every reward."""
+    MASK_AND_PUNISH = "mask_and_punish"
+    """``SOFT_PUNISHMENT`` for every reward and ``MASK_POLICY`` for the rows that were cut, as in
+    the full DAPO, whose ladder (its Table 1) has both."""
     BOOTSTRAP = "bootstrap"
     """Its reward is replaced by V of its last state (Step-3.5-Flash, arXiv 2602.10604). The critic
     does not train on it: at lambda_critic = 1 its target would be the critic's own output."""
+
+
+PUNISHING = (Truncation.SOFT_PUNISHMENT, Truncation.MASK_AND_PUNISH)
+"""Treatments that add DAPO Eq 13 to the rewards."""
+MASKING = (Truncation.MASK_POLICY, Truncation.MASK_AND_PUNISH)
+"""Treatments that leave truncated rows out of the policy's losses."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Options:
     """All switches of the objective; the defaults are VAPO's (docs/algorithm.md has the sources).
 
     Raises:
-        ValueError: a value lies outside its range, or ``soft_punishment`` has no length limit.
+        ValueError: a value lies outside its range, or a punishing treatment has no length limit.
     """
 
     estimator: Literal["gae", "group"] = "gae"
@@ -66,7 +75,7 @@ class Options:
     overlong_buffer_tokens: int = 4096
     """L_cache of DAPO Eq 13, tokens."""
     max_response_tokens: int | None = None
-    """L_max of DAPO Eq 13, tokens; needed by ``soft_punishment`` alone."""
+    """L_max of DAPO Eq 13, tokens; needed by ``PUNISHING`` alone."""
     whiten_advantages: bool = False
     """Zero mean and unit deviation over the policy's tokens (in no equation of the paper)."""
     correction: str = "token_tis"
@@ -119,11 +128,11 @@ class Options:
                  "clipped surrogate")
 
     def _check_soft_punishment(self) -> None:
-        if self.truncation is not Truncation.SOFT_PUNISHMENT:
+        if self.truncation not in PUNISHING:
             return
         limit = self.max_response_tokens
         _require(limit is not None and limit >= 1, "max_response_tokens", limit,
-                 "the sampling limit in tokens, since truncation is soft_punishment")
+                 f"the sampling limit in tokens, since truncation is {self.truncation}")
         _require(1 <= self.overlong_buffer_tokens <= (limit or 0), "overlong_buffer_tokens",
                  self.overlong_buffer_tokens, f"1 to max_response_tokens = {limit}")
 

@@ -26,7 +26,7 @@ from trainer.algorithm.denominators import Denominators, masked_mean
 from trainer.algorithm.group_advantages import group_advantages, uniform_groups
 from trainer.algorithm.lambdas import constant_lambda, length_adaptive_lambda
 from trainer.algorithm.metrics import MetricSums, policy_metric_sums, value_metric_sums
-from trainer.algorithm.options import Options, Truncation
+from trainer.algorithm.options import MASKING, PUNISHING, Options, Truncation
 from trainer.algorithm.overlong import soft_overlong_punishment
 from trainer.algorithm.policy_loss import (
     Surrogate,
@@ -151,8 +151,8 @@ def outcomes(batch: RowBatch, options: Options) -> tuple[Tensor, Tensor]:
     """
     rewards = batch.rewards.to(_float_dtype(batch))
     nothing = torch.zeros_like(rewards)
-    if options.truncation is Truncation.SOFT_PUNISHMENT:
-        limit = options.max_response_tokens or 0  # Options refuses soft_punishment without a limit
+    if options.truncation in PUNISHING:
+        limit = options.max_response_tokens or 0  # Options refuses these without a limit
         punishment = soft_overlong_punishment(batch.lengths, limit, options.overlong_buffer_tokens)
         return rewards + punishment.to(rewards.dtype), nothing
     if options.truncation is Truncation.BOOTSTRAP and batch.bootstrap_values is not None:
@@ -263,7 +263,7 @@ def _group_baseline(batch: RowBatch, rewards: Tensor, options: Options) -> Tenso
 def _policy_rows(batch: RowBatch, options: Options) -> Tensor:
     """Rows of the policy loss, bool[B]."""
     rows = torch.ones_like(batch.truncated)
-    if options.truncation is Truncation.MASK_POLICY:
+    if options.truncation in MASKING:
         rows = ~batch.truncated
     if options.drop_uniform_groups:
         groups = _required("group_ids", batch.group_ids, "drop_uniform_groups")
@@ -273,7 +273,7 @@ def _policy_rows(batch: RowBatch, options: Options) -> Tensor:
 
 def _positive_rows(batch: RowBatch, options: Options) -> Tensor:
     """T of Eq 9, bool[B]; without truncated rows where their end is not taken for an outcome."""
-    if options.truncation in (Truncation.MASK_POLICY, Truncation.BOOTSTRAP):
+    if options.truncation in (*MASKING, Truncation.BOOTSTRAP):
         return batch.correct & ~batch.truncated
     return batch.correct.clone()
 

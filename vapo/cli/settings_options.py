@@ -16,7 +16,9 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, `--preset` and `--set` to a command."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file, TOML or JSON")
     parser.add_argument(
-        "--preset", metavar="NAME", help="vapo (default), ppo, grpo, dapo, or without_PIECE"
+        "--preset",
+        metavar="NAME",
+        help="vapo (default), ppo, vanilla_ppo, grpo, dapo, bpco, sao, or without_PIECE",
     )
     parser.add_argument(
         "--set",
