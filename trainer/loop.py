@@ -25,10 +25,16 @@ from trainer.checkpoint import Position, load_checkpoint, newest_checkpoint, sav
 from trainer.coordinator import Coordinator
 from trainer.exchange import Action, Order, share_order
 from trainer.forward import token_log_probs
-from trainer.mismatch import measure_mismatch, require_agreement
+from trainer.mismatch import (
+    Mismatch,
+    measure_mismatch,
+    measure_past_mismatch,
+    require_agreement,
+)
 from trainer.parallel import Ranks
 from trainer.phases import Phases
-from trainer.publish import Publisher
+from trainer.publish import Publisher, published_dtype
+from trainer.snapshots import WeightSnapshots
 from trainer.update import Learner, UpdateOptions, update
 from trainer.value_pretraining import PretrainingResult, pretrain, save_pretrained_critic
 from vapo.settings import Settings, dump_settings
@@ -65,6 +71,8 @@ class TrainingLoop:
         self._saved: Position | None = None
         self._agreed = False
         self._phases = Phases(setup.ranks.device)
+        self._snapshots = WeightSnapshots(self._settings.trainer.mismatch_snapshots,
+                                          published_dtype(setup.ranks.device))
 
     def run(self) -> Position:
         """Train; returns where the run stands, with everything on disk.
@@ -151,13 +159,13 @@ class TrainingLoop:
 
     def _train(self, batch: Batch) -> None:
         self._require_agreement(batch)
-        version = self._learner.version
+        past = self._past_mismatch(batch)
         result = update(self._learner, batch, self._setup.algorithm, self._setup.options,
                         self._ranks, self._setup.random, self._phases)
         known = result.proximal_known
-        mismatch = measure_mismatch(batch.behaviour_log_probs[known],
-                                    result.proximal_log_probs[known],
-                                    batch.token_versions[known], version)
+        mismatch = past or measure_mismatch(
+            batch.behaviour_log_probs[known], result.proximal_log_probs[known],
+            batch.token_versions[known], result.version)
         position = self._position
         step = position.step + 1
         self._position = replace(
@@ -171,6 +179,15 @@ class TrainingLoop:
             with self._phases.measure("ledger"):
                 self._coordinator.note_trained(batch, result, step)
             self._coordinator.report_step(step, self._complete_row(row, batch))
+
+    def _past_mismatch(self, batch: Batch) -> Mismatch | None:
+        """The gap on an older version's rows; None where the batch has tokens of the own one."""
+        if bool((batch.token_versions == self._learner.version).any()):
+            return None
+        with self._phases.measure("mismatch"):
+            return measure_past_mismatch(
+                self._learner, batch, self._snapshots, self._settings.trainer.mismatch_rows,
+                self._setup.options.packing, self._ranks)
 
     def _require_agreement(self, batch: Batch) -> None:
         """Once per start, on the first tokens of the weights the trainer holds."""
@@ -201,6 +218,7 @@ class TrainingLoop:
     def _publish(self) -> None:
         with self._phases.measure("publish"):
             version = self._setup.publisher.publish(self._learner, self._position.step)
+            self._snapshots.keep(version, self._learner.policy)
         self._position = replace(self._position, version=version)
         if self._coordinator:
             self._coordinator.report_weights(version, self._position.step)

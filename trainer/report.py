@@ -10,13 +10,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from trainer.algorithm.diagnostics import (
     advantage_by_decile,
+    effective_sample_size,
     explained_variance,
+    explained_variance_by_decile,
+    initial_value_correlation,
     initial_value_mean,
+    mismatch_kl,
+    mismatch_kl_k1,
     ratio_quantiles,
+    value_bias,
+    value_bias_by_length,
 )
+from trainer.algorithm.ragged import row_token_index
 from trainer.batch import Batch
 from trainer.mismatch import Mismatch
 from trainer.update import UpdateResult
@@ -32,8 +41,7 @@ UPDATE_NAMES = {
     "policy/correction_weight": "correction_weight",
     "policy/correction_dropped_fraction": "correction_dropped_fraction",
     "policy/kl_from_behaviour": "kl_from_behaviour",
-    "policy/mismatch_kl": "behaviour_kl",
-    "policy/mismatch_magnitude": "behaviour_gap",
+    "policy/kl_from_behaviour_k1": "kl_from_behaviour_k1",
     "policy/advantage": "advantage",
     "policy/advantage_magnitude": "advantage_magnitude",
     "policy/gradient_norm": "policy_gradient_norm",
@@ -61,17 +69,70 @@ def batch_row(batch: Batch) -> dict[str, Any]:
 
 def update_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
     """What one update of actor and critic tells."""
+    row: dict[str, Any] = {short: result.metrics.get(name) for name, short in UPDATE_NAMES.items()}
+    row["rescored_fraction"] = result.rescored_fraction
+    row |= ratio_row(batch, result) | behaviour_row(batch, result)
+    if bool(result.advantages.value_mask.any()):
+        row |= value_row(batch, result)
+    return row
+
+
+def ratio_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
+    """Current over behaviour policy, of every token when it was trained on.
+
+    ``ratio_effective_sample_size`` is that of the ratio itself, whatever the correction made of it;
+    ``effective_sample_size`` is that of the weights the loss really had.
+    """
     log_ratio = result.log_probs.double() - batch.behaviour_log_probs.double()
     quantiles = ratio_quantiles(log_ratio, list(RATIO_QUANTILES.values()))
-    row: dict[str, Any] = {short: result.metrics.get(name) for name, short in UPDATE_NAMES.items()}
-    row |= dict(zip(RATIO_QUANTILES, quantiles, strict=True))
-    row["rescored_fraction"] = result.rescored_fraction
-    if bool(result.advantages.value_mask.any()):
-        row["explained_variance"] = explained_variance(result.values, result.advantages.returns)
-        row["initial_value"] = initial_value_mean(result.values, batch.lengths)
-        row["advantage_by_decile"] = _finite(
-            advantage_by_decile(result.advantages.advantages, batch.lengths))
-    return row
+    return dict(zip(RATIO_QUANTILES, quantiles, strict=True)) | {
+        "ratio_effective_sample_size": effective_sample_size(log_ratio.exp())}
+
+
+def behaviour_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
+    """Behaviour against proximal policy, nats per token: policy lag and engine mismatch together.
+
+    Over the tokens whose proximal log-probs are known; ``behaviour_by_lag`` has them apart by how
+    many versions older than the trainer's the weights were that sampled them.
+    """
+    known = result.proximal_known
+    behaviour = batch.behaviour_log_probs[known].double()
+    proximal = result.proximal_log_probs[known].double()
+    lags = result.version - batch.token_versions[known]
+    return _gap(behaviour, proximal) | {"behaviour_by_lag": [
+        {"lag": lag, "tokens": int((lags == lag).sum()),
+         **_gap(behaviour[lags == lag], proximal[lags == lag])}
+        for lag in sorted(set(lags.tolist()))]}
+
+
+def _gap(behaviour: Tensor, trainer: Tensor) -> dict[str, float | None]:
+    if behaviour.numel() == 0:
+        return {"behaviour_gap": None, "behaviour_kl": None, "behaviour_kl_k1": None}
+    return {"behaviour_gap": float((behaviour - trainer).abs().mean()),
+            "behaviour_kl": mismatch_kl(behaviour, trainer),
+            "behaviour_kl_k1": mismatch_kl_k1(behaviour, trainer)}
+
+
+def value_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
+    """The critic against Monte-Carlo returns, on the rows it learns from, before it does."""
+    lengths = batch.lengths
+    rows = result.advantages.value_mask[lengths.cumsum(0) - 1].nonzero().flatten()
+    tokens = row_token_index(lengths, rows)
+    values, returns = result.values[tokens], result.advantages.returns[tokens]
+    lengths, groups = lengths[rows], batch.groups[rows]
+    initial = initial_value_mean(values, lengths)
+    outcome = float(returns[lengths.cumsum(0) - 1].double().mean())
+    return {
+        "explained_variance": explained_variance(values, returns),
+        "explained_variance_by_decile": explained_variance_by_decile(values, returns, lengths),
+        "initial_value": initial,
+        "initial_value_bias": initial - outcome,
+        "initial_value_correlation": initial_value_correlation(values, returns, lengths, groups),
+        "value_bias": value_bias(values, returns),
+        "value_bias_by_length": value_bias_by_length(values, returns, lengths),
+        "advantage_by_decile": _finite(
+            advantage_by_decile(result.advantages.advantages, batch.lengths)),
+    }
 
 
 def pretraining_row(result: PretrainingResult) -> dict[str, Any]:
@@ -85,12 +146,14 @@ def pretraining_row(result: PretrainingResult) -> dict[str, Any]:
 def mismatch_row(mismatch: Mismatch, canary: float | None) -> dict[str, Any]:
     """The generator/trainer gap of the same weights, nats per token.
 
-    On the batch's tokens of the trainer's own version, of which an asynchronous run often has none;
+    On the batch's tokens of the trainer's own version or, where an asynchronous run has none, on a
+    few rows of the version ``mismatch_lag`` versions before it, scored with that version's weights;
     and, at every version, on the fixed tokens with which generators prove a load (``canary``).
-    ``behaviour_gap`` and ``behaviour_kl`` of :func:`update_row` hold policy lag as well.
+    ``behaviour_gap`` and ``behaviour_kl`` of :func:`behaviour_row` hold policy lag as well.
     """
     return {"mismatch_tokens": mismatch.tokens, "mismatch_magnitude": mismatch.magnitude,
-            "mismatch_kl": mismatch.kl, "mismatch_canary": canary}
+            "mismatch_kl": mismatch.kl, "mismatch_kl_k1": mismatch.kl_k1,
+            "mismatch_lag": mismatch.lag, "mismatch_canary": canary}
 
 
 def staleness_row(staleness: Sequence[int]) -> dict[str, Any]:

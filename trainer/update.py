@@ -110,6 +110,8 @@ class UpdateResult:
     proximal_known: Tensor
     """bool[N] where they are known: everywhere, or in the first mini-batch alone when the
     correction has no use for them."""
+    version: int
+    """Version of the weights at the start of the rollout step."""
     rescored_fraction: float
     """Share of rows whose values the trainer computed itself."""
     metrics: dict[str, float]
@@ -148,7 +150,7 @@ def update(
     metrics = step.reduced_metrics() | value_metrics
     before = values.before_tokens if values else torch.zeros_like(step.log_probs)
     return UpdateResult(advantages, before, step.log_probs, step.proximal, step.proximal_known,
-                        rescored, metrics)
+                        learner.version, rescored, metrics)
 
 
 def update_critic(

@@ -387,6 +387,11 @@ class TrainerSettings(Section):
     loss alone leaves them out."""
     mismatch_limit: float = Field(0.05, gt=0)
     """Refuse to start above this mean |behaviour - trainer| log-prob difference (nats/token)."""
+    mismatch_snapshots: int = Field(2, ge=0)
+    """Past actor versions kept in host memory, to measure that difference each step on tokens that
+    are never of the trainer's own version; ledger.max_staleness + 1 covers them all, 0: none."""
+    mismatch_rows: int = Field(8, ge=1)
+    """Rows scored with past weights each step, at most."""
     threads: int = Field(1, ge=1)
     """CPU threads of the trainer (CPU only)."""
     batch_deadline_seconds: float = Field(3600.0, gt=0)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +24,13 @@ from trainer.batch import Batch
 from trainer.checkpoint import Position, load_checkpoint, save_checkpoint
 from trainer.critic_replay import CriticReplay
 from trainer.forward import Packing
+from trainer.mismatch import measure_past_mismatch
 from trainer.models import enable_gradient_checkpointing
 from trainer.optimiser import Optimiser, OptimiserOptions
 from trainer.parallel import Ranks, exit_rank, join_ranks, leave_ranks, shard_critic, shard_policy
 from trainer.phases import Phases
+from trainer.report import update_row
+from trainer.snapshots import WeightSnapshots
 from trainer.states import critic_state, optimiser_state, policy_state
 from trainer.update import Learner, UpdateOptions, update
 
@@ -36,10 +41,13 @@ def main(form: str, tied: bool, output: Path) -> None:
     ranks = join_ranks()
     learner = _learner(form, tied, 0, ranks)
     random, metrics = np.random.default_rng(0), []
+    snapshots = WeightSnapshots(2, torch.float32)
     for seed, rows in ((0, 13), (1, 3)):
-        result = update(learner, Batch(random_rows(rows, seed)), Options(alpha=0.5),
-                        _options(form), ranks, random, Phases())
-        metrics.append(result.metrics)
+        snapshots.keep(seed, learner.policy)
+        batch = Batch(random_rows(rows, seed))
+        result = update(learner, batch, Options(alpha=0.5), _options(form), ranks, random, Phases())
+        mismatch = measure_past_mismatch(learner, batch, snapshots, 4, Packing(64), ranks)
+        metrics.append(result.metrics | _numbers(update_row(batch, result) | asdict(mismatch)))
         replay = learner.replay  # not part of a checkpoint
         learner = _saved_and_loaded(learner, output / f"{ranks.size}-checkpoints", form, tied,
                                     random, ranks)
@@ -58,6 +66,18 @@ def _options(form: str) -> UpdateOptions:
     if form == "llama":
         return UpdateOptions(7, Packing(64), critic_epochs=2, critic_mini_batch_rollouts=5)
     return UpdateOptions(7, Packing(64), epochs=2)
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    """The figures of a metrics row, lists taken apart."""
+    numbers = {}
+    for name, value in row.items():
+        parts = value if isinstance(value, list) else [value]
+        for place, part in enumerate(parts):
+            found = part if isinstance(part, dict) else {"": part}
+            numbers |= {f"{name}/{place}/{key}": known for key, known in found.items()
+                        if known is not None}
+    return numbers
 
 
 def _learner(form: str, tied: bool, seed: int, ranks: Ranks) -> Learner:

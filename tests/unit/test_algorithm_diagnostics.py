@@ -76,6 +76,45 @@ def test_mismatch_kl_is_the_divergence_in_expectation() -> None:
         0.5 - 1 + math.log(2))
 
 
+def test_the_plain_estimator_of_the_divergence_may_be_negative() -> None:
+    sampled, other = torch.tensor([-1.0, -2.0]), torch.tensor([-0.5, -1.9])
+    assert diagnostics.mismatch_kl_k1(sampled, other) == pytest.approx(-0.3)
+    assert diagnostics.mismatch_kl(sampled, other) > 0
+
+
+def test_explained_variance_by_decile_finds_the_half_that_is_known() -> None:
+    """Two responses of 20 tokens; V is 0 in the first half and the return in the second."""
+    lengths = torch.tensor([20, 20])
+    returns = torch.cat([torch.ones(20), -torch.ones(20)])
+    values = torch.cat([torch.zeros(10), torch.ones(10), torch.zeros(10), -torch.ones(10)])
+    got = diagnostics.explained_variance_by_decile(values, returns, lengths)
+    assert got == pytest.approx([0.0] * 5 + [1.0] * 5)
+    one_token = diagnostics.explained_variance_by_decile(
+        torch.zeros(2), torch.tensor([1.0, -1.0]), torch.tensor([1, 1]))
+    assert one_token == [0.0, *[None] * 9]
+
+
+def test_value_bias_by_length_sorts_rows_and_averages_tokens() -> None:
+    lengths = torch.tensor([3, 1, 4, 2])
+    values = torch.tensor([0.0, 0.0, 0.0, 2.0, 1.0, 1.0, 1.0, 5.0, -1.0, 0.0])
+    got = diagnostics.value_bias_by_length(values, torch.ones(10), lengths, parts=2)
+    assert [part["length"] for part in got] == [1.5, 3.5]
+    assert [part["bias"] for part in got] == pytest.approx([(1 - 2 - 1) / 3, (-3 + 4) / 7])
+    assert len(diagnostics.value_bias_by_length(values, torch.ones(10), lengths, parts=9)) == 4
+
+
+def test_initial_value_correlation_is_over_prompts() -> None:
+    lengths, groups = torch.tensor([2, 1, 1, 1]), torch.tensor([7, 7, 3, 3])
+    values = torch.tensor([0.9, -9.0, 0.7, -0.5, -0.7])
+    returns = torch.tensor([1.0, 1.0, 1.0, -1.0, 1.0])
+    got = diagnostics.initial_value_correlation(values, returns, lengths, groups)
+    assert got == pytest.approx(1.0)  # two prompts: V 0.8 and -0.6, mean returns 1 and 0
+    assert diagnostics.initial_value_correlation(-values, returns, lengths, groups) == (
+        pytest.approx(-1.0))
+    alone = torch.zeros(4, dtype=torch.int64)
+    assert diagnostics.initial_value_correlation(values, returns, lengths, alone) is None
+
+
 def test_advantage_by_decile() -> None:
     lengths = torch.tensor([20, 10])
     advantages = torch.cat([torch.arange(20) // 2, -torch.arange(10)]).float()
@@ -103,6 +142,7 @@ def test_policy_metrics_of_four_known_tokens() -> None:
     assert means["policy/advantage_magnitude"] == 1.0
     assert means["policy/entropy"] == pytest.approx(0.6)
     assert means["policy/effective_sample_size"] == 1.0
-    assert means["policy/mismatch_magnitude"] == pytest.approx(math.log(2))
+    assert means["policy/kl_from_behaviour"] == pytest.approx((2 + 2 + 0.5 + 0.5) / 4 - 1)
+    assert means["policy/kl_from_behaviour_k1"] == pytest.approx(0.0, abs=1e-12)
     assert means["policy/loss"] == pytest.approx(-(1.28 - 2 + 0.5 - 0.8) / 4)
     assert means["policy/total_loss"] == means["policy/loss"]

@@ -16,16 +16,23 @@ from trainer import report
 from trainer.algorithm.options import Options
 from trainer.batch import Batch, RowError
 from trainer.exchange import Action, Order, decode_order, encode_order
-from trainer.forward import Packing
+from trainer.forward import Packing, token_log_probs
 from trainer.metrics_file import MetricsFile
-from trainer.mismatch import MismatchError, measure_mismatch, require_agreement
+from trainer.mismatch import (
+    MismatchError,
+    measure_mismatch,
+    measure_past_mismatch,
+    require_agreement,
+)
 from trainer.optimiser import Optimiser, OptimiserOptions
 from trainer.parallel import Ranks, split_rows
 from trainer.phases import Phases
 from trainer.run_lock import RunLocked, run_lock
+from trainer.snapshots import WeightSnapshots
 from trainer.status import Requests
-from trainer.update import Learner, UpdateOptions, update
+from trainer.update import Learner, UpdateOptions, UpdateResult, update
 from trainer.value_pretraining import pretrain
+from vapo.messages import VersionSpan
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -115,11 +122,75 @@ def test_the_metrics_row_is_plain_json_with_all_promised_names() -> None:
     promised = {"reward", "accuracy", "response_length", "entropy", "explained_variance",
                 "value_loss", "policy_loss", "positive_nll", "clip_fraction_up",
                 "clip_fraction_down", "ratio_p50", "effective_sample_size", "staleness_mean",
-                "staleness_max", "rescored_fraction", "tokens_per_second", "seconds"}
+                "staleness_max", "rescored_fraction", "tokens_per_second", "seconds",
+                "behaviour_kl", "behaviour_kl_k1", "behaviour_gap", "correction_dropped_fraction",
+                "ratio_effective_sample_size", "initial_value_bias", "initial_value_correlation",
+                "value_bias", "value_bias_by_length", "explained_variance_by_decile",
+                "advantage_by_decile"}
     assert promised <= row.keys()
     assert set(row["seconds"]) == {"values", "proximal", "critic", "actor"}
     assert row["staleness_mean"] == 1.0
     assert row["accuracy"] == pytest.approx(float(batch.correct.float().mean()))
+
+
+def test_behaviour_figures_are_of_known_tokens_and_apart_by_version_lag() -> None:
+    batch = Batch([dataclasses.replace(row, version_spans=(VersionSpan(number % 2, 0, size),))
+                   for number, row in enumerate(random_rows(6))
+                   for size in [row.response_token_ids.size]])
+    tokens = batch.response_tokens
+    proximal = batch.behaviour_log_probs + torch.where(batch.token_versions == 1, 0.1, -0.3)
+    known = torch.arange(tokens) < tokens - 3
+    nothing = torch.zeros(tokens)
+    result = UpdateResult(None, nothing, nothing, proximal.where(known, torch.nan), known, 1, 0.0,
+                          {})
+    row = report.behaviour_row(batch, result)
+    by_lag = {entry["lag"]: entry for entry in row["behaviour_by_lag"]}
+    assert by_lag[0]["behaviour_gap"] == pytest.approx(0.1, rel=1e-4)
+    assert by_lag[1]["behaviour_gap"] == pytest.approx(0.3, rel=1e-4)
+    assert by_lag[1]["behaviour_kl_k1"] == pytest.approx(0.3, rel=1e-4)
+    assert by_lag[0]["tokens"] + by_lag[1]["tokens"] == tokens - 3
+    assert by_lag[0]["behaviour_kl"] == pytest.approx(math.exp(0.1) - 1.1, rel=1e-3)
+
+
+def test_past_mismatch_scores_with_the_weights_that_sampled_and_puts_the_own_ones_back() -> None:
+    policy, critic = tiny_policy(), tiny_critic()
+    rate = OptimiserOptions(0.05)
+    learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
+    snapshots, packing = WeightSnapshots(2, torch.float32), Packing(64)
+    rows = random_rows(8)
+    drawn = token_log_probs(policy, Batch(rows), range(8), packing, ALONE)
+    parts = drawn.split([row.response_token_ids.size for row in rows])
+    batch = Batch([dataclasses.replace(row, behaviour_log_probs=part.numpy() + 0.01)
+                   for row, part in zip(rows, parts, strict=True)])
+    snapshots.keep(0, policy)
+    update(learner, batch, Options(), UpdateOptions(4, packing), ALONE, np.random.default_rng(0),
+           Phases())
+    learner.version = 2
+    before = [parameter.clone() for parameter in policy.parameters()]
+    mismatch = measure_past_mismatch(learner, batch, snapshots, 3, packing, ALONE)
+    assert mismatch.tokens == sum(row.response_token_ids.size for row in rows[:3])
+    assert mismatch.lag == 2
+    assert mismatch.magnitude == pytest.approx(0.01, abs=1e-4)
+    assert mismatch.kl_k1 == pytest.approx(0.01, abs=1e-4)
+    now = token_log_probs(policy, batch, range(8), packing, ALONE)
+    assert (now - drawn).abs().mean() > 0.05
+    assert all(map(torch.equal, before, policy.parameters()))
+
+
+def test_snapshots_keep_the_newest_and_without_any_nothing_is_measured() -> None:
+    policy, critic = tiny_policy(), tiny_critic()
+    rate = OptimiserOptions(1e-3)
+    learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
+    snapshots = WeightSnapshots(2, torch.float32)
+    for version in (3, 4, 5):
+        snapshots.keep(version, policy)
+    assert snapshots.versions == (4, 5)
+    none = WeightSnapshots(0, torch.float32)
+    none.keep(1, policy)
+    assert none.versions == ()
+    batch = Batch(random_rows(4))
+    for empty in (none, snapshots):
+        assert measure_past_mismatch(learner, batch, empty, 3, Packing(64), ALONE).tokens == 0
 
 
 def test_pretraining_fits_the_returns_and_leaves_the_actor_alone() -> None:

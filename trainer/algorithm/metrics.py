@@ -36,9 +36,8 @@ DENOMINATOR_OF: dict[str, str] = {
     "policy/correction_weight": "policy_tokens",
     "policy/correction_weight_squared": "policy_tokens",
     "policy/correction_dropped_fraction": "policy_tokens",
-    "policy/mismatch_kl": "policy_tokens",
-    "policy/mismatch_magnitude": "policy_tokens",
     "policy/kl_from_behaviour": "policy_tokens",
+    "policy/kl_from_behaviour_k1": "policy_tokens",
     "value/loss": ALREADY_NORMALISED,
     "value/value": "value_tokens",
     "value/return": "value_tokens",
@@ -67,9 +66,8 @@ def policy_metric_sums(
         "policy/correction_weight": correction.weights,
         "policy/correction_weight_squared": correction.weights.square(),
         "policy/correction_dropped_fraction": correction.weights == 0,
-        "policy/mismatch_kl": kl_estimate(tokens.behaviour, tokens.proximal),
-        "policy/mismatch_magnitude": (tokens.behaviour - tokens.proximal).abs(),
         "policy/kl_from_behaviour": kl_estimate(tokens.behaviour, tokens.current),
+        "policy/kl_from_behaviour_k1": tokens.behaviour - tokens.current,
     }
     if entropies is not None:
         per_token["policy/entropy"] = entropies
