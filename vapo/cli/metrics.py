@@ -1,4 +1,7 @@
-"""`vapo metrics`: the metrics rows of a run, for people and for other programs."""
+"""`vapo metrics`: the metrics rows of a run, for people and for other programs, or as curves.
+
+Invariant: without `--file` the gateway is asked; with it no stack needs to run.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from vapo.cli.connection_options import add_connection_options, gateway
+from vapo.cli.errors import CommandError
 
 SHOWN = (
     "step",
@@ -34,16 +39,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="columns of table and csv (csv: default all)",
     )
     parser.add_argument("--format", choices=("table", "csv", "jsonl"), default="table")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw all training steps into FILE (.png, .svg, .pdf) and print nothing",
+    )
+    parser.add_argument(
+        "--file",
+        type=Path,
+        metavar="METRICS_JSONL",
+        help="read a run's metrics.jsonl instead of asking the gateway",
+    )
     add_connection_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the rows, oldest first."""
-    with gateway(arguments) as client:
-        limit = {} if arguments.all else {"last": arguments.last}
-        rows = client.get("/v1/metrics/history", **limit)["metrics"]
-    write(rows, arguments.format, arguments.fields, sys.stdout)
+    """Print the rows, oldest first, or draw them."""
+    last = None if arguments.all or arguments.plot else arguments.last
+    rows = _rows_of_file(arguments.file, last) if arguments.file else _ask(arguments, last)
+    if arguments.plot:
+        _draw(rows, arguments.plot)
+    else:
+        write(rows, arguments.format, arguments.fields, sys.stdout)
     return 0
+
+
+def _ask(arguments: argparse.Namespace, last: int | None) -> list[dict[str, Any]]:
+    with gateway(arguments) as client:
+        limit = {} if last is None else {"last": last}
+        rows: list[dict[str, Any]] = client.get("/v1/metrics/history", **limit)["metrics"]
+    return rows
+
+
+def _rows_of_file(file: Path, last: int | None) -> list[dict[str, Any]]:
+    """Training rows of a `metrics.jsonl`; a line that is being written is left out."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    except (OSError, ValueError) as error:
+        raise CommandError(f"--file {file}: {error}; name a run's metrics.jsonl") from None
+    training = [row for row in rows if "step" in row]
+    return training if last is None else training[-last:]
+
+
+def _draw(rows: list[dict[str, Any]], file: Path) -> None:
+    from vapo.metrics_plot import draw_metrics  # matplotlib is slow to import and seldom needed
+
+    try:
+        draw_metrics(rows, file)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"--plot {file}: {error}") from None
 
 
 def write(rows: list[dict[str, Any]], form: str, fields: Sequence[str] | None, out: TextIO) -> None:

@@ -37,7 +37,7 @@ COMMANDS: tuple[Command, ...] = (
         "status", "vapo.cli.status", "one look at the run: parts, queues, step, weight version"
     ),
     Command("watch", "vapo.cli.watch", "follow a run as it trains"),
-    Command("metrics", "vapo.cli.metrics", "print the metrics of a run, newest or all"),
+    Command("metrics", "vapo.cli.metrics", "print or draw the metrics of a run"),
     Command("export", "vapo.cli.export", "write a plain Hugging Face checkpoint"),
     Command("config", "vapo.cli.config", "print the resolved settings and where they differ"),
     Command("base-model", "vapo.cli.base_model", "make the demo's base checkpoint from scratch"),
