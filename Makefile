@@ -1,16 +1,17 @@
-# make demo | test | test-unit | lint | clean. Every target first makes .venv, which needs Python 3.11 or newer,
+# make demo | test | test-unit | fuzz | lint | clean. Every target first makes .venv, which needs Python 3.11 or newer,
 # and a C compiler where a package comes without a ready build. Nothing is installed outside this folder.
 
 VENV := .venv
 STAMP := $(VENV)/.complete
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test test-unit lint clean environment
+.PHONY: help demo test test-unit fuzz lint clean environment
 
 help:
 	@echo "make demo       train the small model on this machine and show what it learnt"
 	@echo "make test       the whole test suite"
 	@echo "make test-unit  the quick part of it: no processes"
+	@echo "make fuzz       the verifier against random and hostile answers (ARGS='--minutes 30')"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove the environment, caches and runs"
 
@@ -22,6 +23,9 @@ test: $(STAMP)
 
 test-unit: $(STAMP)
 	$(RUN) -m pytest tests/unit tests/property -m "not slow" $(ARGS)
+
+fuzz: $(STAMP)
+	$(RUN) -m benchmarks.verifier_fuzz $(ARGS)
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from services.verifier.folding import fold
+
 _SIMPLE = """
     length m metre meter : 1
     length mm millimetre millimeter : 1/1000
@@ -93,7 +95,7 @@ _UNITS = _table()
 _PER_HOUR = {"mph": ("mile", "hour"), "kph": ("km", "hour"), "kmph": ("km", "hour")}
 _POWER_WORDS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf)|mbox|hbox)\s*\{([^{}]*)\}")
-_LAYOUT = re.compile(r"\\[,;:! ]|~|\\q?quad|(?<!\\)\$|\\left|\\right")
+_LAYOUT = re.compile(r"\\[,;:!()\[\] ]|~|\\q?quad|(?<!\\)\$|\\(?:left|right|displaystyle)(?![a-zA-Z])")
 _CURRENCY_FIRST = re.compile(r"(-?)\s?(\\\$|[€£¥₹])\s?(?=[\d.])(.*)", re.DOTALL)
 _DEGREE = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})")
 _SIGNS = str.maketrans({"²": "^2", "³": "^3", "°": " degree "})
@@ -116,6 +118,7 @@ def read_measure(text: str) -> Measure | None:
     """
     if len(text) > MAXIMUM_CHARACTERS or text.isdigit():
         return None
+    text = fold(text)
     text = " ".join(_TEXT.sub(r" \1 ", _LAYOUT.sub(" ", text)).split()).rstrip(".")
     text = _DEGREE.sub(" degree", text.translate(_SIGNS))
     money = _CURRENCY_FIRST.fullmatch(text)
