@@ -15,6 +15,7 @@ from services.gateway.event_feed import EventFeed
 from services.gateway.feeder import Feeder
 from services.gateway.housekeeping import Housekeeping
 from services.gateway.task_builder import TaskBuilder
+from services.gateway.verifier_names import VerifierNames
 from vapo.ledger import Ledger
 from vapo.settings import Settings
 from vapo.tokenizer import PromptTokenizer, load_tokenizer
@@ -53,7 +54,8 @@ class Gateway:
         tokenizer = load_tokenizer(settings.model.path)
         patient.control.agree("tokenizer", tokenizer.fingerprint)
         hasty = Ledger.open(settings, HTTP_PATIENCE_SECONDS)
-        builder = TaskBuilder(settings, tokenizer)
+        verifiers = VerifierNames(lambda: hasty.fleet.members("verifier"))
+        builder = TaskBuilder(settings, tokenizer, verifiers)
         store = DatasetStore(settings.run.directory / "datasets", builder.check)
         return cls(
             settings,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.gateway.rows import Row, RowError, RowSampling, check_task_id
+from services.gateway.verifier_names import VerifierNames
 from vapo.messages import MessageError, Purpose, SamplingOverrides, Task, token_array
 from vapo.settings import Settings
 from vapo.tokenizer import PromptTokenizer, TokenizerError
@@ -33,10 +34,12 @@ class Belonging:
 class TaskBuilder:
     """Builds tasks for one model and one run's sampling settings."""
 
-    def __init__(self, settings: Settings, tokenizer: PromptTokenizer) -> None:
+    def __init__(
+        self, settings: Settings, tokenizer: PromptTokenizer, verifiers: VerifierNames
+    ) -> None:
         self._sampling = settings.sampling
         self._verifier = settings.verifier.default
-        self._tokenizer = tokenizer
+        self._tokenizer, self._verifiers = tokenizer, verifiers
         limit = settings.model.max_context_tokens
         self._context = min(limit, tokenizer.context_tokens or limit)
 
@@ -44,6 +47,8 @@ class TaskBuilder:
         self, index: int, row: Row, task_id: str | None = None, belonging: Belonging = Belonging()
     ) -> Task:
         """The task of ``row``. Raises RowError naming what does not fit."""
+        if belonging.dataset is None:  # the rows of a data set were checked when it came
+            self._check_verifier(index, row)
         token_ids = self._encode(index, row)
         sampling = self._overrides(row, belonging)
         self._check_length(index, len(token_ids), sampling.max_new_tokens)
@@ -68,6 +73,11 @@ class TaskBuilder:
     def check(self, index: int, row: Row) -> None:
         """Refuse a row that could not become a task. Raises RowError."""
         self.build(index, row, task_id="check")
+
+    def _check_verifier(self, index: int, row: Row) -> None:
+        refusal = self._verifiers.refusal(row.verifier) if row.verifier else None
+        if refusal:
+            raise RowError(index, "verifier", refusal)
 
     def _encode(self, index: int, row: Row) -> list[int]:
         if row.prompt_token_ids is not None:

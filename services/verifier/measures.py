@@ -95,7 +95,9 @@ _UNITS = _table()
 _PER_HOUR = {"mph": ("mile", "hour"), "kph": ("km", "hour"), "kmph": ("km", "hour")}
 _POWER_WORDS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf)|mbox|hbox)\s*\{([^{}]*)\}")
-_LAYOUT = re.compile(r"\\[,;:!()\[\] ]|~|\\q?quad|(?<!\\)\$|\\(?:left|right|displaystyle)(?![a-zA-Z])")
+_LAYOUT = re.compile(
+    r"\\[,;:!()\[\] ]|~|\\q?quad|(?<!\\)\$|\\(?:left|right|displaystyle)(?![a-zA-Z])"
+)
 _CURRENCY_FIRST = re.compile(r"(-?)\s?(\\\$|[€£¥₹])\s?(?=[\d.])(.*)", re.DOTALL)
 _DEGREE = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})")
 _SIGNS = str.maketrans({"²": "^2", "³": "^3", "°": " degree "})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.verifier.registry import names
 from services.verifier.service import VerifierService
 from services.verifier.worker import VerifierWorker
 from vapo.ledger import Ledger
@@ -41,4 +42,5 @@ class Runtime:
         return None
 
     def _member(self) -> Member:
-        return Member(self._name, "verifier", self._url, "READY")
+        details = {"verifiers": names()}
+        return Member(self._name, "verifier", self._url, "READY", details=details)

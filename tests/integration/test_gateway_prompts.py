@@ -14,6 +14,7 @@ import pytest
 from tests.support.ledger_records import CORRECT, generated
 from tests.support.running_gateway import RunningGateway, gateway_settings
 from vapo.ledger import Stage
+from vapo.ledger.fleet import Member
 from vapo.redis_server import PrivateRedis
 
 GOOD = {"prompt": "12+34=?", "answer": "46"}
@@ -236,3 +237,19 @@ def test_ten_thousand_prompts_in_one_request(make_gateway: Callable[..., Running
     begun = time.monotonic()
     assert post(gateway, {"prompts": [GOOD] * 10_000}).json()["accepted"] == 10_000
     assert time.monotonic() - begun < 30
+
+
+def test_a_verifier_that_no_service_announces_is_refused_by_name(gateway: RunningGateway) -> None:
+    row = {**GOOD, "verifier": "poetry"}
+    assert post(gateway, row).status_code == 202  # no verifier runs yet: the queue will say
+    details = {"verifiers": ["exact", "math", "tolerance"]}
+    gateway.ledger.fleet.beat(Member("v", "verifier", "http://x", "READY", details=details))
+    refused = post(gateway, {"prompts": [GOOD, row]})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "verifier"
+    assert "exact, math, tolerance" in refused.json()["errors"][0]["message"]
+    body = json.dumps(row).encode()
+    dataset = gateway.client.post("/v1/datasets", params={"name": "poems"}, content=body)
+    assert dataset.status_code == 422
+    assert "poetry" in dataset.text
+    assert post(gateway, {**GOOD, "verifier": "tolerance"}).status_code == 202

@@ -121,6 +121,13 @@ def test_rollouts_move_on_with_their_verdicts(ledger: Ledger) -> None:
 
 
 @pytest.mark.usefixtures("verifier")
+def test_the_names_of_its_verifiers_are_announced_in_the_fleet(ledger: Ledger) -> None:
+    wait_until(lambda: bool(ledger.fleet.members("verifier")))
+    [member] = ledger.fleet.members("verifier")
+    assert {"exact", "math"} <= set(member.details["verifiers"])
+
+
+@pytest.mark.usefixtures("verifier")
 def test_a_bad_reference_drops_and_an_unknown_verifier_buries_a_rollout(ledger: Ledger) -> None:
     submit(ledger, 1, lambda _: r"\boxed{2}", answer=r"\frac{x")
     ledger.submit(replace(task("poem", samples=1), verifier="poetry"))
