@@ -62,6 +62,7 @@ _FOREIGN_WORD = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff]{2,}")
 _LABEL = re.compile(r"\W*[^\W\d_]{2,}\s*[:：=]")
 _COMMAND = re.compile(r"\\[a-zA-Z]+(?:\{[a-zA-Z ]*\})?")
 _CODE = re.compile(r"[a-zA-Z_]{2}\(|__|[\[\];]|==")
+_PROGRAM = re.compile(r"[a-zA-Z_]{2}\(\s*['\"]|__[a-z]+__")
 _WORDS = re.compile(r"[^\W\d_]{3,}")
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|。")
 
@@ -210,7 +211,8 @@ def last_number(text: str) -> str | None:
 def last_expression(text: str) -> str | None:
     """The last number, or the formula without delimiters that it is the end of.
 
-    Such a formula has a LaTeX command in it, or it follows an equals sign.
+    Such a formula has a LaTeX command in it, or it follows an equals sign. A line of a program
+    states no answer.
     """
     numbers = list(_NUMBER.finditer(text))
     if not numbers:
@@ -219,6 +221,8 @@ def last_expression(text: str) -> str | None:
     line_start = text.rfind("\n", 0, last.start()) + 1
     line_end = text.find("\n", last.end())
     line = text[line_start : line_end if line_end >= 0 else len(text)][-MAXIMUM_PHRASE_CHARACTERS:]
+    if _PROGRAM.search(line):
+        return None
     tail = line.rpartition("=")[2].strip(" .,\u2009\u202f")
     if "=" in line and last[0] in tail and _is_formula_with_letters(tail):
         return tail

@@ -53,6 +53,13 @@ def test_fallback_rules_in_their_order(response: str, answer: str) -> None:
     assert extract(response, FALLBACKS) == answer
 
 
+@pytest.mark.parametrize(
+    "response", ["open('marker', 'w').write('x') or 0", "globals()['__builtins__'] or 0"]
+)
+def test_a_program_states_no_answer(response: str) -> None:
+    assert extract(response, ("boxed", "hashes", "answer_phrase", "last_value")) is None
+
+
 def test_the_box_comes_before_the_fallbacks() -> None:
     assert extract(r"\boxed{1}. The answer is 2. #### 3", FALLBACKS) == "1"
 
