@@ -45,7 +45,7 @@ _DEGREES = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})\s*$")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 _INDEX = re.compile(r"([_^])\s?\{\s?(\w)\s?\}")
 _BOLD = re.compile(r"\\(?:mathbf|boldsymbol|bm|textbf)\s*\{(?=.*\\[a-zA-Z]).*\}", re.DOTALL)
-_STATEMENT = re.compile(r"\\text\s*\{[^{}]*(?:\sis|\sequals|:)\s*:?\s*\}\s*(?=\S)")
+_STATEMENT = re.compile(r"^\\text\s*\{[^{}]*(?:\sis|\sequals|:)\s*:?\s*\}\s*(?=\S)")
 _DELIMITED = (("**", "**"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _SPACE_BETWEEN_DIGITS = re.compile(r"(?<!\d) | (?!\d)")
 _PLAIN_REMARK = re.compile(
@@ -61,14 +61,14 @@ def clean(text: str) -> str:
     text = _BLANK_LINES.sub(", ", fold_lines(text))
     text = _unescape(text)
     text = _EMPTY_INDEX.sub(lambda match: r"\sqrt" if match[0][1] == "s" else "", text)
-    text = join_column(_CURRENCY.sub("", text))
+    text = join_column(text if text.isascii() else _CURRENCY.sub("", text))
     if r"\\" in text and r"\begin" not in text:
         text = _LINES.sub(", ", text)
     for pattern, replacement in _REPLACEMENTS:
         text = pattern.sub(replacement, text)
     text = _strip_delimiters(_BLANKS.sub(" ", text).strip())
-    text = _STATEMENT.sub("", text, count=1) if text.startswith(r"\text") else text
-    text = _without_bold(text)
+    if text.startswith("\\"):
+        text = _without_bold(_STATEMENT.sub("", text, count=1))
     text = text.replace(r"\$", "").replace("$", "").replace(r"\%", "%")
     return _short_fractions(_strip_unit(text))
 
@@ -126,7 +126,8 @@ def _strip_unit(text: str) -> str:
     """``text`` without units in text mode and degrees at its end."""
     if is_time(text):
         return text
-    text = _PLAIN_REMARK.sub("", _REMARK.sub("", text).rstrip() or text)
+    text = _REMARK.sub("", text).rstrip() or text
+    text = _PLAIN_REMARK.sub("", text) if text.endswith(")") else text
     text = _UNIT_TEXT.sub("", text)
     return text if _TRIGONOMETRIC.search(text) else _DEGREES.sub("", text).rstrip()
 
