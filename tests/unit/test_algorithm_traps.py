@@ -90,6 +90,12 @@ def test_positive_loss_is_one_mean_over_all_tokens() -> None:
     assert sum(shares).item() == pytest.approx(1.1)  # 3.0 for summed means, 1.5 for their mean
 
 
+def test_policy_loss_is_one_mean_over_all_tokens() -> None:
+    parts = [torch.full((10,), 2.0), torch.full((90,), 1.0)]
+    shares = [token_level_loss(part, torch.ones_like(part), 100.0) for part in parts]
+    assert sum(shares).item() == pytest.approx(-1.1)  # -3.0 for summed means, -1.5 for their mean
+
+
 def test_value_loss_is_one_mean_over_all_tokens() -> None:
     shares = [
         value_loss(torch.full((n,), error), torch.zeros(n), torch.ones(n, dtype=torch.bool), 100.0)
@@ -120,6 +126,8 @@ def test_nothing_is_whitened_by_default() -> None:
 def test_there_is_no_discount() -> None:
     result = compute_advantages_and_targets(row_batch([[0.3] * 3000], [1.0]), Options())
     assert result.targets[0].item() == 1.0
+    assert result.advantages[-2].item() == pytest.approx(  # a discount shrinks what is to come
+        0.3 / 150 + (1 - 1 / 150) * 1.0 - 0.3, abs=1e-12)
 
 
 def test_correct_is_the_verdict_and_not_the_reward() -> None:

@@ -1,0 +1,68 @@
+"""docs/algorithm.md names functions, files, settings, presets and tests that exist."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vapo.presets import ABLATIONS, PRESETS
+from vapo.settings import Settings, dump_settings
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "algorithm.md").read_text("utf-8")
+QUOTED = re.findall(r"`([^`\n]+)`", TEXT)
+PACKAGES = ("trainer.algorithm", "trainer", "vapo")
+MODULES = {path.stem: f"{package}.{path.stem}" for package in reversed(PACKAGES)
+           for path in (ROOT / package.replace(".", "/")).glob("*.py")}
+
+
+def _dotted() -> Iterator[tuple[str, str]]:
+    for quoted in QUOTED:
+        module, dot, name = quoted.partition(".")
+        if dot and module in MODULES and re.fullmatch(r"\w+", name) and name != "py":
+            yield module, name
+
+
+@pytest.mark.parametrize(("module", "name"), sorted(set(_dotted())))
+def test_named_functions_exist(module: str, name: str) -> None:
+    assert hasattr(importlib.import_module(MODULES[module]), name)
+
+
+def test_each_equation_has_its_function() -> None:
+    rows = re.findall(r"^\| ((?:DAPO |VC-PPO )?(?:Eq|§|Alg)[^|]*)\|[^|]*\|([^|]*)\|", TEXT, re.M)
+    assert len(rows) >= 14
+    for equation, functions in rows:
+        assert any(f"`{module}.{name}`" in functions for module, name in _dotted()), equation
+    named = "".join(equation for equation, _ in rows)
+    assert all(f"Eq {number}" in named or f"–{number}" in named for number in range(2, 11))
+
+
+def test_named_files_and_tests_exist() -> None:
+    paths = [quoted for quoted in QUOTED if re.fullmatch(r"[\w/-]+/[\w.-]+\.(py|md|json)", quoted)]
+    assert len(paths) >= 4
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    tests = {quoted for quoted in QUOTED if re.fullmatch(r"test_\w+", quoted)}
+    assert len(tests) >= 14
+    written = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py")
+                      if path.name != Path(__file__).name)
+    assert [name for name in tests if f"def {name}(" not in written] == []
+
+
+def test_every_algorithm_setting_is_described() -> None:
+    tree = dump_settings(Settings())
+    missing = [name for name in tree["algorithm"] if f"`{name}`" not in TEXT
+               and f"`algorithm.{name}`" not in TEXT]
+    assert missing == []
+    for quoted in QUOTED:
+        section, dot, key = quoted.partition(".")
+        if dot and section in tree and section not in MODULES and re.fullmatch(r"\w+", key):
+            assert key in tree[section], quoted
+
+
+def test_every_preset_is_described() -> None:
+    assert [name for name in PRESETS if f"`{name}`" not in TEXT] == []
+    assert all(name.startswith("without_") for name in ABLATIONS)
