@@ -104,8 +104,10 @@ def test_value_loss_is_one_mean_over_all_tokens() -> None:
     assert sum(shares).item() == pytest.approx(0.5 * (10 * 4 + 90) / 100)
 
 
-def test_short_rows_take_one_step_advantages() -> None:
-    values = [0.1 * t for t in range(20)]
+@pytest.mark.parametrize("length", [2, 7, 20])
+def test_short_rows_take_one_step_advantages(length: int) -> None:
+    """Eq 5 as it stands has lambda = -9 at 2 tokens and -1.9 at 7."""
+    values = [0.1 * t for t in range(length)]
     result = compute_advantages_and_targets(row_batch([values], [1.0]), Options())
     expected = reference.advantages(values, 1.0, 0.0)
     assert result.advantages.tolist() == pytest.approx(expected, abs=1e-12)
