@@ -15,6 +15,8 @@ from vapo.settings import Settings, dump_settings
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "algorithm.md").read_text("utf-8")
 QUOTED = re.findall(r"`([^`\n]+)`", TEXT)
+FILES = {"py", "json", "jsonl", "md"}
+"""Endings of file names, which look like names in a module."""
 PACKAGES = ("trainer.algorithm", "trainer", "vapo")
 MODULES = {path.stem: f"{package}.{path.stem}" for package in reversed(PACKAGES)
            for path in (ROOT / package.replace(".", "/")).glob("*.py")}
@@ -23,7 +25,7 @@ MODULES = {path.stem: f"{package}.{path.stem}" for package in reversed(PACKAGES)
 def _dotted() -> Iterator[tuple[str, str]]:
     for quoted in QUOTED:
         module, dot, name = quoted.partition(".")
-        if dot and module in MODULES and re.fullmatch(r"\w+", name) and name != "py":
+        if dot and module in MODULES and re.fullmatch(r"\w+", name) and name not in FILES:
             yield module, name
 
 
