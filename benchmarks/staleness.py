@@ -1,0 +1,256 @@
+"""Which off-policy correction keeps VAPO from degrading on stale rollouts: a grid of runs.
+
+    python -m benchmarks.staleness --seeds 3 --out runs/staleness --docs docs/staleness
+
+Every correction at every staleness and seed, with equal rollouts, by the study runner
+(``trainer.study``): the trainer's own algorithm, rollouts from a sampler in the same process. An
+interrupted grid goes on where it was: each finished run is a JSON file under ``--out``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import torch
+
+from trainer.study.configuration import Configuration, Regime
+from trainer.study.execution import Job, carry_out
+from trainer.study.statistics import Interval, mean_interval, paired_difference
+from trainer.study.store import load
+from trainer.study.task import TaskShape
+from trainer.study.variants import configure
+
+STALENESS = (0, 2, 4, 8)
+CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
+    "none": {"correction": "none"},
+    "token_tis": {"correction": "token_tis"},
+    "sequence_mask": {"correction": "sequence_mask"},
+    "geometric_mask": {"correction": "geometric_mask"},
+    "icepop": {"correction": "icepop"},
+    "decoupled": {"correction": "decoupled"},
+    "dis": {"correction": "dis"},
+    "cispo": {"correction": "cispo"},
+    "none, dual clip 3": {"correction": "none", "dual_clip": 3.0},
+}
+"""Name in the table -> switches of the objective."""
+REFERENCE = "none"
+FIGURES = {
+    "dropped": "policy/correction_dropped_fraction",
+    "kl": "policy/kl_from_behaviour",
+    "clipped": "policy/clip_fraction_up",
+    "entropy": "policy/entropy",
+}
+"""Figures of the second half of training that are kept beside the accuracy."""
+Records = dict[str, dict[int, list[dict[str, Any]]]]
+"""Correction -> staleness -> records of its finished runs, in order of seed."""
+
+
+def regime(staleness: int, rollouts: int) -> Regime:
+    """What all runs of one column share; large steps, so that staleness means a real distance."""
+    return Regime(
+        task=TaskShape(terms=(3,), right_method=0.5), base_steps=250, rollout_budget=rollouts,
+        rollouts_per_step=128, samples_per_prompt=8, mini_batches=4, pretraining_steps=2,
+        actor_learning_rate=1e-3, max_new_tokens=48, staleness=staleness)
+
+
+def configuration(name: str, staleness: int, seed: int, rollouts: int) -> Configuration:
+    """One run."""
+    vapo = configure("vapo", seed, regime(staleness, rollouts))
+    return vapo.with_algorithm(**CORRECTIONS[name])
+
+
+def jobs(names: Sequence[str], seeds: int, rollouts: int) -> list[Job]:
+    """The grid, seed by seed, so that one that was stopped early has complete pairs."""
+    return [(_folder(name, staleness), configuration(name, staleness, seed, rollouts))
+            for seed in range(seeds) for staleness in STALENESS for name in names]
+
+
+def collect(folder: Path, names: Sequence[str], seeds: int, rollouts: int) -> Records:
+    """The finished runs of the seeds that every cell has."""
+    found = {(name, staleness, seed): load(
+        folder / _folder(name, staleness), configuration(name, staleness, seed, rollouts))
+        for name in names for staleness in STALENESS for seed in range(seeds)}
+    whole = [seed for seed in range(seeds)
+             if all(found[name, staleness, seed] for name in names for staleness in STALENESS)]
+    return {name: {staleness: [record for seed in whole
+                               if (record := found[name, staleness, seed]) is not None]
+                   for staleness in STALENESS} for name in names}
+
+
+def summary(records: Records) -> dict[str, Any]:
+    """Accuracy with its 95 % interval, paired differences and figures of each cell."""
+    return {name: {str(staleness): _cell(records, name, staleness) for staleness in STALENESS}
+            | {"mean of 2, 4, 8": _stale_mean(records, name)} for name in records}
+
+
+def table(cells: Mapping[str, Any]) -> str:
+    """Markdown: a line for each correction, a column for each staleness."""
+    columns = [str(staleness) for staleness in STALENESS]
+    lines = ["| correction | " + " | ".join(f"staleness {column}" for column in columns)
+             + " | mean of 2, 4, 8 | less `none`, paired |", "|---" * (len(columns) + 3) + "|"]
+    for name, row in cells.items():
+        parts = [_show(row[column]) for column in columns]
+        mean = row["mean of 2, 4, 8"]
+        difference = "" if name == REFERENCE else _show(mean["less_reference"], "+.3f")
+        lines.append(f"| {name} | {' | '.join(parts)} | {_show(mean)} | {difference} |")
+    return "\n".join(lines)
+
+
+def figures_table(cells: Mapping[str, Any]) -> str:
+    """Markdown: masked share and divergence from the behaviour policy."""
+    columns = [str(staleness) for staleness in STALENESS]
+    lines = ["| correction | " + " | ".join(f"staleness {column}" for column in columns) + " |",
+             "|---" * (len(columns) + 1) + "|"]
+    for name, row in cells.items():
+        parts = [f"{_number(row[column]['kl'])}, {_number(row[column]['dropped'])}"
+                 for column in columns]
+        lines.append(f"| {name} | {' | '.join(parts)} |")
+    return "\n".join(lines)
+
+
+def draw(records: Records, file: Path) -> None:
+    """Held-out accuracy against staleness, and training accuracy at the largest one."""
+    with mpl.rc_context({"svg.hashsalt": "vapo"}):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.8), constrained_layout=True)
+        for number, (name, row) in enumerate(records.items()):
+            levels = [mean_interval(_accuracies(row[staleness])) for staleness in STALENESS]
+            places = [staleness + 0.06 * (number - len(records) / 2) for staleness in STALENESS]
+            spread = [level.high - level.mean for level in levels]
+            left.errorbar(places, [level.mean for level in levels], yerr=spread, marker="o",
+                          markersize=3, linewidth=1.2, capsize=2, label=name)
+            curves = [record["curve"]["accuracy"] for record in row[STALENESS[-1]]]
+            mean = [sum(step) / len(step) for step in zip(*curves, strict=True)]
+            right.plot(range(1, len(mean) + 1), mean, linewidth=1.2, label=name)
+        left.set(title="held-out accuracy after training, 95 % intervals",
+                 xlabel="staleness, rollout steps", ylabel="share correct")
+        right.set(title=f"training accuracy at staleness {STALENESS[-1]}",
+                  xlabel="rollout step", ylabel="share correct")
+        left.legend(fontsize=7)
+        for axis in (left, right):
+            axis.grid(alpha=0.3)
+        figure.savefig(file.with_suffix(".png"), dpi=100)
+        figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
+    plt.close(figure)
+
+
+def write(folder: Path, records: Records, rollouts: int, command: str) -> None:
+    """``results.json``, ``table.md`` and the curves."""
+    cells = summary(records)
+    seconds = sum(record["seconds"] for row in records.values() for runs in row.values()
+                  for record in runs)
+    content = {"task": str(regime(0, rollouts)), "command": command,
+               "seconds_of_all_runs": round(seconds), "corrections": cells}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    (folder / "table.md").write_text(
+        f"{table(cells)}\n\nKL(behaviour, current) in nats per token and share of tokens masked, "
+        f"second half of training:\n\n{figures_table(cells)}\n", "utf-8")
+    draw(records, folder / "staleness")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is missing, then write what there is; 3 if runs are left."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(1)
+    grid = jobs(options.corrections, options.seeds, options.rollouts)
+    complete = carry_out(grid, options.out, options.bases, options.processes, _say,
+                         _deadline(options.minutes))
+    records = collect(options.out, options.corrections, options.seeds, options.rollouts)
+    if any(runs for row in records.values() for runs in row.values()):
+        write(options.docs, records, options.rollouts, _command(options))
+        _say((options.docs / "table.md").read_text("utf-8"))
+    return 0 if complete else 3
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rollouts", type=int, default=128 * 26, help="budget of each run")
+    parser.add_argument("--corrections", nargs="+", choices=CORRECTIONS, default=list(CORRECTIONS),
+                        metavar="NAME")
+    parser.add_argument("--processes", type=int, default=1, help="runs at a time, one thread each")
+    parser.add_argument("--minutes", type=float, help="start no further run after this time")
+    parser.add_argument("--out", type=Path, default=Path("runs/staleness"))
+    parser.add_argument("--docs", type=Path, default=Path("runs/staleness"))
+    parser.add_argument("--bases", type=Path, default=Path("runs/study-bases"))
+    return parser
+
+
+def _command(options: argparse.Namespace) -> str:
+    return (f"python -m benchmarks.staleness --seeds {options.seeds} "
+            f"--rollouts {options.rollouts} --docs docs/staleness")
+
+
+def _folder(name: str, staleness: int) -> str:
+    return f"{name.replace(', ', '-').replace(' ', '-')}-{staleness}"
+
+
+def _cell(records: Records, name: str, staleness: int) -> dict[str, Any]:
+    runs = records[name][staleness]
+    values = _accuracies(runs)
+    return _rounded(mean_interval(values)) | {
+        "seeds": [round(value, 4) for value in values],
+        **{short: _late_mean(runs, figure) for short, figure in FIGURES.items()}}
+
+
+def _stale_mean(records: Records, name: str) -> dict[str, Any]:
+    """Over staleness above 0: each seed's mean, so that intervals are over seeds."""
+    own, reference = (_seed_means(records[which]) for which in (name, REFERENCE))
+    return _rounded(mean_interval(own)) | {
+        "less_reference": _rounded(paired_difference(own, reference))}
+
+
+def _seed_means(row: Mapping[int, list[dict[str, Any]]]) -> list[float]:
+    columns = [_accuracies(row[staleness]) for staleness in STALENESS if staleness > 0]
+    return [sum(values) / len(values) for values in zip(*columns, strict=True)]
+
+
+def _accuracies(runs: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [float(run["accuracy"]) for run in runs]
+
+
+def _late_mean(runs: Sequence[Mapping[str, Any]], figure: str) -> float | None:
+    values = [value for run in runs for column in [run["curve"].get(figure, [])]
+              for value in column[len(column) // 2:] if value is not None]
+    return float(f"{sum(values) / len(values):.3g}") if values else None
+
+
+def _rounded(interval: Interval) -> dict[str, Any]:
+    known = interval.low == interval.low
+    return {"mean": round(interval.mean, 4), "low": round(interval.low, 4) if known else None,
+            "high": round(interval.high, 4) if known else None}
+
+
+def _show(cell: Mapping[str, Any], form: str = ".3f") -> str:
+    if cell["high"] is None:
+        return f"{cell['mean']:{form}}"
+    return f"{cell['mean']:{form}} ± {cell['high'] - cell['mean']:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"
+
+
+def _deadline(minutes: float | None) -> Callable[[], bool]:
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    return lambda: end is not None and time.monotonic() > end
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

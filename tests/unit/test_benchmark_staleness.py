@@ -1,0 +1,77 @@
+"""The staleness benchmark: which runs make the grid, and what its tables say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.staleness import (
+    CORRECTIONS,
+    STALENESS,
+    Records,
+    collect,
+    configuration,
+    jobs,
+    summary,
+    table,
+    write,
+)
+from trainer.algorithm.corrections import correction_names
+from trainer.study.run import RunResult
+from trainer.study.store import save
+
+NAMES = ("none", "token_tis")
+
+
+def _record(accuracy: float) -> dict[str, Any]:
+    figures = {"accuracy": [0.2, accuracy], "policy/kl_from_behaviour": [None, 0.01]}
+    return {"accuracy": accuracy, "seconds": 2.0, "curve": figures}
+
+
+def _records() -> Records:
+    """``token_tis`` is better by 0.1 on stale rollouts, for either seed."""
+    return {name: {staleness: [_record(0.5 + 0.1 * seed + 0.1 * (name != "none" and staleness > 0))
+                               for seed in range(2)] for staleness in STALENESS} for name in NAMES}
+
+
+def test_every_correction_is_in_the_grid_and_runs_differ_in_it_alone() -> None:
+    assert set(correction_names()) <= set(CORRECTIONS)
+    for name, switches in CORRECTIONS.items():
+        options = configuration(name, 4, 0, 2560).options()
+        assert options.correction == switches["correction"]
+        assert configuration(name, 4, 0, 2560).regime == configuration("none", 4, 0, 2560).regime
+    grid = jobs(NAMES, 2, 2560)
+    assert len({folder for folder, _ in grid}) == len(NAMES) * len(STALENESS)
+    assert [run.seed for _, run in grid] == [0] * 8 + [1] * 8
+
+
+def test_differences_are_paired_and_their_interval_is_over_seeds() -> None:
+    cells = summary(_records())
+    stale = cells["token_tis"]["mean of 2, 4, 8"]
+    assert stale["mean"] == pytest.approx(0.65)
+    assert stale["less_reference"] == {"mean": 0.1, "low": 0.1, "high": 0.1}
+    assert cells["token_tis"]["0"]["seeds"] == [0.5, 0.6]
+    assert cells["none"]["8"]["kl"] == 0.01
+    lines = table(cells).splitlines()
+    assert lines[2].endswith("|  |")
+    assert lines[3].endswith("| +0.100 ± 0.000 |")
+
+
+def test_only_seeds_that_every_cell_has_are_compared(tmp_path: Path) -> None:
+    for folder, run in jobs(NAMES, 2, 2560)[:-1]:
+        save(tmp_path / folder, run, RunResult(0.5, [{"accuracy": 0.5}], 1.0))
+    records = collect(tmp_path, NAMES, 2, 2560)
+    assert {len(runs) for row in records.values() for runs in row.values()} == {1}
+
+
+def test_all_files_are_written(tmp_path: Path) -> None:
+    write(tmp_path, _records(), 2560, "the command")
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert content["command"] == "the command"
+    assert content["seconds_of_all_runs"] == 32
+    assert "share of tokens masked" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "staleness.png").read_bytes().startswith(b"\x89PNG")
+    assert "</svg>" in (tmp_path / "staleness.svg").read_text()
