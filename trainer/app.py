@@ -1,4 +1,4 @@
-"""Rank 0's HTTP side: what the trainer is doing, and pause, resume, checkpoint.
+"""Rank 0's HTTP side: what the trainer is doing, pause, resume, checkpoint, and published weights.
 
 Invariant: HTTP threads only read the status and leave requests; the loop alone touches models.
 """
@@ -15,7 +15,9 @@ from fastapi import APIRouter, FastAPI
 from trainer.status import Requests, Status
 from vapo.service import ADMIN, GRACE_SECONDS, USER, create_app, require
 from vapo.settings import Settings
-from vapo.telemetry import MappingCollector, new_registry
+from vapo.telemetry import CollectorRegistry, MappingCollector, new_registry
+from vapo.weights.file_response import ServedBytes
+from vapo.weights.serving import weights_router
 
 START_SECONDS = 10.0
 
@@ -26,7 +28,17 @@ def build_app(settings: Settings, requests: Requests, status: Status) -> FastAPI
     registry.register(MappingCollector("vapo_trainer", "Trainer", lambda: flat_numbers(status)))
     app = create_app("trainer", settings, lambda: unready_reason(status), registry)
     app.include_router(_routes(requests, status))
+    if settings.weights.transport == "http":
+        _serve_weights(app, settings, registry)
     return app
+
+
+def _serve_weights(app: FastAPI, settings: Settings, registry: CollectorRegistry) -> None:
+    served = ServedBytes()
+    registry.register(MappingCollector("vapo_weights", "Weights served over HTTP",
+                                       lambda: {"bytes_served": served.total}))
+    app.include_router(weights_router(settings.run.weights_directory,
+                                      settings.weights.serve_limit_bytes_per_second, served))
 
 
 def _routes(requests: Requests, status: Status) -> APIRouter:

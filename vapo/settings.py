@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import itertools
 import json
 import os
 import re
@@ -32,6 +33,7 @@ from pydantic import (
     model_validator,
 )
 
+HTTP_URL = r"^https?://[^/?#\s]+/?$"
 ENVIRONMENT_PREFIX = "VAPO__"
 MINIMUM_TOKEN_LENGTH = 16
 
@@ -398,6 +400,62 @@ class TrainerSettings(Section):
     """Longest wait for a rollout batch before the trainer reports what is missing and stops."""
 
 
+class WeightsSettings(Section):
+    """How published weights reach the replicas (design section 5). All are our choice."""
+
+    transport: Literal["file", "http"] = "file"
+    """``file``: a folder all parts share; ``http``: from the trainer, or from a host's relay."""
+    source_url: str | None = Field(None, pattern=HTTP_URL)
+    """Trainer's base URL; by default the one in the fleet."""
+    relay_url: str | None = Field(None, pattern=HTTP_URL)
+    """Relay of this host (``vapo relay``), asked instead of the trainer. The relay itself never
+    asks it, so that all parts of a host can have the same settings."""
+    parallel_ranges: int = Field(4, ge=1, le=64)
+    """Ranges of a file fetched at a time, each over a connection of its own."""
+    range_bytes: int = Field(16 * 2**20, ge=4096)
+    """Largest range asked for at a time."""
+    fetch_limit_bytes_per_second: int | None = Field(None, ge=65536)
+    """Most one fetching process (replica or relay) takes; None: no limit."""
+    serve_limit_bytes_per_second: int | None = Field(None, ge=65536)
+    """Most the trainer gives to all that fetch, together; None: no limit."""
+    stall_seconds: float = Field(10.0, gt=0)
+    """A connection silent for this long is dropped and its range asked for again; after three
+    times this without a byte the fetch is given up until the next try, which goes on from there."""
+    deadline_seconds: float = Field(1800.0, gt=0)
+    """Longest fetch of one file, interruptions included; what has arrived is kept."""
+    cache_directory: Path | None = None
+    """Where fetched versions lie; by default ``weights-cache`` in the run's folder. Replicas of one
+    host that share it fetch each file once between them."""
+    cache_versions: int = Field(2, ge=1)
+    """Fetched versions kept there, the most recently used."""
+
+    @model_validator(mode="after")
+    def _only_http_fetches(self) -> WeightsSettings:
+        for name in ("source_url", "relay_url", "cache_directory", "fetch_limit_bytes_per_second",
+                     "serve_limit_bytes_per_second"):
+            value = getattr(self, name)
+            if self.transport == "file" and value is not None:
+                raise ValueError(f"weights.{name}={value} has no effect with weights.transport="
+                                 "file; set weights.transport=http or leave it out")
+        if self.source_url and self.relay_url and _same_url(self.source_url, self.relay_url):
+            raise ValueError(f"weights.relay_url={self.relay_url} is weights.source_url; a relay "
+                             "asks the trainer, so they differ: leave one out")
+        return self
+
+
+class RelaySettings(Section):
+    """One host's relay of weights: fetches each file once, for all replicas of the host."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; beyond loopback all security tokens are required."""
+    port: int = Field(8005, ge=0, le=65535)
+    """Port to bind; 0 picks a free one."""
+    directory: Path | None = None
+    """Where the relay keeps versions; by default ``weights-relay`` in the run's folder."""
+    serve_limit_bytes_per_second: int | None = Field(None, ge=65536)
+    """Most the relay gives to all replicas together; None: no limit."""
+
+
 class EvaluationSettings(Section):
     """Held-out evaluation (VAPO: avg@32 at temperature 1.0, top-p 0.7)."""
 
@@ -426,7 +484,19 @@ class Settings(Section):
     algorithm: AlgorithmSettings = AlgorithmSettings()
     value_pretraining: ValuePretrainingSettings = ValuePretrainingSettings()
     trainer: TrainerSettings = TrainerSettings()
+    weights: WeightsSettings = WeightsSettings()
+    relay: RelaySettings = RelaySettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @property
+    def weights_cache_directory(self) -> Path:
+        """Where a replica keeps what it fetched over HTTP."""
+        return self.weights.cache_directory or self.run.directory / "weights-cache"
+
+    @property
+    def relay_directory(self) -> Path:
+        """Where the relay keeps what it fetched."""
+        return self.relay.directory or self.run.directory / "weights-relay"
 
     @property
     def rollouts_per_step(self) -> int:
@@ -475,10 +545,21 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _weight_folders_differ(self) -> Settings:
+        folders = {"the folder of published weights": self.run.weights_directory,
+                   "weights.cache_directory": self.weights_cache_directory,
+                   "relay.directory": self.relay_directory}
+        for (first, here), (second, there) in itertools.combinations(folders.items(), 2):
+            if here.resolve() == there.resolve():
+                raise ValueError(f"{second}={there} is also {first}; each cleans up after itself, "
+                                 "so give it a folder of its own")
+        return self
+
+    @model_validator(mode="after")
     def _open_addresses_need_tokens(self) -> Settings:
         missing = [name for name in SecuritySettings.model_fields
                    if getattr(self.security, name) is None]
-        for part in ("gateway", "generator", "verifier", "value", "trainer"):
+        for part in ("gateway", "generator", "verifier", "value", "trainer", "relay"):
             host = getattr(self, part).host
             if missing and not is_loopback(host):
                 raise ValueError(
@@ -496,6 +577,10 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _same_url(first: str, second: str) -> bool:
+    return first.rstrip("/") == second.rstrip("/")
 
 
 def load_settings(

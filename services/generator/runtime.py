@@ -28,7 +28,8 @@ from vapo.ledger.fleet import MISSED_HEARTBEATS, Member
 from vapo.service import Heartbeat
 from vapo.settings import Settings
 from vapo.tokenizer import PromptTokenizer
-from vapo.weights import FileTransport, WeightChannel
+from vapo.weights import WeightChannel
+from vapo.weights.assembly import transport_for
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +48,9 @@ class Runtime:
         self._tokenizer = tokenizer
         heartbeat = settings.ledger.heartbeat_seconds
         self.state = GeneratorState(time.monotonic, MISSED_HEARTBEATS * heartbeat)
-        self.follower = WeightFollower(
-            engine, self.state, FileTransport(settings.run.weights_directory),
-            base_shapes(settings.model.path, engine.tied))
+        self._transport = transport_for(settings)
+        self.follower = WeightFollower(engine, self.state, self._transport,
+                                       base_shapes(settings.model.path, engine.tied))
         self.worker: GenerationWorker | None = None
         self._heartbeat: Heartbeat | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -61,6 +62,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Give leases back, leave the fleet and end the engine."""
+        self._transport.close()
         if self.worker:
             await self.worker.stop()
         for task in self._tasks:

@@ -16,7 +16,8 @@ from vapo.ledger.fleet import Member
 from vapo.service import Heartbeat, member_name
 from vapo.settings import Settings
 from vapo.telemetry import MappingCollector
-from vapo.weights import FileTransport, WeightChannel
+from vapo.weights import WeightChannel
+from vapo.weights.assembly import transport_for
 
 
 class Runtime:
@@ -30,9 +31,10 @@ class Runtime:
         self._ledger = Ledger.open(settings)
         self._calibration = Calibration()
         self.scorer = Scorer(replica, settings.value.token_budget)
+        self._transport = transport_for(settings)
         self._follower = WeightFollower(
             WeightChannel(self._ledger.redis, self._ledger.keys),
-            FileTransport(settings.run.weights_directory),
+            self._transport,
             self.scorer,
         )
         self._worker = ValueWorker(
@@ -53,6 +55,7 @@ class Runtime:
         """Finish the batch in hand and leave the fleet."""
         self._worker.stop()
         self.scorer.stop()
+        self._transport.close()
         self._follower.stop()
         self._heartbeat.stop()
 

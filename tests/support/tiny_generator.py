@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from redis import Redis
 from safetensors.torch import save_file
+from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
 from tests.parts import Part, Parts
@@ -18,7 +19,7 @@ from vapo.canary import canary_record, canary_token_ids
 from vapo.ledger.connection import connect
 from vapo.ledger.keys import Keys
 from vapo.settings import RedisSettings, Settings
-from vapo.weights import ACTOR, Manifest, WeightChannel, write_version
+from vapo.weights import ACTOR, CRITIC, Manifest, WeightChannel, write_version
 
 CONTEXT_TOKENS = 512
 
@@ -46,8 +47,8 @@ class TinyGenerator:
         self.models = {0: save_tiny_model(folder / "model", seed=0, tied=tied)}
         self.folder = folder
         self.parts = Parts(settings, folder / "parts")
-        self._redis: Redis = connect(settings.redis)
-        self.channel = WeightChannel(self._redis, Keys(settings.run.name))
+        self.redis: Redis = connect(settings.redis)
+        self.channel = WeightChannel(self.redis, Keys(settings.run.name))
         self.part: Part | None = None
 
     def start(self, *assignments: str) -> Part:
@@ -58,7 +59,7 @@ class TinyGenerator:
     def stop(self) -> None:
         """End the process and close the connections."""
         self.parts.stop()
-        self._redis.close()
+        self.redis.close()
 
     @property
     def url(self) -> str:
@@ -72,8 +73,12 @@ class TinyGenerator:
         return max(self.models)
 
     def publish(self, model: Qwen3ForCausalLM, *, canary_of: Qwen3ForCausalLM | None = None,
-                leave_out: str = "", damage: bool = False) -> Manifest:
-        """Publish ``model`` as the next version; the options make a publication that is wrong."""
+                leave_out: str = "", damage: bool = False,
+                critic: dict[str, Tensor] | None = None) -> Manifest:
+        """Publish ``model``, and a critic if given, as the next version.
+
+        ``canary_of``, ``leave_out`` and ``damage`` make a publication that is wrong.
+        """
         version = self.newest + 1
         tokens = canary_token_ids(model.config.vocab_size)
         canary = canary_record(tokens, log_probs_of(canary_of or model, tokens))
@@ -81,8 +86,10 @@ class TinyGenerator:
         tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()
                    if name != leave_out and not (tied and name == "lm_head.weight")}
         directory = self.settings.run.weights_directory
-        manifest = write_version(directory, version, version,
-                                 {ACTOR: lambda path: save_file(tensors, path)}, canary)
+        writers: dict[str, Callable[[Path], None]] = {ACTOR: lambda path: save_file(tensors, path)}
+        if critic is not None:
+            writers[CRITIC] = lambda path: save_file(critic, path)
+        manifest = write_version(directory, version, version, writers, canary)
         if damage:
             with (directory / f"{version:08d}" / ACTOR).open("r+b") as file:
                 file.seek(-1, 2)

@@ -42,7 +42,8 @@ def test_the_trainer_imports_no_service() -> None:
     assert [(path, name) for path, name in _imports("trainer") if name.startswith("services")] == []
 
 
-@pytest.mark.parametrize("module", ["services.gateway.app", "services.verifier.app", "vapo.cli"])
+@pytest.mark.parametrize("module", ["services.gateway.app", "services.verifier.app",
+                                    "services.relay.app", "vapo.cli"])
 def test_light_parts_do_without_torch(module: str) -> None:
     code = (f"import sys, {module}\n"
             "heavy = {'torch', 'vllm'} & set(sys.modules)\n"

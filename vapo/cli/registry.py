@@ -30,6 +30,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "up", "vapo.cli.up", "start all parts on this machine with your own model and settings"
     ),
+    Command("relay", "vapo.cli.relay", "fetch weights once for all replicas of this host"),
     Command("submit", "vapo.cli.submit", "send a JSONL file of prompts with reference answers"),
     Command("eval", "vapo.cli.eval", "measure avg@k, pass@k and maj@k on a held-out file"),
     Command("verify", "vapo.cli.verify", "judge a JSONL file of answers against references"),

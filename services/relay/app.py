@@ -1,0 +1,108 @@
+"""The HTTP side of the relay: the same paths as the trainer's, from the host's cache.
+
+Invariants: a range is answered as soon as it is here, also while the rest is still being fetched;
+replicas check the whole file themselves, so nothing unchecked is ever used; an answer that the
+trainer gave (404: superseded) is passed on, and a trainer that is away is a 503 to be tried again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, FastAPI, Header, Response
+
+from services.relay.runtime import Runtime
+from vapo.problems import Problem, problem_response
+from vapo.service import SERVICE, create_app, require
+from vapo.settings import Settings
+from vapo.telemetry import MappingCollector, new_registry
+from vapo.weights.download import FileDownload
+from vapo.weights.errors import SupersededError, WeightsError
+from vapo.weights.file_response import WeightFileResponse
+from vapo.weights.manifest import MANIFEST
+from vapo.weights.ranges import ByteRange
+from vapo.weights.serving import JSON, VersionNumber
+
+MOST_WAITING = 256
+"""Requests that wait for their range at a time, each in a thread of its own pool, so that waiting
+never keeps files from being read or health from being told."""
+SHARE_OF_STALL = 0.8
+"""A request waits this share of ``weights.stall_seconds``, so that it is answered before the
+replica drops the connection."""
+ONE_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})")
+RETRY_SOON = {"Retry-After": "1"}
+
+
+def build_app(settings: Settings, runtime: Runtime) -> FastAPI:
+    """The HTTP app of the relay."""
+    registry = new_registry()
+    registry.register(MappingCollector("vapo_relay", "Relay of weights", runtime.numbers))
+    app = create_app("relay", settings, runtime.unready_reason, registry,
+                     on_start=runtime.start, on_stop=runtime.stop)
+    app.include_router(_routes(runtime, SHARE_OF_STALL * settings.weights.stall_seconds))
+    return app
+
+
+def _routes(runtime: Runtime, patience: float) -> APIRouter:
+    router = APIRouter(prefix="/v1/weights", tags=["weights"], dependencies=[require(SERVICE)])
+    threads = CapacityLimiter(MOST_WAITING)
+
+    @router.get(f"/{{version}}/{MANIFEST}")
+    async def read_version_manifest(version: VersionNumber) -> Response:
+        """What the version holds."""
+        dumped = await to_thread.run_sync(_manifest, runtime, version, limiter=threads)
+        return Response(dumped, media_type=JSON)
+
+    @router.get("/{version}/{name}", response_class=Response)
+    async def read_version_file(version: VersionNumber, name: str,
+                                asked: Annotated[str, Header(alias="Range")] = "") -> Response:
+        """One file of the version, or a range of it."""
+        return await to_thread.run_sync(_file, runtime, version, name, asked, patience,
+                                        limiter=threads)
+
+    return router
+
+
+def _manifest(runtime: Runtime, version: int) -> str:
+    try:
+        return runtime.manifest(version).dump()
+    except WeightsError as error:
+        raise _problem(error) from None
+
+
+def _file(runtime: Runtime, version: int, name: str, asked: str, patience: float) -> Response:
+    try:
+        download = runtime.download(version, name)
+        if download is None:
+            raise Problem(404, f"version {version} has no file {name!r}")
+        if not download.wait_for(wanted_range(asked, download.entry.bytes), patience):
+            raise Problem(503, f"{name} of version {version} is still on its way", RETRY_SOON)
+        return _response(runtime, download)
+    except WeightsError as error:
+        raise _problem(error) from None
+
+
+def _response(runtime: Runtime, download: FileDownload) -> Response:
+    # A file that has just got its name is found under it by the next request.
+    moved = problem_response(503, "the file has just become complete; ask again", RETRY_SOON)
+    try:
+        return WeightFileResponse(download.path, download.entry, runtime.limiter, runtime.served,
+                                  moved)
+    except FileNotFoundError:
+        return moved
+
+
+def _problem(error: WeightsError) -> Problem:
+    if isinstance(error, SupersededError):
+        return Problem(404, f"the trainer does not have it: {error}")
+    return Problem(503, f"the relay has no weights to give: {error}", RETRY_SOON)
+
+
+def wanted_range(header: str, size: int) -> ByteRange:
+    """The bytes a Range header needs; all of the file unless it asks for one plain range."""
+    match = ONE_RANGE.fullmatch(header.strip())
+    if match is None:
+        return ByteRange(0, size)
+    return ByteRange(int(match[1]), min(int(match[2]) + 1, size))

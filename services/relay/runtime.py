@@ -1,0 +1,75 @@
+"""What runs in a relay process beside the HTTP server: the cache, its source, the heartbeat.
+
+Invariants: the source is the trainer, never another relay; each file is fetched once, however many
+replicas ask for it, and only when one does, so a host without value replicas never fetches critics.
+"""
+
+from __future__ import annotations
+
+from redis.exceptions import RedisError
+
+from vapo.ledger.connection import connect
+from vapo.ledger.fleet import Fleet, Member
+from vapo.ledger.keys import Keys
+from vapo.service import Heartbeat, member_name
+from vapo.settings import Settings
+from vapo.weights.assembly import REDIS_PATIENCE_SECONDS, open_cache, open_source
+from vapo.weights.download import FileDownload
+from vapo.weights.file_response import ServedBytes
+from vapo.weights.manifest import Manifest
+from vapo.weights.rate_limit import TokenBucket
+
+
+class Runtime:
+    """Starts and stops with the HTTP server."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._url, self._name = url, member_name("relay")
+        self._redis = connect(settings.redis, REDIS_PATIENCE_SECONDS)
+        self._source = open_source(settings, self._redis, relay_url=None)
+        self._cache = open_cache(settings, self._redis, self._source, settings.relay_directory)
+        self.limiter = TokenBucket(settings.relay.serve_limit_bytes_per_second)
+        self.served = ServedBytes()
+        seconds = settings.ledger.heartbeat_seconds
+        fleet = Fleet(self._redis, Keys(settings.run.name), seconds)
+        self._heartbeat = Heartbeat(fleet, self._member, seconds)
+
+    def start(self) -> None:
+        """Be seen in the fleet."""
+        self._heartbeat.start()
+
+    def stop(self) -> None:
+        """Give up what is being fetched; it is resumed by the next start."""
+        self._cache.close()
+        self._source.close()
+        self._heartbeat.stop()
+
+    def unready_reason(self) -> str | None:
+        """Why it should get no traffic, or None: it needs Redis to know what was announced."""
+        try:
+            self._redis.ping()
+        except RedisError as error:
+            return f"Redis does not answer: {error}"
+        return None
+
+    def manifest(self, version: int) -> Manifest:
+        """The announced manifest of a version (:meth:`vapo.weights.cache.WeightCache.manifest`)."""
+        return self._cache.manifest(version)
+
+    def download(self, version: int, name: str) -> FileDownload | None:
+        """The download of a file, begun if it is the first to be asked for; None: no such file."""
+        entry = self._cache.manifest(version).files.get(name)
+        if entry is None:
+            return None
+        return self._cache.download(version, name, entry, trust_finished=True)
+
+    def numbers(self) -> dict[str, float]:
+        """Metrics, also shown in the fleet."""
+        versions = self._cache.versions()
+        return {"bytes_fetched": self._cache.bytes_fetched, "bytes_served": self.served.total,
+                "versions_cached": len(versions), "newest_version": max(versions, default=0)}
+
+    def _member(self) -> Member:
+        numbers = self.numbers()
+        return Member(self._name, "relay", self._url, "READY", int(numbers["newest_version"]),
+                      numbers)
