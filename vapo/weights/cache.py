@@ -54,13 +54,14 @@ class WeightCache:
         """
         announced = self._digest_of(version)
         manifest = self._kept(version)
-        if manifest is None or manifest.digest != announced:
-            manifest = self._source.manifest(version)
-            if manifest.version != version or announced not in (None, manifest.digest):
-                raise WeightsError(f"the source's manifest of version {version} is not the one "
-                                   "that was announced; does it serve another run?")
-            self._keep(manifest)
-        self._touch(version)
+        new = manifest is None or manifest.digest != announced
+        if manifest is None or new:
+            manifest = self._asked(version, announced)
+        try:
+            self._keep(manifest, write=new)
+        except OSError as error:
+            raise WeightsError(f"cannot write {self.folder(version)}: {error.strerror}; it needs "
+                               "room for the weights, and this user's leave to write") from None
         return manifest
 
     def download(self, version: int, name: str, entry: FileEntry,
@@ -124,20 +125,26 @@ class WeightCache:
         except WeightsError:
             return None
 
-    def _keep(self, manifest: Manifest) -> None:
-        folder = self.folder(manifest.version)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{MANIFEST}.{os.getpid()}.{threading.get_ident()}"
-        temporary.write_text(manifest.dump(), encoding="utf-8")
-        temporary.rename(folder / MANIFEST)
+    def _asked(self, version: int, announced: str | None) -> Manifest:
+        manifest = self._source.manifest(version)
+        if manifest.version != version or announced not in (None, manifest.digest):
+            raise WeightsError(f"the source's manifest of version {version} is not the one that "
+                               "was announced; does it serve another run?")
+        return manifest
 
-    def _touch(self, version: int) -> None:
+    def _keep(self, manifest: Manifest, write: bool) -> None:
         """Mark a version as used just now, and remove those not used for the longest time."""
-        os.utime(self.folder(version) / MANIFEST)
+        folder = self.folder(manifest.version)
+        if write:
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary = folder / f".{MANIFEST}.{os.getpid()}.{threading.get_ident()}"
+            temporary.write_text(manifest.dump(), encoding="utf-8")
+            temporary.rename(folder / MANIFEST)
+        os.utime(folder / MANIFEST)
         used = sorted(self._directory.glob(f"[0-9]*/{MANIFEST}"), key=_modified, reverse=True)
-        for manifest in used[self._settings.cache_versions:]:
-            shutil.rmtree(manifest.parent, ignore_errors=True)
-            self._forget(manifest.parent)
+        for kept in used[self._settings.cache_versions:]:
+            shutil.rmtree(kept.parent, ignore_errors=True)
+            self._forget(kept.parent)
 
     def _forget(self, folder: Path) -> None:
         with self._lock:

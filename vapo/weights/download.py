@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -23,6 +24,8 @@ from vapo.weights.partial_file import PartialFile
 from vapo.weights.ranges import ByteRange, split, within
 from vapo.weights.rate_limit import TokenBucket
 from vapo.weights.source import WeightSource
+
+logger = logging.getLogger(__name__)
 
 FETCHES = 2
 """The first, and one more when its bytes were wrong."""
@@ -102,8 +105,11 @@ class FileDownload:
         except OSError as error:
             self.error = WeightsError(f"cannot write {self._final} (weights.cache_directory): "
                                       f"{error.strerror or error}")
-        except Exception as error:  # told to whoever waits for the result
+        except WeightsError as error:
             self.error = error
+        except Exception as error:  # told to whoever waits for the result
+            logger.exception("fetching %s failed", self._final)
+            self.error = WeightsError(f"fetching {self._final} failed: {error!r}")
         finally:
             self.over_at = time.monotonic()
             self._wake()
