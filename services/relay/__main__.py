@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
               "set weights.transport=http", file=sys.stderr)
         return 1
     listener = bind(settings.relay.host, settings.relay.port)
-    runtime = Runtime(settings, bound_url(listener))
+    runtime = Runtime(settings, bound_url(listener, settings.network.advertise_host))
     serve(build_app(settings, runtime), listener)
     return 0
 
