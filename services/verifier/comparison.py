@@ -245,12 +245,16 @@ def _as_union(structure: Structure) -> Structure:
 
 
 def _of_lists(first: Sequence[Structure], second: Sequence[Structure]) -> bool | None:
-    """Unordered, unless different names on one side alone give the order."""
+    """Unordered, unless different names on one side alone give the order.
+
+    ``x_1`` and ``x_2`` give none: which root is the first is the author's choice.
+    """
     if len(first) != len(second) or len(first) > MAXIMUM_UNORDERED:
         return None
     for named, other in ((first, second), (second, first)):
-        names = [assigned[0].text for item in named if (assigned := _name_of(item))]
-        if len(set(names)) > 1 and not any(_name_of(item) for item in other):
+        names = {assigned[0].text for item in named if (assigned := _name_of(item))}
+        kinds = {name.partition("_")[0].strip() for name in names}
+        if len(kinds) > 1 and not any(_name_of(item) for item in other):
             return _in_order(first, second)
     return _unordered(first, second)
 

@@ -93,6 +93,8 @@ def _table() -> dict[str, Unit]:
 
 _UNITS = _table()
 _PER_HOUR = {"mph": ("mile", "hour"), "kph": ("km", "hour"), "kmph": ("km", "hour")}
+_POUNDS = {(("mass", 1),), (("pound", 1),)}
+"""A pound may be either, so nothing is said of ``£5`` and ``5 pounds``."""
 _POWER_WORDS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf)|mbox|hbox)\s*\{([^{}]*)\}")
 _LAYOUT = re.compile(
@@ -142,8 +144,9 @@ def same_measure(reference: str, answer: str) -> tuple[str, str] | bool | None:
     second = first and read_measure(answer)
     if first is None or second is None or first.unit == second.unit:
         return None
-    if first.unit.dimensions != second.unit.dimensions:
-        return False
+    dimensions = first.unit.dimensions, second.unit.dimensions
+    if dimensions[0] != dimensions[1]:
+        return None if set(dimensions) == _POUNDS else False
     return _in_base_unit(first), _in_base_unit(second)
 
 

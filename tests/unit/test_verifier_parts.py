@@ -6,6 +6,7 @@ import pytest
 
 from services.verifier import frames, registry
 from services.verifier.admission import refusal
+from services.verifier.measures import same_measure
 from services.verifier.reward import Response, RewardMapping, soft_overlong_punishment
 from services.verifier.verdicts import Fault, Judgement, Outcome
 
@@ -111,3 +112,16 @@ def test_a_frame_that_is_no_object_is_refused(body: bytes) -> None:
 def test_a_frame_beyond_the_limit_is_refused_before_it_is_read() -> None:
     with pytest.raises(frames.FrameError):
         frames.body_length(b"\xff\xff\xff\xff")
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "said"),
+    [("5 m", "5", None), ("5 m", "5 \\text{ meters}", None), ("5 m", "5 kg", False),
+     ("5 m^2", "5 m", False), ("1.5 \\text{ km}", "1500 \\text{ m}", ("1500", "1500")),
+     ("\\$2", "200 cents", ("2", "2")), ("£5", "5 pounds", None), ("£5", "€5", False),
+     ("3x", "3y", None), ("\\$5 per hour", "5 euros", None)],
+)  # fmt: skip
+def test_units_on_both_sides_are_compared(
+    reference: str, answer: str, said: tuple[str, str] | bool | None
+) -> None:
+    assert same_measure(reference, answer) == said
