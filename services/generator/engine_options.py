@@ -93,7 +93,8 @@ def engine_arguments(settings: Settings, on_cpu: bool) -> AsyncEngineArgs:
         # The log-probs returned are of the distribution sampled from: temperature and top-p
         # applied.
         logprobs_mode="processed_logprobs",
-        # Sampling defaults come from each request alone, never from the model folder.
+        # Sampling defaults come from each request alone, never from the model folder; the ends of
+        # sequence it names are honoured all the same.
         generation_config="vllm",
         weight_transfer_config=WeightTransferConfig(backend=BACKEND),
         worker_extension_cls="services.generator.worker_extension.WorkerExtension",

@@ -22,6 +22,8 @@ from vapo.redis_server import PrivateRedis
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 
 END = CHARACTERS.index("<eos>")
+SECOND_END = CHARACTERS.index("7")
+"""An end that only ``generation_config.json`` names, as chat models have one."""
 PROMPT = [20, 30, 40]
 
 
@@ -32,6 +34,8 @@ def generator(tmp_path_factory: pytest.TempPathFactory,
     folder = tmp_path_factory.mktemp("generator")
     settings = tiny_settings(folder, redis_server.settings, f"test-{uuid.uuid4().hex[:12]}")
     generator = TinyGenerator(folder, settings)
+    (folder / "model" / "generation_config.json").write_text(
+        json.dumps({"eos_token_id": [END, SECOND_END]}))
     try:
         generator.start()
         yield generator
@@ -63,12 +67,23 @@ def test_generated_log_probs_are_those_of_the_model(generator: TinyGenerator,
     for one in answer["responses"]:
         expected = log_probs_of(generator.models[0], PROMPT + one["token_ids"])[len(PROMPT) - 1:]
         np.testing.assert_allclose(one["log_probs"], expected, atol=1e-4)
-        ended = one["token_ids"][-1] == END
+        ended = one["token_ids"][-1] in (END, SECOND_END)
         assert one["finish_reason"] == ("stop" if ended else "length")
         assert one["version_spans"] == [{"version": 0, "start": 0, "end": len(one["token_ids"])}]
     again = http.post("/v1/generate", json=body).json()
     assert [one["token_ids"] for one in again["responses"]] == [
         one["token_ids"] for one in answer["responses"]]
+
+
+def test_every_end_of_sequence_the_model_names_ends_a_response_and_is_part_of_it(
+        http: httpx.Client) -> None:
+    body = {"prompt_token_ids": PROMPT, "n": 32, "seed": 100, "max_new_tokens": 200}
+    responses = http.post("/v1/generate", json=body).raise_for_status().json()["responses"]
+    last = {one["token_ids"][-1] for one in responses if one["finish_reason"] == "stop"}
+    assert last == {END, SECOND_END}
+    for one in responses:
+        assert not {END, SECOND_END} & set(one["token_ids"][:-1])
+        assert len(one["log_probs"]) == len(one["token_ids"])
 
 
 def test_log_probs_are_of_the_distribution_really_sampled_from(generator: TinyGenerator,
