@@ -7,6 +7,7 @@ step counts, numpy's random state, settings, size and SHA-256 of every file).
 Invariants:
 - it appears complete or not at all, and only a folder with its manifest and all files counts;
 - tensors are whole, so any number of ranks resumes what any number wrote;
+- rank 0 alone writes and reads it and sends the others what they need: hosts need share no disk;
 - no pickle anywhere;
 - resuming gives the next step bit for bit (CPU, same number of ranks).
 """
@@ -23,10 +24,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from trainer.parallel import Ranks
+from trainer.exchange import share_number
+from trainer.parallel import Ranks, broadcast_bytes
+from trainer.shared_file import SharedFile
 from trainer.states import (
     critic_state,
     load_critic_state,
@@ -119,49 +122,89 @@ def newest_checkpoint(directory: Path) -> Path | None:
     return None
 
 
+def resume_newest(
+    directory: Path, learner: Learner, random: np.random.Generator, ranks: Ranks
+) -> Manifest | None:
+    """Load the newest checkpoint that rank 0 finds; every rank must call this.
+
+    Returns:
+        Its manifest; None when rank 0 finds none.
+
+    Raises:
+        CheckpointError: as :func:`load_checkpoint`.
+    """
+    folder = newest_checkpoint(directory) if ranks.is_first else None
+    found = share_number(int(folder is not None) if ranks.is_first else None, ranks)
+    return load_checkpoint(folder, learner, random, ranks) if found else None
+
+
 def load_checkpoint(
-    folder: Path, learner: Learner, random: np.random.Generator
+    folder: Path | None, learner: Learner, random: np.random.Generator, ranks: Ranks
 ) -> Manifest:
     """Put a checkpoint's state into ``learner`` and ``random``; every rank must call this.
+
+    Args:
+        folder: rank 0's; the others' is not looked at, and may be None.
 
     Raises:
         CheckpointError: a file is damaged, or the checkpoint is of another model.
     """
-    manifest = read_manifest(folder)
-    for name, entry in manifest.files.items():
-        if sha256_of(folder / name) != entry.sha256:
-            raise CheckpointError(f"{folder / name} does not match its manifest; remove the folder "
-                                  "to resume from the checkpoint before it")
+    text = _checked(folder) if ranks.is_first and folder is not None else None
+    manifest = _parse(broadcast_bytes(text, ranks).decode(), folder)
     try:
-        load_policy_state(learner.policy, load_file(folder / ACTOR))
-        load_critic_state(learner.critic, load_file(folder / CRITIC))
-        load_optimiser_state(learner.policy, learner.policy_optimiser,
-                             load_file(folder / ACTOR_OPTIMISER))
-        load_optimiser_state(learner.critic, learner.critic_optimiser,
-                             load_file(folder / CRITIC_OPTIMISER))
+        with _shared(folder, ACTOR, ranks) as state:
+            load_policy_state(learner.policy, state)
+        with _shared(folder, CRITIC, ranks) as state:
+            load_critic_state(learner.critic, state)
+        with _shared(folder, ACTOR_OPTIMISER, ranks) as state:
+            load_optimiser_state(learner.policy, learner.policy_optimiser, state)
+        with _shared(folder, CRITIC_OPTIMISER, ranks) as state:
+            load_optimiser_state(learner.critic, learner.critic_optimiser, state)
     except ValueError as error:
         raise CheckpointError(f"checkpoint {folder} does not fit: {error}") from None
     learner.policy_optimiser.steps_taken = manifest.optimiser_steps["policy"]
     learner.critic_optimiser.steps_taken = manifest.optimiser_steps["critic"]
     random.bit_generator.state = manifest.random
-    torch.set_rng_state(load_file(folder / TORCH_RANDOM)["cpu"])
+    with _shared(folder, TORCH_RANDOM, ranks) as state:
+        torch.set_rng_state(state["cpu"])
     return manifest
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a checkpoint. Raises CheckpointError when it is missing or malformed."""
     try:
-        raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {folder} has no readable {MANIFEST}: {error}") from None
+    return _parse(text, folder)
+
+
+def _parse(text: str, folder: Path | None) -> Manifest:
+    try:
+        raw = json.loads(text)
         position = raw.pop("position")
         position["unacknowledged"] = tuple((a, b) for a, b in position["unacknowledged"])
         files = {name: FileEntry(**entry) for name, entry in raw.pop("files").items()}
         manifest = Manifest(position=Position(**position), files=files, **raw)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {folder} has no readable {MANIFEST}: {error}") from None
     if manifest.format != FORMAT:
         raise CheckpointError(f"checkpoint {folder} has format {manifest.format}; this release "
                               f"reads {FORMAT}")
     return manifest
+
+
+def _checked(folder: Path) -> bytes:
+    """The manifest's bytes, once all files were found to match it."""
+    for name, entry in read_manifest(folder).files.items():
+        if sha256_of(folder / name) != entry.sha256:
+            raise CheckpointError(f"{folder / name} does not match its manifest; remove the folder "
+                                  "to resume from the checkpoint before it")
+    return (folder / MANIFEST).read_bytes()
+
+
+def _shared(folder: Path | None, name: str, ranks: Ranks) -> SharedFile:
+    return SharedFile(folder / name if folder is not None and ranks.is_first else None, ranks)
 
 
 def _gather(learner: Learner) -> dict[str, dict[str, Tensor]]:

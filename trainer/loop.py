@@ -21,7 +21,7 @@ import numpy as np
 from trainer import report
 from trainer.algorithm.options import Options
 from trainer.batch import Batch
-from trainer.checkpoint import Position, load_checkpoint, newest_checkpoint, save_checkpoint
+from trainer.checkpoint import Position, resume_newest, save_checkpoint
 from trainer.coordinator import Coordinator
 from trainer.exchange import Action, Order, share_order
 from trainer.forward import token_log_probs
@@ -103,21 +103,21 @@ class TrainingLoop:
     # Start -----------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        folder = newest_checkpoint(self._settings.run.checkpoints_directory)
-        if folder is None:
+        manifest = resume_newest(self._settings.run.checkpoints_directory, self._learner,
+                                 self._setup.random, self._ranks)
+        if manifest is None:
             self._position = Position(pretrained=not self._needs_pretraining())
         else:
-            manifest = load_checkpoint(folder, self._learner, self._setup.random)
             self._position = self._saved = replace(manifest.position, unacknowledged=())
-            logger.info("resumed %s", folder)
+            logger.info("resumed the checkpoint of step %d", self._position.step)
         if self._coordinator:
-            self._coordinator.resume(self._position if folder is None else manifest.position)
+            self._coordinator.resume(manifest.position if manifest else self._position)
         announced = self._setup.publisher.newest_version()
         self._learner.version = max(self._position.version, announced)
         self._learner.oldest_usable_critic = self._position.oldest_usable_critic
-        if folder is not None or announced > 0 or self._has_critic_of_its_own():
+        if manifest is not None or announced > 0 or self._has_critic_of_its_own():
             self._publish()
-        if folder is None and self._position.pretrained:
+        if manifest is None and self._position.pretrained:
             self._use_critics_from(self._learner.version)
 
     def _needs_pretraining(self) -> bool:

@@ -1,7 +1,9 @@
 """Full, unsharded tensors of models and optimisers, whatever number of ranks they are spread over.
 
 Invariants: the same names and values come out for any number of ranks, so a checkpoint written by
-one rank resumes on four; every rank must call these functions (they communicate when sharded).
+one rank resumes on four; every rank must call these functions (they communicate when sharded), and
+each looks every tensor of a state up once, in the model's own order, so that a look-up may be a
+broadcast (:mod:`trainer.shared_file`).
 """
 
 from __future__ import annotations
@@ -72,20 +74,19 @@ def load_optimiser_state(
         first, second, step = (state[f"{name}.{moment}"] for moment in MOMENTS)
         optimiser.adamw.state[parameter] = {
             "step": step.clone(),
-            "exp_avg": _like(first, parameter),
-            "exp_avg_sq": _like(second, parameter),
+            "exp_avg": _like(first, parameter, name),
+            "exp_avg_sq": _like(second, parameter, name),
         }
 
 
 def _load(model: nn.Module, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
     different = sorted(own.keys() ^ state.keys())
-    different += [n for n in own.keys() & state.keys() if own[n].shape != state[n].shape]
     if different:
         raise ValueError(f"weights do not fit {type(model).__name__}: tensors {different[:4]} are "
-                         "missing, superfluous or of another shape; use the same base model")
+                         "missing or superfluous; use the same base model")
     with torch.no_grad():
         for name, tensor in own.items():
-            tensor.copy_(_like(state[name], tensor))
+            tensor.copy_(_like(state[name], tensor, name))
 
 
 def _full(tensor: Tensor) -> Tensor:
@@ -93,11 +94,11 @@ def _full(tensor: Tensor) -> Tensor:
     return whole.detach().cpu().clone().contiguous()
 
 
-def _like(full: Tensor, target: Tensor) -> Tensor:
+def _like(full: Tensor, target: Tensor, name: str) -> Tensor:
     """``full`` placed, typed and sharded as ``target`` is; a tensor of its own."""
     if full.shape != target.shape:
-        raise ValueError(f"a tensor of shape {list(full.shape)} was found where "
-                         f"{list(target.shape)} is needed; the checkpoint is of another model")
+        raise ValueError(f"{name} has shape {list(full.shape)} where {list(target.shape)} is "
+                         "needed; the checkpoint is of another model")
     local = full.to(target.device, target.dtype, copy=True)
     if not isinstance(target, DTensor):
         return local

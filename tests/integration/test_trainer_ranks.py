@@ -1,11 +1,9 @@
-"""Two gloo ranks under torchrun train exactly as one does."""
+"""Two gloo ranks under torchrun, on one node or on two, train exactly as one does."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,30 +11,31 @@ import torch
 from safetensors.torch import load_file
 
 from tests.integration.trainer_ranks import main
+from tests.support.torchrun import run_on_nodes
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("trainer_ranks.py")
 
 
 def _run_two_ranks(form: str, tied: str, output: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         str(SCRIPT), form, tied, str(output)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_nodes(1, 2, [str(SCRIPT), form, tied, str(output)])
+
+
+def _run_two_nodes(form: str, tied: str, output: Path) -> None:
+    run_on_nodes(2, 1, [str(SCRIPT), form, tied, str(output)])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("form", "tied"), [("qwen3", "tied"), ("llama", "untied")])
+@pytest.mark.parametrize(("run", "form", "tied"), [
+    (_run_two_ranks, "qwen3", "tied"), (_run_two_ranks, "llama", "untied"),
+    (_run_two_nodes, "qwen3", "untied")])
 def test_two_ranks_give_the_losses_and_weights_of_one(
-    tmp_path: Path, form: str, tied: str
+    tmp_path: Path, run: Callable[[str, str, Path], None], form: str, tied: str
 ) -> None:
     alone, together = tmp_path / "1", tmp_path / "2"
     alone.mkdir()
     together.mkdir()
     main(form, tied == "tied", alone)
-    _run_two_ranks(form, tied, together)
+    run(form, tied, together)
     metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (alone, together)]
     for one, two in zip(*metrics, strict=True):
         assert one.keys() == two.keys()

@@ -56,7 +56,7 @@ def test_the_next_step_after_a_resume_is_the_same_bit_for_bit(tmp_path: Path, ti
     resumed, other_random = _learner(tied=tied, seed=9), np.random.default_rng(77)
     folder = newest_checkpoint(tmp_path)
     assert folder is not None
-    manifest = load_checkpoint(folder, resumed, other_random)
+    manifest = load_checkpoint(folder, resumed, other_random, ALONE)
     assert manifest.position == Position(
         step=1, version=7, unacknowledged=(("1-0", "a.0"), ("1-1", "a.1")))
     assert _train(resumed, other_random, 1) == expected
@@ -68,7 +68,7 @@ def test_the_next_step_after_a_resume_is_the_same_bit_for_bit(tmp_path: Path, ti
 def test_a_checkpoint_before_the_first_step_resumes_too(tmp_path: Path) -> None:
     _save(tmp_path, _learner(), np.random.default_rng(0), step=0)
     resumed = _learner(seed=4)
-    load_checkpoint(tmp_path / "00000000", resumed, np.random.default_rng(1))
+    load_checkpoint(tmp_path / "00000000", resumed, np.random.default_rng(1), ALONE)
     assert resumed.policy_optimiser.steps_taken == 0
     _train(resumed, np.random.default_rng(0), 0)
 
@@ -98,13 +98,13 @@ def test_flipped_bytes_are_noticed(tmp_path: Path) -> None:
     data[-1] ^= 1
     file.write_bytes(data)
     with pytest.raises(CheckpointError, match=r"actor\.safetensors does not match"):
-        load_checkpoint(folder, _learner(), np.random.default_rng(0))
+        load_checkpoint(folder, _learner(), np.random.default_rng(0), ALONE)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     folder = _save(tmp_path, _learner("qwen3"), np.random.default_rng(0), step=1)
     with pytest.raises(CheckpointError, match="does not fit"):
-        load_checkpoint(folder, _learner("llama"), np.random.default_rng(0))
+        load_checkpoint(folder, _learner("llama"), np.random.default_rng(0), ALONE)
 
 
 def test_tied_output_heads_are_left_out_and_untied_ones_are_not() -> None:

@@ -39,6 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("watch", "vapo.cli.watch", "follow a run as it trains"),
     Command("metrics", "vapo.cli.metrics", "print or draw the metrics of a run"),
+    Command("plan", "vapo.cli.plan", "what a run of a given size needs, and what will limit it"),
     Command("export", "vapo.cli.export", "write a plain Hugging Face checkpoint"),
     Command("config", "vapo.cli.config", "print the resolved settings and where they differ"),
     Command("base-model", "vapo.cli.base_model", "make the demo's base checkpoint from scratch"),
