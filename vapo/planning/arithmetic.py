@@ -1,7 +1,8 @@
 """Closed forms: rates, bytes and memory of a run (derived in docs/scaling.md).
 
-Where lengths are all alike and the generators have places enough they are exact, and the simulation
-(:mod:`vapo.planning.simulation`) must agree with them.
+Where lengths are all alike, the generators have places enough and weights are loaded in no time
+they are exact in the long run, and the simulation (:mod:`vapo.planning.simulation`) agrees with
+them. A standstill can cost more than is counted here: it holds up the last responses of a batch.
 """
 
 from __future__ import annotations

@@ -101,28 +101,22 @@ def _step_limit(work: Workload, rates: Rates, outcome: Outcome) -> Finding:
     if work.max_staleness == 0:
         return Finding("both sides in turn", f"{sides}, one after the other: max_staleness is 0",
                        "allow max_staleness 1, and they overlap")
+    needed = arithmetic.generators_needed(work, rates)
+    if needed is None:
+        return Finding("weight updates", f"{sides}, and generation stands still for "
+                       f"{rates.standstill_seconds:.3g} s an update: no number of generators is "
+                       "enough", "publish every few steps (trainer.publish_every_steps), or larger "
+                       "steps")
     if outcome.step_seconds > TAIL * expected:
         return Finding(
             "the longest responses", f"{sides}, yet a step takes {outcome.step_seconds:.3g} s: the "
             "fleet runs half empty while the last responses end, or has too few places",
             "raise max_staleness, or the places of a generator, or shorten max_new_tokens")
     if generation > training:
-        return Finding("generation", sides, _more_generators(work, rates))
-    return Finding("the trainer", sides, "more trainer GPUs, or longer packing budgets; fewer "
-                   "generators would do" if _spare(work, rates) else "more trainer GPUs")
-
-
-def _more_generators(work: Workload, rates: Rates) -> str:
-    needed = arithmetic.generators_needed(work, rates)
-    if needed is None:
-        return ("the standstill alone is longer than a training step: publish every few steps "
-                "(trainer.publish_every_steps), or speed the load up")
-    return f"{needed} generators would keep the trainer busy; there are {rates.generators}"
-
-
-def _spare(work: Workload, rates: Rates) -> bool:
-    needed = arithmetic.generators_needed(work, rates)
-    return needed is not None and needed < rates.generators
+        return Finding("generation", sides, f"{needed} generators would keep the trainer busy; "
+                       f"there are {rates.generators}")
+    spare = f"; {needed} generators would do" if needed < rates.generators else ""
+    return Finding("the trainer", sides, f"more trainer GPUs{spare}")
 
 
 def _warnings(
