@@ -80,8 +80,8 @@ def _run_folder(folder: Path, steps: int) -> Path:
         "ledger": {"max_staleness": 2}})
     (folder / "settings.json").write_text(json.dumps(dump_settings(settings)))
     rows: list[dict[str, Any]] = [{"pretraining_step": 1}]
-    rows += [{"step": step, "tokens": 12_800, "response_length": 100.0, "step_seconds": 10.0,
-              "tokens_per_second": 1280.0, "seconds": {"wait": 1.0, "publish": 1.0, "actor": 8.0}}
+    rows += [{"step": step, "tokens": 12_800, "rollouts": 128, "step_seconds": 10.0,
+              "seconds": {"wait": 1.0, "publish": 1.0, "actor": 8.0}}
              for step in range(1, steps + 1)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder

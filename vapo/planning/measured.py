@@ -1,13 +1,13 @@
 """Workload and rates of a run that exists, from its folder: ``settings.json``, ``metrics.jsonl``.
 
-Medians over the policy steps but the first. The trainer's rate is that of the time it did not wait;
-the fleet's is what it delivered, which is less than it could where the trainer was the slower side.
+Totals over the policy steps but the first. The trainer's rate is that of the time it did not wait;
+the fleet's is what it delivered, which is less than it could where the trainer was the slower side:
+then give the generators' rate yourself.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,15 +35,18 @@ def measure_run(directory: Path, generators: int = 1) -> tuple[Workload, Rates, 
     work = Workload(
         prompts_per_step=settings.trainer.prompts_per_step,
         samples_per_prompt=settings.sampling.samples_per_prompt,
-        response_tokens=_median(rows, "response_length"),
+        response_tokens=_total(rows, "tokens") / _total(rows, "rollouts"),
         longest_response=settings.sampling.max_new_tokens,
         max_staleness=settings.ledger.max_staleness)
+    idle = sum(row["seconds"].get("wait", 0.0) for row in rows)
+    publishing = sum(row["seconds"].get("publish", 0.0) for row in rows)
+    tokens, seconds = _total(rows, "tokens"), _total(rows, "step_seconds")
     rates = Rates(
         generators=generators,
-        generator_tokens_per_second=_median(rows, "tokens_per_second") / generators,
-        trainer_tokens_per_second=statistics.median(_trainer_rate(row) for row in rows),
+        generator_tokens_per_second=tokens / seconds / generators,
+        trainer_tokens_per_second=tokens / max(1e-9, seconds - idle - publishing),
         sequences=settings.generator.max_concurrent_sequences,
-        publish_seconds=statistics.median(row["seconds"].get("publish", 0.0) for row in rows))
+        publish_seconds=publishing / len(rows))
     return work, rates, settings
 
 
@@ -64,10 +67,5 @@ def policy_steps(path: Path) -> list[dict[str, Any]]:
     return steps
 
 
-def _median(rows: Sequence[dict[str, Any]], name: str) -> float:
-    return statistics.median(float(row[name]) for row in rows)
-
-
-def _trainer_rate(row: dict[str, Any]) -> float:
-    idle = row["seconds"].get("wait", 0.0) + row["seconds"].get("publish", 0.0)
-    return float(row["tokens"]) / max(1e-9, row["step_seconds"] - idle)
+def _total(rows: Sequence[dict[str, Any]], name: str) -> float:
+    return sum(float(row[name]) for row in rows)
