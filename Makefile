@@ -1,17 +1,19 @@
-# make demo | test | test-unit | fuzz | lint | clean. Every target first makes .venv, which needs Python 3.11 or newer,
-# and a C compiler where a package comes without a ready build. Nothing is installed outside this folder.
+# make demo | test | test-unit | fuzz | compose-test | lint | clean. Every target but compose-test first makes .venv,
+# which needs Python 3.11 or newer, and a C compiler where a package comes without a ready build. Nothing is installed
+# outside this folder.
 
 VENV := .venv
 STAMP := $(VENV)/.complete
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test test-unit fuzz lint clean environment
+.PHONY: help demo test test-unit fuzz lint clean environment compose-test
 
 help:
 	@echo "make demo       train the small model on this machine and show what it learnt"
 	@echo "make test       the whole test suite"
 	@echo "make test-unit  the quick part of it: no processes"
 	@echo "make fuzz       the verifier against random and hostile answers (ARGS='--minutes 30')"
+	@echo "make compose-test  images, docker compose, scaling, kills; needs a Docker engine (docs/operations.md)"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove the environment, caches and runs"
 
@@ -32,6 +34,10 @@ lint: $(STAMP)
 	$(RUN) -m mypy
 
 environment: $(STAMP)
+
+# Needs Docker and Python only; variables are documented in tests/compose/run.py.
+compose-test:
+	@python="$$(sh scripts/python.sh)" && exec "$$python" -m tests.compose.run
 
 $(STAMP): constraints.txt pyproject.toml scripts/bootstrap.py scripts/python.sh
 	@python="$$(sh scripts/python.sh)" && exec "$$python" scripts/bootstrap.py

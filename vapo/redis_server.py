@@ -77,12 +77,17 @@ def prepare(directory: Path) -> PrivateRedis:
 
 def configuration(server: PrivateRedis, password: str) -> str:
     """The text of `redis.conf`."""
+    return server_configuration(HOST, server.port, server.directory, password)
+
+
+def server_configuration(bind: str, port: int, directory: Path, password: str) -> str:
+    """The text of a `redis.conf` that keeps the ledger: append-only file, nothing evicted."""
     lines = {
-        "bind": HOST,
-        "port": str(server.port),
+        "bind": bind,
+        "port": str(port),
         "protected-mode": "yes",
         "requirepass": password,
-        "dir": f'"{server.directory}"',
+        "dir": f'"{directory}"',
         "appendonly": "yes",
         "appendfsync": "everysec",
         # A crash can leave half a command at the end of the file; everything before it is sound.

@@ -31,6 +31,7 @@ COMMANDS: tuple[Command, ...] = (
         "up", "vapo.cli.up", "start all parts on this machine with your own model and settings"
     ),
     Command("relay", "vapo.cli.relay", "fetch weights once for all replicas of this host"),
+    Command("init", "vapo.cli.init", "settings and secrets for parts that containers run"),
     Command("submit", "vapo.cli.submit", "send a JSONL file of prompts with reference answers"),
     Command("eval", "vapo.cli.eval", "measure avg@k, pass@k and maj@k on a held-out file"),
     Command("verify", "vapo.cli.verify", "judge a JSONL file of answers against references"),
@@ -41,6 +42,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("metrics", "vapo.cli.metrics", "print or draw the metrics of a run"),
     Command("plan", "vapo.cli.plan", "what a run of a given size needs, and what will limit it"),
     Command("export", "vapo.cli.export", "write a plain Hugging Face checkpoint"),
+    Command("audit", "vapo.cli.audit", "look for every sample of a run that is stopped"),
     Command("config", "vapo.cli.config", "print the resolved settings and where they differ"),
     Command("base-model", "vapo.cli.base_model", "make the demo's base checkpoint from scratch"),
     Command("ablate", "vapo.cli.ablate", "VAPO against its leave-one-out variants and baselines"),

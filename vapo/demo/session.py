@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vapo.client import GatewayClient
-from vapo.demo import evaluation, problems
+from vapo.demo import evaluation, feed, problems
 from vapo.demo.clock import TrainingClock
 from vapo.demo.display import Display
 from vapo.demo.metrics_rows import MetricsRows, read_rows
@@ -76,12 +76,10 @@ class Session:
 
     def _feed(self) -> None:
         self.client.post("/v1/control/resume")
-        held_out = problems.as_jsonl(problems.held_out_rows(self.options))
-        self.client.upload(evaluation.HELD_OUT, "eval", held_out)
+        feed.send_held_out(self.client, self.options)
         evaluation.ask(self.client, BEFORE, self.options.samples)
         if not self.state.trained:
-            training = problems.as_jsonl(problems.training_rows(self.options))
-            self.client.upload("train", "train", training)
+            feed.send_training(self.client, self.options)
         self._fed_at = time.monotonic()
 
     # Train -----------------------------------------------------------------------------------
