@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 from vapo.redis_server import server_configuration
 from vapo.run_folder import RunFolder, write_secret
@@ -52,7 +53,7 @@ def shared_settings(settings: Settings, folder: Path) -> Settings:
     """``settings`` for parts that reach one another over a network: all listen on every address,
     each with its own fixed port (a container has a network of its own), and all tokens are there.
     """
-    redis = {"password_file": folder / REDIS_PASSWORD_FILE}
+    redis: dict[str, Any] = {"password_file": folder / REDIS_PASSWORD_FILE}
     if "url" not in settings.redis.model_fields_set:
         redis |= {"url": f"redis://{REDIS_HOST}:{REDIS_PORT}/0"}
     return changed(

@@ -1,0 +1,92 @@
+"""What docker-compose.yml and the images promise, as far as it can be read off the files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vapo.demo.settings import demo_base
+from vapo.processes.environment import CPU_DEFAULTS, OFFLINE_DEFAULTS
+from vapo.settings import ENVIRONMENT_PREFIX, Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
+PARTS = ("gateway", "verifier", "generator", "value", "trainer")
+SCALED = ("generator", "verifier", "value")
+
+
+def compose(name: str = "docker-compose.yml") -> dict[str, Any]:
+    return yaml.safe_load((ROOT / name).read_text("utf-8"))
+
+
+def environment_of(file: str) -> dict[str, str]:
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    return {name: value for name, _, value in pairs}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_has_an_image_that_is_not_root_and_says_whether_it_is_ready(part: str) -> None:
+    stage = DOCKERFILE.split(f" AS {part}\n")[1].partition("\nFROM ")[0]
+    assert "\nUSER vapo\n" in stage
+    port = getattr(Settings(), part).port
+    assert f'CMD ["python", "-m", "vapo.healthcheck", "{port}"]' in stage
+
+
+def test_images_set_the_environment_that_vapo_up_gives_its_parts() -> None:
+    for name, value in {**CPU_DEFAULTS, **OFFLINE_DEFAULTS}.items():
+        assert re.search(rf"\b{name}={value}\b", DOCKERFILE), name
+
+
+def test_only_loopback_ports_are_published_and_scaled_parts_have_none() -> None:
+    services = compose()["services"]
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+    assert not any("ports" in services[part] or "container_name" in services[part]
+                   for part in SCALED)  # fmt: skip
+
+
+def test_a_trainer_that_is_done_stays_down_and_others_come_back() -> None:
+    services = compose()["services"]
+    assert services["trainer"]["restart"] == "on-failure"
+    assert {services[name]["restart"] for name in ("gateway", "redis", *SCALED)} == {
+        "unless-stopped"
+    }
+    assert services["init"]["restart"] == "no"
+
+
+def test_replicas_cannot_write_published_weights() -> None:
+    for part in ("generator", "value"):
+        mounts = compose()["services"][part]["volumes"]
+        assert "weights:/var/lib/vapo/weights:ro" in mounts
+
+
+@pytest.mark.parametrize(
+    ("file", "base"),
+    [("deploy/demo.env", demo_base()), ("tests/compose/test.env", demo_base()),
+     ("deploy/gpu.env.example", {})],
+)  # fmt: skip
+def test_environment_files_hold_settings_that_exist(file: str, base: dict[str, Any]) -> None:
+    variables = environment_of(file)
+    settings = load_settings(environment=variables, base=base)
+    assert settings.run.name == variables[f"{ENVIRONMENT_PREFIX}RUN__NAME"]
+
+
+def test_every_variable_of_the_gpu_file_is_in_its_example() -> None:
+    text = (ROOT / "deploy" / "compose.gpu.yml").read_text("utf-8")
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", text)) - {"VAPO_IMAGE_PREFIX"}
+    assert used <= set(environment_of("deploy/gpu.env.example"))
+
+
+def test_the_gpu_file_adds_to_services_that_exist_and_every_image_has_a_pinned_version() -> None:
+    extra = set(compose("deploy/compose.gpu.yml")["services"]) - set(compose()["services"])
+    assert extra == {"generator-2"}
+    defaults = [re.search(r":-([^}]+)\}$", service["image"])
+                for service in compose()["services"].values()
+                if "build" not in service]  # fmt: skip
+    assert all(found and re.search(r":v?\d+\.\d+\.\d+", found[1]) for found in defaults)
