@@ -1,4 +1,4 @@
-"""Writes `deploy/build/requirements/PART.txt`: the pinned packages each container image holds.
+"""Writes `deploy/images/requirements/PART.txt`: the pinned packages each container image holds.
 
 A list is what the part's extra of `pyproject.toml` needs, and what that needs, with the versions of
 `constraints.txt`. It is read off the metadata of the packages in the running environment, so run
@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "deploy" / "build" / "requirements"
+FOLDER = ROOT / "deploy" / "images" / "requirements"
 EXTRAS = {
     "gateway": ("gateway",),
     "verifier": ("verifier",),

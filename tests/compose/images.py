@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.compose.composed import BUILD_DEADLINE_SECONDS, ROOT, Platform
 
 BUILD_FILES = ("docker-compose.yml", "deploy/compose.build.yml")
-WHEELS = ROOT / "deploy" / "build" / "wheels"
+WHEELS = ROOT / "deploy" / "images" / "wheels"
 PARTS = ("gateway", "verifier", "generator", "value", "trainer")
 
 
@@ -51,7 +51,7 @@ def pins() -> Iterator[str]:
     """`name==version` of every package of an image, and of what builds the project. Markers are
     left out: the image's Python may be another patch release than this one.
     """
-    files = [*sorted((ROOT / "deploy/build/requirements").glob("*.txt")), ROOT / "constraints.txt"]
+    files = [*sorted((ROOT / "deploy/images/requirements").glob("*.txt")), ROOT / "constraints.txt"]
     for file in files:
         for line in file.read_text(encoding="utf-8").splitlines():
             name = line.partition("==")[0]

@@ -131,12 +131,6 @@ def test_pause_resume_and_stop(gateway: RunningGateway) -> None:
     assert events == ["paused", "resumed", "stopping", "resumed"]
 
 
-def test_resuming_withdraws_a_stop(gateway: RunningGateway) -> None:
-    gateway.client.post("/v1/control/stop")
-    gateway.client.post("/v1/control/resume")
-    assert not gateway.client.get("/v1/metrics").json()["stop_requested"]
-
-
 def test_dead_letters(gateway: RunningGateway) -> None:
     [lease] = make_scored(gateway.ledger, "a")
     gateway.ledger.bury(lease, "damaged")

@@ -26,13 +26,13 @@ def script() -> ModuleType:
 
 
 def listed(part: str) -> set[str]:
-    lines = (ROOT / f"deploy/build/requirements/{part}.txt").read_text("utf-8").splitlines()
+    lines = (ROOT / f"deploy/images/requirements/{part}.txt").read_text("utf-8").splitlines()
     return {line.partition("==")[0].lower() for line in lines if not line.startswith("#")}
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_list_is_what_the_projects_metadata_asks_for(part: str) -> None:
-    kept = (ROOT / f"deploy/build/requirements/{part}.txt").read_text("utf-8")
+    kept = (ROOT / f"deploy/images/requirements/{part}.txt").read_text("utf-8")
     assert kept == script().requirements_text(part), "run scripts/image_requirements.py"
 
 
@@ -49,5 +49,5 @@ def test_no_image_holds_what_only_tests_or_one_machine_need(part: str) -> None:
 def test_every_line_is_a_line_of_the_constraints() -> None:
     pins = set((ROOT / "constraints.txt").read_text("utf-8").splitlines())
     for part in PARTS:
-        lines = (ROOT / f"deploy/build/requirements/{part}.txt").read_text("utf-8").splitlines()
+        lines = (ROOT / f"deploy/images/requirements/{part}.txt").read_text("utf-8").splitlines()
         assert {line for line in lines if not line.startswith("#")} <= pins
