@@ -39,7 +39,7 @@ def fetch_wheels() -> int:
     """
     with tempfile.TemporaryDirectory() as folder:
         venv.EnvBuilder(with_pip=True).create(folder)
-        pip = [str(Path(folder) / "bin" / "python"), "-m", "pip", "wheel", "--quiet", "--no-deps"]
+        pip = [str(Path(folder) / "bin" / "python"), "-m", "pip", "wheel", "-qq", "--no-deps"]
         wanted = Path(folder) / "wanted.txt"
         wanted.write_text("\n".join(sorted(set(pins()))) + "\n", encoding="utf-8")
         options = ["--find-links", str(WHEELS), "--wheel-dir", str(WHEELS), "-r", str(wanted)]
