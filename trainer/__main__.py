@@ -14,6 +14,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from trainer.app import BackgroundServer, build_app
 from trainer.assembly import build_setup
+from trainer.checkpoint import CheckpointError
+from trainer.exchange import share_number
 from trainer.ingest import BatchDeadline
 from trainer.loop import TrainingLoop
 from trainer.mismatch import MismatchError
@@ -33,8 +35,8 @@ logger = logging.getLogger("trainer")
 
 COLLECTIVE_MARGIN_SECONDS = 600.0
 """Ranks wait for rank 0 this much longer than rank 0 may wait for rollouts."""
-EXPECTED = (BatchDeadline, MismatchError, ModelError, CriticError, DisagreementError,
-            FloatingPointError, RunLocked)
+EXPECTED = (BatchDeadline, CheckpointError, MismatchError, ModelError, CriticError,
+            DisagreementError, FloatingPointError, RunLocked)
 """Errors whose text says it all; no traceback is needed."""
 
 
@@ -43,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0: the run has come to its end. 128 + the signal's number: interrupted, so whoever keeps the
-        trainer running starts it again and it resumes. 1: something is wrong.
+        trainer running starts it again and it resumes. 1: something is wrong. All ranks give the
+        status of rank 0: one that was interrupted is finished on no host.
     """
     configure_logging()
     disable_progress_bar()
@@ -55,21 +58,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     requests = Requests()
     _stop_on_signals(requests)
     try:
-        _run(settings, ranks, requests)
+        return _run(settings, ranks, requests)
     except EXPECTED as error:
         logger.error("%s: %s", type(error).__name__, error)
         return 1
     finally:
         leave_ranks(ranks)
-    return 0 if requests.signal is None else 128 + requests.signal
 
 
-def _run(settings: Settings, ranks: Ranks, requests: Requests) -> None:
+def _run(settings: Settings, ranks: Ranks, requests: Requests) -> int:
+    status = None
     if ranks.is_first:
         with run_lock(settings.run.directory):
             _run_first_rank(settings, ranks, requests)
+        status = 0 if requests.signal is None else 128 + requests.signal
     else:
         TrainingLoop(build_setup(settings, ranks, requests, Status(), None)).run()
+    return share_number(status, ranks)
 
 
 def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> None:

@@ -55,6 +55,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint is damaged or of another run; the text names it and the remedy."""
 
 
+class CheckpointFormatError(CheckpointError):
+    """A checkpoint of another release. Never passed over: the run would begin anew, unasked."""
+
+
 @dataclass(frozen=True)
 class Position:
     """Where a run stands."""
@@ -110,11 +114,17 @@ def save_checkpoint(
 
 
 def newest_checkpoint(directory: Path) -> Path | None:
-    """The newest complete checkpoint, or None. Damaged ones are passed over with a warning."""
+    """The newest complete checkpoint, or None. Damaged ones are passed over with a warning.
+
+    Raises:
+        CheckpointFormatError: another release wrote one that this one cannot read.
+    """
     for folder in reversed(_folders(directory)):
         try:
             manifest = read_manifest(folder)
             _check_sizes(folder, manifest)
+        except CheckpointFormatError:
+            raise
         except CheckpointError as error:
             logger.warning("passing over a checkpoint: %s", error)
             continue
@@ -171,7 +181,12 @@ def load_checkpoint(
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a checkpoint. Raises CheckpointError when it is missing or malformed."""
+    """The manifest of a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing or malformed.
+        CheckpointFormatError: another release wrote it.
+    """
     try:
         text = (folder / MANIFEST).read_text(encoding="utf-8")
     except OSError as error:
@@ -182,16 +197,20 @@ def read_manifest(folder: Path) -> Manifest:
 def _parse(text: str, folder: Path | None) -> Manifest:
     try:
         raw = json.loads(text)
+        _check_format(folder, raw["format"])
         position = raw.pop("position")
         position["unacknowledged"] = tuple((a, b) for a, b in position["unacknowledged"])
         files = {name: FileEntry(**entry) for name, entry in raw.pop("files").items()}
-        manifest = Manifest(position=Position(**position), files=files, **raw)
+        return Manifest(position=Position(**position), files=files, **raw)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {folder} has no readable {MANIFEST}: {error}") from None
-    if manifest.format != FORMAT:
-        raise CheckpointError(f"checkpoint {folder} has format {manifest.format}; this release "
-                              f"reads {FORMAT}")
-    return manifest
+
+
+def _check_format(folder: Path | None, found: int) -> None:
+    if found != FORMAT:
+        raise CheckpointFormatError(
+            f"checkpoint {folder} has format {found}, this release reads {FORMAT}; go on with the "
+            "release that wrote it, or give this run another run.directory and run.name")
 
 
 def _checked(folder: Path) -> bytes:

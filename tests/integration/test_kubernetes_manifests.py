@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
 from torch.distributed.run import get_args_parser
 
 from services.gateway.gauges import generation_work
@@ -73,6 +76,11 @@ def part_templates(objects: Sequence[Manifest]) -> dict[str, Manifest]:
 
 def pod(objects: Sequence[Manifest], part: str) -> Pod:
     return Pod("vapo", part_templates(objects)[part]["metadata"]["labels"])
+
+
+def http_parts(objects: Sequence[Manifest]) -> set[str]:
+    """All parts that read the settings."""
+    return set(part_templates(objects)) - {"redis"}
 
 
 def key_of(one: Manifest) -> str:
@@ -141,21 +149,24 @@ def test_services_select_pods_that_have_their_ports(objects: Sequence[Manifest])
 def test_controllers_select_their_own_pods_and_nobody_elses(objects: Sequence[Manifest]) -> None:
     templates = pod_templates(objects)
     for one in objects:
-        if one["kind"] not in ("Deployment", "StatefulSet", "PodDisruptionBudget"):
+        if one["kind"] not in ("Deployment", "DaemonSet", "StatefulSet", "PodDisruptionBudget"):
             continue
         chosen = [name for name, template in templates.items()
                   if selects(one["spec"]["selector"], template["metadata"]["labels"])]
         assert chosen == [one["metadata"]["name"]]
 
 
-def test_every_pod_has_a_disruption_budget(objects: Sequence[Manifest]) -> None:
-    assert set(of_kind(objects, "PodDisruptionBudget")) == set(pod_templates(objects))
+def test_every_pod_that_can_be_evicted_has_a_disruption_budget(
+    objects: Sequence[Manifest],
+) -> None:
+    evicted = set(pod_templates(objects)) - set(of_kind(objects, "DaemonSet"))
+    assert set(of_kind(objects, "PodDisruptionBudget")) == evicted
 
 
 def test_the_settings_load_and_agree_with_the_pods(
     objects: Sequence[Manifest], tmp_path: Path
 ) -> None:
-    for part in PARTS:
+    for part in http_parts(objects):
         settings = settings_of(objects, part, tmp_path)
         section = getattr(settings, part)
         [http] = [one for one in container(part_templates(objects)[part])["ports"]
@@ -168,12 +179,13 @@ def test_the_settings_load_and_agree_with_the_pods(
 
 
 def test_parts_are_started_as_the_project_starts_them(objects: Sequence[Manifest]) -> None:
-    for part in PARTS:
+    modules = {**MODULES, "relay": "services.relay"}
+    for part in http_parts(objects):
         template = part_templates(objects)[part]
         command = expanded(container(template)["command"], {
             **environment(objects, template), "JOB_COMPLETION_INDEX": "0"})
         assert command[:2] == ["python", "-m"]
-        assert command[-4:] == ["-m", MODULES[part], "--config", "/etc/vapo/settings.toml"]
+        assert command[-4:] == ["-m", modules[part], "--config", "/etc/vapo/settings.toml"]
 
 
 def test_the_demo_overlay_has_the_demos_settings(tmp_path: Path) -> None:
@@ -201,29 +213,72 @@ def test_mounts_have_volumes_and_cover_the_files_that_settings_name(
             "volumeMounts"]]
         assert str(settings.redis.password_file).startswith(tuple(folders))
         if part != "verifier":
-            assert str(settings.run.directory) in folders
             inside_image = settings.model.path.is_relative_to(Path(demo_base()["model"]["path"]))
             assert inside_image or str(settings.model.path).startswith("/models/")
             assert inside_image or "/models" in folders
 
 
+def mounts(objects: Sequence[Manifest], part: str) -> dict[str, tuple[Manifest, bool]]:
+    """Mount path to the volume there and whether it can be written."""
+    template = part_templates(objects)[part]
+    volumes = {one["name"]: one for one in template["spec"]["volumes"]}
+    return {one["mountPath"]: (volumes[one["name"]], not one.get("readOnly", False))
+            for one in container(template)["volumeMounts"]}
+
+
 def test_published_weights_reach_generators_and_value_services(
-    objects: Sequence[Manifest],
+    objects: Sequence[Manifest], tmp_path: Path
 ) -> None:
-    claim = of_kind(objects, "PersistentVolumeClaim")["vapo-trainer"]
-    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-    for part in ("trainer", "generator", "value"):
-        template = part_templates(objects)[part]
-        [volume] = [one for one in template["spec"]["volumes"] if one["name"] == "run"]
-        assert volume["persistentVolumeClaim"]["claimName"] == "vapo-trainer"
-        [mount] = [one for one in container(template)["volumeMounts"] if one["name"] == "run"]
-        assert mount.get("readOnly", False) is (part != "trainer")
+    settings = settings_of(objects, "generator", tmp_path)
+    run = str(settings.run.directory)
+    trainer, writable = mounts(objects, "trainer")[run]
+    assert writable
+    for part in ("generator", "value"):
+        found = mounts(objects, part)
+        if settings.weights.transport == "file":
+            volume, writable = found[run]
+            assert volume["persistentVolumeClaim"]["claimName"] == "vapo-trainer"
+            assert not writable
+        else:
+            assert run not in found
+            [(volume, writable)] = [
+                found[place] for place in found
+                if settings.weights_cache_directory.is_relative_to(place)]
+            assert "emptyDir" in volume
+            assert writable
+    assert trainer["persistentVolumeClaim"]["claimName"] == "vapo-trainer"
+
+
+def test_a_volume_that_several_nodes_mount_may_be(objects: Sequence[Manifest]) -> None:
+    claims = of_kind(objects, "PersistentVolumeClaim")
+    nodes = of_kind(objects, "Job")["vapo-trainer"]["spec"]["completions"]
+    for name, claim in claims.items():
+        users = sum(nodes if owner == "vapo-trainer" else 1
+                    for owner, template in pod_templates(objects).items()
+                    if ("PersistentVolumeClaim", name, None) in references(template))
+        assert users >= 1
+        wanted = "ReadWriteMany" if users > 1 else "ReadWriteOnce"
+        assert claim["spec"]["accessModes"] == [wanted]
+
+
+def test_replicas_ask_the_relay_of_their_node(objects: Sequence[Manifest], tmp_path: Path) -> None:
+    settings = settings_of(objects, "generator", tmp_path)
+    assert (settings.weights.transport == "http") == ("relay" in part_templates(objects))
+    if settings.weights.transport == "file":
+        return
+    service = of_kind(objects, "Service")["vapo-relay"]["spec"]
+    assert settings.weights.relay_url == f"http://vapo-relay:{service['ports'][0]['port']}"
+    assert service["internalTrafficPolicy"] == "Local"
+    assert "vapo-relay" in of_kind(objects, "DaemonSet")
+    place = settings_of(objects, "relay", tmp_path).relay_directory
+    assert [path for path, (volume, writable) in mounts(objects, "relay").items()
+            if place.is_relative_to(path) and "emptyDir" in volume and writable]
 
 
 def test_probes_ask_what_the_services_answer(objects: Sequence[Manifest]) -> None:
     app = create_app("part", load_settings(environment={}), lambda: None)
     paths = {getattr(route, "path", None) for route in app.routes}
-    for part in ("gateway", "verifier", "generator", "value"):
+    for part in http_parts(objects) - {"trainer"}:
         one = container(part_templates(objects)[part])
         assert one["startupProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
         assert one["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
@@ -256,32 +311,35 @@ def test_no_secret_has_a_value_here(objects: Sequence[Manifest]) -> None:
 
 def test_every_part_reaches_the_ledger_and_nothing_else_does(objects: Sequence[Manifest]) -> None:
     redis = pod(objects, "redis")
-    for part in PARTS:
+    for part in http_parts(objects):
         assert may_connect(objects, pod(objects, part), redis, 6379)
     assert not may_connect(objects, Pod("default", {}), redis, 6379)
     assert not may_connect(objects, Pod("vapo", {"app.kubernetes.io/name": "other"}), redis, 6379)
 
 
-ARROWS = [("gateway", "generator", 8001), ("gateway", "trainer", 8004),
-          ("trainer", "trainer", 29400), ("trainer", "trainer", 40000)]
+HTTP = {"gateway": 8000, "generator": 8001, "verifier": 8002, "value": 8003, "trainer": 8004,
+        "relay": 8005}
+ARROWS = {("gateway", "generator", 8001), ("gateway", "trainer", 8004),
+          ("trainer", "trainer", 29400), ("trainer", "trainer", 40000)}
 """What goes over HTTP or between ranks; everything else goes through the ledger."""
+RELAY_ARROWS = {("generator", "relay", 8005), ("value", "relay", 8005), ("relay", "trainer", 8004)}
 
 
 def test_parts_reach_one_another_only_where_they_must(objects: Sequence[Manifest]) -> None:
-    ports = {part: 8000 + number for number, part in
-             enumerate(("gateway", "generator", "verifier", "value", "trainer"))}
-    asked = {(source, target, ports[target]) for source in PARTS for target in PARTS
-             if target != "gateway"} | set(ARROWS)
+    parts = http_parts(objects)
+    needed = ARROWS | (RELAY_ARROWS if "relay" in parts else set())
+    asked = {(source, target, HTTP[target]) for source in parts for target in parts
+             if target != "gateway"} | needed
     allowed = {(source, target, port) for source, target, port in asked
                if may_connect(objects, pod(objects, source), pod(objects, target), port)}
-    assert allowed == {*ARROWS, ("trainer", "trainer", 8004)}
+    assert allowed == {*needed, ("trainer", "trainer", 8004)}
 
 
 def test_the_outside_reaches_the_gateway_alone(objects: Sequence[Manifest]) -> None:
     outside = Pod("default", {"app": "anything"})
     prometheus = Pod("monitoring", {"app.kubernetes.io/name": "prometheus"})
-    for number, part in enumerate(("gateway", "generator", "verifier", "value", "trainer")):
-        port = 8000 + number
+    for part in http_parts(objects):
+        port = HTTP[part]
         assert may_connect(objects, prometheus, pod(objects, part), port)
         assert may_connect(objects, outside, pod(objects, part), port) is (part == "gateway")
         assert not may_connect(objects, pod(objects, part), outside, 443)
@@ -289,7 +347,7 @@ def test_the_outside_reaches_the_gateway_alone(objects: Sequence[Manifest]) -> N
 
 def test_pods_can_look_names_up(objects: Sequence[Manifest]) -> None:
     names = Pod("kube-system", {"k8s-app": "kube-dns"})
-    for part in (*PARTS, "redis"):
+    for part in part_templates(objects):
         for protocol in ("UDP", "TCP"):
             assert may_connect(objects, pod(objects, part), names, 53, protocol)
 
@@ -368,3 +426,35 @@ def test_generators_are_scaled_on_a_number_the_gateway_tells(
         prefix, section, name = metric["external"]["metric"]["name"].split("_")
         assert prefix == "vapo"
     assert told[section][name] == 4
+
+
+def made_secrets(*names: str) -> dict[str, Manifest]:
+    answer = subprocess.run(
+        [sys.executable, rendering.MANIFESTS / "new_secrets.py", *names],
+        capture_output=True, text=True, check=True, timeout=60)
+    return {one["metadata"]["name"]: one for one in json.loads(answer.stdout)["items"]}
+
+
+def test_secrets_are_made_new_with_the_keys_that_pods_read() -> None:
+    made, again = made_secrets(*SECRETS), made_secrets(*SECRETS)
+    assert {name: set(one["stringData"]) for name, one in made.items()} == SECRETS
+    values = [value for one in (*made.values(), *again.values())
+              for value in one["stringData"].values()]
+    assert len(set(values)) == len(values) == 8
+    assert min(map(len, values)) >= 32
+    for one in made.values():
+        validate(one, NEWEST)
+        assert one["metadata"]["namespace"] == "vapo"
+
+
+def test_the_maintenance_pod_sees_every_volume_of_the_run() -> None:
+    one = yaml.safe_load((rendering.MANIFESTS / "maintenance.yaml").read_text(encoding="utf-8"))
+    validate(one, NEWEST)
+    objects = rendering.overlay("cpu")
+    [template] = of_kind(objects, "StatefulSet")["vapo-redis"]["spec"]["volumeClaimTemplates"]
+    redis = f"{template['metadata']['name']}-vapo-redis-0"
+    claims = {volume["persistentVolumeClaim"]["claimName"] for volume in one["spec"]["volumes"]}
+    assert claims == {redis, *of_kind(objects, "PersistentVolumeClaim")}
+    for user in ("gateway", "redis"):
+        there = part_templates(objects)[user]["spec"]["securityContext"]["runAsUser"]
+        assert one["spec"]["securityContext"]["runAsUser"] == there

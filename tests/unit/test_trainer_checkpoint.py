@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from tests.trainer_cases import random_rows, tiny_critic, tiny_policy
 from trainer.algorithm.options import Options
 from trainer.batch import Batch
 from trainer.checkpoint import (
+    MANIFEST,
     CheckpointError,
+    CheckpointFormatError,
     Position,
     load_checkpoint,
     newest_checkpoint,
@@ -89,6 +92,16 @@ def test_incomplete_and_damaged_checkpoints_are_passed_over(tmp_path: Path) -> N
     (tmp_path / ".00000005.partial").mkdir()
     assert newest_checkpoint(tmp_path) == tmp_path / "00000002"
     assert newest_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_a_checkpoint_of_another_release_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+    learner, random = _learner(), np.random.default_rng(0)
+    _save(tmp_path, learner, random, step=1)
+    manifest = _save(tmp_path, learner, random, step=2) / MANIFEST
+    raw = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**raw, "format": 99, "unheard_of": 1}))
+    with pytest.raises(CheckpointFormatError, match="format 99"):
+        newest_checkpoint(tmp_path)
 
 
 def test_flipped_bytes_are_noticed(tmp_path: Path) -> None:

@@ -29,9 +29,12 @@ def container(template: Manifest) -> Manifest:
 
 
 def selects(selector: Mapping[str, Any], labels: Labels) -> bool:
-    """Whether a label selector (``matchLabels`` only) matches."""
-    assert set(selector) <= {"matchLabels"}, f"{selector}: not understood here"
-    return selector.get("matchLabels", {}).items() <= labels.items()
+    """Whether a label selector (``matchLabels``, and ``matchExpressions`` with In) matches."""
+    assert set(selector) <= {"matchLabels", "matchExpressions"}, f"{selector}: not understood here"
+    expressions = selector.get("matchExpressions", [])
+    assert all(one["operator"] == "In" for one in expressions), f"{selector}: only In is understood"
+    return (selector.get("matchLabels", {}).items() <= labels.items()
+            and all(labels.get(one["key"]) in one["values"] for one in expressions))
 
 
 def config_files(objects: Iterable[Manifest], name: str) -> dict[str, str]:
