@@ -49,18 +49,23 @@ def update_options(settings: Settings) -> UpdateOptions:
 
 
 def build_learner(settings: Settings, algorithm: Options, ranks: Ranks) -> Learner:
-    """Actor and critic from the model folder, sharded over ranks, each with its optimiser."""
+    """Actor and, where the run has one, critic from the model folder, sharded over ranks, each
+    with its optimiser."""
     trainer = settings.trainer
     policy = load_policy(
         settings.model.path, attention=trainer.attention, device=ranks.device,
         gradient_checkpointing=trainer.gradient_checkpointing,
         entropy_gradient=algorithm.entropy_weight > 0)
-    critic = _load_critic(settings, ranks)
     shard_policy(policy, ranks)
-    shard_critic(critic, ranks)
+    critic = critic_optimiser = None
+    if settings.has_critic:
+        critic = _load_critic(settings, ranks)
+        shard_critic(critic, ranks)
+        critic_optimiser = Optimiser(
+            critic, _optimiser_options(settings, trainer.critic_learning_rate))
     return Learner(
         policy, Optimiser(policy, _optimiser_options(settings, trainer.actor_learning_rate)),
-        critic, Optimiser(critic, _optimiser_options(settings, trainer.critic_learning_rate)),
+        critic, critic_optimiser,
         replay=CriticReplay(trainer.critic_replay_steps))
 
 

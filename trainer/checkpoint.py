@@ -164,20 +164,31 @@ def load_checkpoint(
     try:
         with _shared(folder, ACTOR, ranks) as state:
             load_policy_state(learner.policy, state)
-        with _shared(folder, CRITIC, ranks) as state:
-            load_critic_state(learner.critic, state)
         with _shared(folder, ACTOR_OPTIMISER, ranks) as state:
             load_optimiser_state(learner.policy, learner.policy_optimiser, state)
-        with _shared(folder, CRITIC_OPTIMISER, ranks) as state:
-            load_optimiser_state(learner.critic, learner.critic_optimiser, state)
+        if learner.critic is not None:
+            _load_critic(folder, manifest, learner, ranks)
     except ValueError as error:
         raise CheckpointError(f"checkpoint {folder} does not fit: {error}") from None
     learner.policy_optimiser.steps_taken = manifest.optimiser_steps["policy"]
-    learner.critic_optimiser.steps_taken = manifest.optimiser_steps["critic"]
     random.bit_generator.state = manifest.random
     with _shared(folder, TORCH_RANDOM, ranks) as state:
         torch.set_rng_state(state["cpu"])
     return manifest
+
+
+def _load_critic(
+    folder: Path | None, manifest: Manifest, learner: Learner, ranks: Ranks
+) -> None:
+    if CRITIC not in manifest.files:
+        raise CheckpointError(f"checkpoint {folder} has no critic; it is of a run with "
+                              "algorithm.estimator = 'group': start another run.name")
+    critic, optimiser = learner.required_critic()
+    with _shared(folder, CRITIC, ranks) as state:
+        load_critic_state(critic, state)
+    with _shared(folder, CRITIC_OPTIMISER, ranks) as state:
+        load_optimiser_state(critic, optimiser, state)
+    optimiser.steps_taken = manifest.optimiser_steps["critic"]
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -228,13 +239,16 @@ def _shared(folder: Path | None, name: str, ranks: Ranks) -> SharedFile:
 
 def _gather(learner: Learner) -> dict[str, dict[str, Tensor]]:
     """File name to whole tensors; communicates when models are sharded."""
-    return {
+    files = {
         ACTOR: policy_state(learner.policy),
-        CRITIC: critic_state(learner.critic),
         ACTOR_OPTIMISER: optimiser_state(learner.policy, learner.policy_optimiser),
-        CRITIC_OPTIMISER: optimiser_state(learner.critic, learner.critic_optimiser),
         TORCH_RANDOM: {"cpu": torch.get_rng_state()},
     }
+    if learner.critic is not None:
+        critic, optimiser = learner.required_critic()
+        files |= {CRITIC: critic_state(critic),
+                  CRITIC_OPTIMISER: optimiser_state(critic, optimiser)}
+    return files
 
 
 def _manifest(
@@ -245,7 +259,8 @@ def _manifest(
         format=FORMAT,
         position=position,
         optimiser_steps={"policy": learner.policy_optimiser.steps_taken,
-                         "critic": learner.critic_optimiser.steps_taken},
+                         **({"critic": learner.critic_optimiser.steps_taken}
+                            if learner.critic_optimiser is not None else {})},
         random=dict(random.bit_generator.state),
         settings=settings,
         files={file.name: FileEntry(sha256_of(file), file.stat().st_size)

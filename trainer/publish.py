@@ -1,4 +1,4 @@
-"""Publication of actor and critic as numbered weight versions (design section 5).
+"""Publication of actor and critic as numbered weight versions; without a critic, of the actor.
 
 Invariants:
 - versions rise with every publication for the life of a run, also over resumes from older
@@ -9,8 +9,9 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,15 @@ class Publisher:
         learner.version += 1
         dtype = published_dtype(self.ranks.device)
         actor = _cast(policy_state(learner.policy), dtype)
-        critic = _cast(critic_state(learner.critic), dtype)
+        states = {ACTOR: actor}
+        if learner.critic is not None:
+            states[CRITIC] = _cast(critic_state(learner.critic), dtype)
         canary = canary_of(learner.policy, self.ranks)
         if self.channel is not None:
-            manifest = write_version(self.directory, learner.version, step, {
-                ACTOR: lambda path: save_file(actor, path),
-                CRITIC: lambda path: save_file(critic, path)}, canary)
+            writers: dict[str, Callable[[Path], None]] = {
+                name: partial(save_file, state) for name, state in states.items()}
+            manifest = write_version(
+                self.directory, learner.version, step, writers, canary)
             self.channel.announce(manifest)
             remove_old_versions(self.directory, self.keep)
         return learner.version

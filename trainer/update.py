@@ -86,14 +86,22 @@ class Learner:
 
     policy: Policy
     policy_optimiser: Optimiser
-    critic: Critic
-    critic_optimiser: Optimiser
+    critic: Critic | None
+    """None with a group estimator."""
+    critic_optimiser: Optimiser | None
     version: int = 0
     """Version of the weights last published, which the models held at the start of this step."""
     oldest_usable_critic: int = 0
     """Values of older critics are never used: they had not been pretrained."""
     replay: CriticReplay = field(default_factory=CriticReplay)
     """Earlier rows that the critic trains on again; by default none."""
+
+    def required_critic(self) -> tuple[Critic, Optimiser]:
+        """The critic and its optimiser. Raises ValueError in a run without a critic."""
+        if self.critic is None or self.critic_optimiser is None:
+            raise ValueError("this run has no critic, since algorithm.estimator is 'group'; "
+                             "set it to 'gae'")
+        return self.critic, self.critic_optimiser
 
 
 @dataclass(frozen=True)
@@ -165,8 +173,7 @@ def update_critic(
     if algorithm.estimator != "gae":
         return {}
     rows, targets = learner.replay.extend(batch, advantages)
-    step = CriticSteps(
-        learner.critic, learner.critic_optimiser, rows, targets, options.packing, ranks)
+    step = CriticSteps(*learner.required_critic(), rows, targets, options.packing, ranks)
     for part in options.critic_mini_batches(len(rows), random):
         step.train(part)
     return step.reduced_metrics()
@@ -267,12 +274,13 @@ def batch_values(
     """
     if algorithm.estimator != "gae":
         return None, 0.0
+    critic, _ = learner.required_critic()
     oldest = max(learner.version - options.critic_version_lag, learner.oldest_usable_critic)
     stale = [number for number, row in enumerate(batch.rows)
              if row.critic_version is None or row.critic_version < oldest]
-    values = service_values(batch, learner.critic.value_head.weight.dtype, set(stale))
+    values = service_values(batch, critic.value_head.weight.dtype, set(stale))
     if stale:
-        scored = state_values(learner.critic, batch, stale, options.packing, ranks)
+        scored = state_values(critic, batch, stale, options.packing, ranks)
         values = StateValues(values.before_tokens + scored.before_tokens,
                              values.final + scored.final)
     return values, len(stale) / len(batch)

@@ -56,11 +56,11 @@ def pretrain(
         random: the same state on every rank.
         phases: receives the time spent.
     """
+    critic, optimiser = learner.required_critic()
     with phases.measure("values"):
-        values = state_values(learner.critic, batch, range(len(batch)), options.packing, ranks)
+        values = state_values(critic, batch, range(len(batch)), options.packing, ranks)
     targets = _monte_carlo_targets(batch, values, algorithm)
-    step = CriticSteps(
-        learner.critic, learner.critic_optimiser, batch, targets, options.packing, ranks)
+    step = CriticSteps(critic, optimiser, batch, targets, options.packing, ranks)
     with phases.measure("critic"):
         for rows in options.critic_mini_batches(len(batch), random):
             step.train(rows)
@@ -79,9 +79,9 @@ def _monte_carlo_targets(batch: Batch, values: StateValues, algorithm: Options) 
 
 def save_pretrained_critic(folder: Path, learner: Learner, ranks: Ranks) -> None:
     """Write the critic as a folder that ``vapo.critic.load_critic`` reads; all ranks must call."""
-    state = {name: tensor.to(torch.float32)
-             for name, tensor in critic_state(learner.critic).items()}
+    critic, _ = learner.required_critic()
+    state = {name: tensor.to(torch.float32) for name, tensor in critic_state(critic).items()}
     if ranks.is_first:
         with durable_folder(folder) as partial:
-            learner.critic.model.config.save_pretrained(partial)
+            critic.model.config.save_pretrained(partial)
             save_file(state, partial / WEIGHTS_NAME)

@@ -504,6 +504,11 @@ class Settings(Section):
         return self.trainer.prompts_per_step * self.sampling.samples_per_prompt
 
     @property
+    def has_critic(self) -> bool:
+        """Whether the run has a critic; group estimators have none, nothing scores for them."""
+        return self.algorithm.estimator == "gae"
+
+    @property
     def reward_range(self) -> tuple[float, float]:
         """Lowest and highest reward a response can have."""
         verifier = self.verifier

@@ -222,7 +222,9 @@ def forget_earlier_stop(settings: Settings) -> None:
 def plan(
     settings: Settings, folder: RunFolder, shape: Shape, without: Set[str]
 ) -> tuple[list[ProcessSpec], dict[str, Awaited]]:
-    """What to start, and what to wait for."""
+    """What to start, and what to wait for; no value service in a run without a critic."""
+    if not settings.has_critic:
+        without = without | {"value"}
     environment = part_environment(os.environ, has_gpu=Path("/dev/nvidiactl").exists())
     specs, awaited = [], {}
     for part in [part for part in START_ORDER if part not in without]:

@@ -36,6 +36,22 @@ def make_scored(ledger: Ledger, task_id: str = "a", samples: int = 1) -> list[Le
     return ledger.lease(Stage.SCORED, "trainer", samples, 0.1)
 
 
+def test_without_a_critic_a_verdict_sends_a_rollout_straight_to_the_trainer(
+    ledger: Ledger
+) -> None:
+    algorithm = ledger.settings.algorithm.model_copy(update={"estimator": "group"})
+    settings = ledger.settings.model_copy(update={"algorithm": algorithm})
+    without_critic = Ledger(ledger.redis, settings)
+    make_generated(without_critic)
+    lease = take_one(without_critic, Stage.GENERATED)
+    assert without_critic.record_verdict(lease, without_critic.rollout(lease.id), CORRECT)
+    assert without_critic.depths()["verified"] == 0
+    scored = take_one(without_critic, Stage.SCORED)
+    assert without_critic.rollout(scored.id).values is None
+    assert without_critic.mark_trained(scored.id, {"step": 1})
+    assert without_critic.acknowledge(scored.entry, scored.id)
+
+
 def test_a_rollout_passes_all_stages_and_keeps_what_each_adds(ledger: Ledger) -> None:
     [lease] = make_scored(ledger)
     assert ledger.mark_trained("a.0", {"step": 3, "advantages": generated().behaviour_log_probs})

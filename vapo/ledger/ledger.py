@@ -266,8 +266,9 @@ class Ledger:
     def record_verdict(self, lease: Lease, rollout: Rollout, verdict: Verdict) -> bool:
         """Store a verdict and pass the rollout on. False when it had moved already.
 
-        A training rollout goes to the value service; one without a reward (the reference could
-        not be judged) is dropped, never punished. An evaluation's rollout ends here.
+        A training rollout goes to the value service, or in a run without a critic straight to the
+        trainer; one without a reward (the reference could not be judged) is dropped, never
+        punished. An evaluation's rollout ends here.
         """
         field, body, now = "verdict", encode(verdict), time.time()
         if rollout.task.purpose == "eval":
@@ -277,7 +278,7 @@ class Ledger:
             reason = f"verdict_{verdict.verdict}"
             script, move = "drop", self._leaving(lease, reason, 0, now, field, body)
         else:
-            stage = str(Stage.VERIFIED)
+            stage = str(Stage.VERIFIED if self.settings.has_critic else Stage.SCORED)
             script, move = "advance", self._leaving(lease, stage, field, body, now, "")
         return self._scripts(script, *move) == 1
 
