@@ -57,7 +57,7 @@ def test_a_run_without_a_critic_trains_publishes_saves_and_resumes(tmp_path: Pat
     folder = save_checkpoint(tmp_path, learner, Position(step=1), random, {}, 1, ALONE)
     assert not list(folder.glob("critic*"))
     again = _learner()
-    load_checkpoint(folder, again, random)
+    load_checkpoint(folder, again, random, ALONE)
     for name, tensor in learner.policy.state_dict().items():
         assert torch.equal(again.policy.state_dict()[name], tensor)
     assert again.policy_optimiser.steps_taken == 2
@@ -71,7 +71,7 @@ def test_a_checkpoint_without_a_critic_is_refused_where_one_is_needed(tmp_path: 
     folder = save_checkpoint(tmp_path / "c", _learner(), Position(), random, {}, 1, ALONE)
     learner = build_learner(settings, algorithm_options(settings), ALONE)
     with pytest.raises(CheckpointError, match="has no critic"):
-        load_checkpoint(folder, learner, random)
+        load_checkpoint(folder, learner, random, ALONE)
 
 
 def test_nothing_of_a_critic_is_published(tmp_path: Path) -> None:
