@@ -5,12 +5,16 @@
 Every correction at every staleness and seed, with equal rollouts, by the study runner
 (``trainer.study``): the trainer's own algorithm, rollouts from a sampler in the same process. An
 interrupted grid goes on where it was: each finished run is a JSON file under ``--out``.
+
+A correction is compared with none over *blocks*, the pairs of a seed and a staleness above 0: both
+runs of a block see the same problems in the same order. Intervals of a cell are over its seeds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +30,7 @@ import torch
 
 from trainer.study.configuration import Configuration, Regime
 from trainer.study.execution import Job, carry_out
-from trainer.study.statistics import Interval, mean_interval, paired_difference
+from trainer.study.statistics import mean_interval
 from trainer.study.store import load
 from trainer.study.task import TaskShape
 from trainer.study.variants import configure
@@ -52,8 +56,8 @@ FIGURES = {
     "entropy": "policy/entropy",
 }
 """Figures of the second half of training that are kept beside the accuracy."""
-Records = dict[str, dict[int, list[dict[str, Any]]]]
-"""Correction -> staleness -> records of its finished runs, in order of seed."""
+Records = dict[str, dict[int, dict[int, dict[str, Any]]]]
+"""Correction -> staleness -> seed -> record of the finished run."""
 
 
 def regime(staleness: int, rollouts: int) -> Regime:
@@ -77,33 +81,36 @@ def jobs(names: Sequence[str], seeds: int, rollouts: int) -> list[Job]:
 
 
 def collect(folder: Path, names: Sequence[str], seeds: int, rollouts: int) -> Records:
-    """The finished runs of the seeds that every cell has."""
-    found = {(name, staleness, seed): load(
-        folder / _folder(name, staleness), configuration(name, staleness, seed, rollouts))
-        for name in names for staleness in STALENESS for seed in range(seeds)}
-    whole = [seed for seed in range(seeds)
-             if all(found[name, staleness, seed] for name in names for staleness in STALENESS)]
-    return {name: {staleness: [record for seed in whole
-                               if (record := found[name, staleness, seed]) is not None]
-                   for staleness in STALENESS} for name in names}
+    """The finished runs."""
+    records: Records = {name: {staleness: {} for staleness in STALENESS} for name in names}
+    for name in names:
+        for staleness in STALENESS:
+            for seed in range(seeds):
+                run = configuration(name, staleness, seed, rollouts)
+                record = load(folder / _folder(name, staleness), run)
+                if record is not None:
+                    records[name][staleness][seed] = record
+    return records
 
 
 def summary(records: Records) -> dict[str, Any]:
     """Accuracy with its 95 % interval, paired differences and figures of each cell."""
-    return {name: {str(staleness): _cell(records, name, staleness) for staleness in STALENESS}
-            | {"mean of 2, 4, 8": _stale_mean(records, name)} for name in records}
+    return {name: {str(staleness): _cell(records[name][staleness]) for staleness in STALENESS}
+            | {"stale": _stale(records, name)} for name in records}
 
 
 def table(cells: Mapping[str, Any]) -> str:
     """Markdown: a line for each correction, a column for each staleness."""
     columns = [str(staleness) for staleness in STALENESS]
     lines = ["| correction | " + " | ".join(f"staleness {column}" for column in columns)
-             + " | mean of 2, 4, 8 | less `none`, paired |", "|---" * (len(columns) + 3) + "|"]
+             + " | 2 to 8 | 2 to 8, less `none`, paired | blocks |",
+             "|---" * (len(columns) + 4) + "|"]
     for name, row in cells.items():
         parts = [_show(row[column]) for column in columns]
-        mean = row["mean of 2, 4, 8"]
-        difference = "" if name == REFERENCE else _show(mean["less_reference"], "+.3f")
-        lines.append(f"| {name} | {' | '.join(parts)} | {_show(mean)} | {difference} |")
+        stale = row["stale"]
+        difference = "" if name == REFERENCE else _show(stale["less_reference"], "+.3f")
+        lines.append(f"| {name} | {' | '.join(parts)} | {stale['mean']:.3f} | {difference} | "
+                     f"{stale['blocks']} |")
     return "\n".join(lines)
 
 
@@ -124,15 +131,19 @@ def draw(records: Records, file: Path) -> None:
     with mpl.rc_context({"svg.hashsalt": "vapo"}):
         figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.8), constrained_layout=True)
         for number, (name, row) in enumerate(records.items()):
-            levels = [mean_interval(_accuracies(row[staleness])) for staleness in STALENESS]
-            places = [staleness + 0.06 * (number - len(records) / 2) for staleness in STALENESS]
-            spread = [level.high - level.mean for level in levels]
-            left.errorbar(places, [level.mean for level in levels], yerr=spread, marker="o",
-                          markersize=3, linewidth=1.2, capsize=2, label=name)
-            curves = [record["curve"]["accuracy"] for record in row[STALENESS[-1]]]
+            known = [staleness for staleness in STALENESS if row[staleness]]
+            shift = 0.06 * (number - len(records) / 2)
+            means = [mean_interval(_accuracies(row[staleness])).mean for staleness in known]
+            line, = left.plot([staleness + shift for staleness in known], means, linewidth=1.2,
+                              label=name)
+            for staleness in known:
+                values = _accuracies(row[staleness])
+                left.plot([staleness + shift] * len(values), values, ".", markersize=4,
+                          color=line.get_color())
+            curves = [run["curve"]["accuracy"] for run in row[STALENESS[-1]].values()]
             mean = [sum(step) / len(step) for step in zip(*curves, strict=True)]
             right.plot(range(1, len(mean) + 1), mean, linewidth=1.2, label=name)
-        left.set(title="held-out accuracy after training, 95 % intervals",
+        left.set(title="held-out accuracy after training: runs (dots) and means",
                  xlabel="staleness, rollout steps", ylabel="share correct")
         right.set(title=f"training accuracy at staleness {STALENESS[-1]}",
                   xlabel="rollout step", ylabel="share correct")
@@ -148,7 +159,7 @@ def write(folder: Path, records: Records, rollouts: int, command: str) -> None:
     """``results.json``, ``table.md`` and the curves."""
     cells = summary(records)
     seconds = sum(record["seconds"] for row in records.values() for runs in row.values()
-                  for record in runs)
+                  for record in runs.values())
     content = {"task": str(regime(0, rollouts)), "command": command,
                "seconds_of_all_runs": round(seconds), "corrections": cells}
     folder.mkdir(parents=True, exist_ok=True)
@@ -176,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rollouts", type=int, default=128 * 26, help="budget of each run")
+    parser.add_argument("--rollouts", type=int, default=128 * 24, help="budget of each run")
     parser.add_argument("--corrections", nargs="+", choices=CORRECTIONS, default=list(CORRECTIONS),
                         metavar="NAME")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, one thread each")
@@ -196,28 +207,27 @@ def _folder(name: str, staleness: int) -> str:
     return f"{name.replace(', ', '-').replace(' ', '-')}-{staleness}"
 
 
-def _cell(records: Records, name: str, staleness: int) -> dict[str, Any]:
-    runs = records[name][staleness]
+def _cell(runs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     values = _accuracies(runs)
-    return _rounded(mean_interval(values)) | {
-        "seeds": [round(value, 4) for value in values],
-        **{short: _late_mean(runs, figure) for short, figure in FIGURES.items()}}
+    return _rounded(values) | {
+        "seeds": {str(seed): round(run["accuracy"], 4) for seed, run in sorted(runs.items())},
+        **{short: _late_mean(list(runs.values()), figure) for short, figure in FIGURES.items()}}
 
 
-def _stale_mean(records: Records, name: str) -> dict[str, Any]:
-    """Over staleness above 0: each seed's mean, so that intervals are over seeds."""
-    own, reference = (_seed_means(records[which]) for which in (name, REFERENCE))
-    return _rounded(mean_interval(own)) | {
-        "less_reference": _rounded(paired_difference(own, reference))}
+def _stale(records: Records, name: str) -> dict[str, Any]:
+    """Over the blocks that the correction and the reference both have."""
+    blocks = [(staleness, seed) for staleness in STALENESS if staleness > 0
+              for seed in sorted(records[name][staleness].keys()
+                                 & records[REFERENCE][staleness].keys())]
+    own, reference = ([float(records[which][staleness][seed]["accuracy"])
+                       for staleness, seed in blocks] for which in (name, REFERENCE))
+    differences = [one - other for one, other in zip(own, reference, strict=True)]
+    return {"mean": _rounded(own)["mean"], "blocks": len(blocks),
+            "less_reference": _rounded(differences)}
 
 
-def _seed_means(row: Mapping[int, list[dict[str, Any]]]) -> list[float]:
-    columns = [_accuracies(row[staleness]) for staleness in STALENESS if staleness > 0]
-    return [sum(values) / len(values) for values in zip(*columns, strict=True)]
-
-
-def _accuracies(runs: Sequence[Mapping[str, Any]]) -> list[float]:
-    return [float(run["accuracy"]) for run in runs]
+def _accuracies(runs: Mapping[int, Mapping[str, Any]]) -> list[float]:
+    return [float(runs[seed]["accuracy"]) for seed in sorted(runs)]
 
 
 def _late_mean(runs: Sequence[Mapping[str, Any]], figure: str) -> float | None:
@@ -226,13 +236,18 @@ def _late_mean(runs: Sequence[Mapping[str, Any]], figure: str) -> float | None:
     return float(f"{sum(values) / len(values):.3g}") if values else None
 
 
-def _rounded(interval: Interval) -> dict[str, Any]:
-    known = interval.low == interval.low
-    return {"mean": round(interval.mean, 4), "low": round(interval.low, 4) if known else None,
-            "high": round(interval.high, 4) if known else None}
+def _rounded(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean and 95 % interval; null where there is no value, or only one."""
+    if not values:
+        return {"mean": None, "low": None, "high": None}
+    interval = mean_interval(values)
+    return {name: None if math.isnan(bound) else round(bound, 4) for name, bound
+            in (("mean", interval.mean), ("low", interval.low), ("high", interval.high))}
 
 
 def _show(cell: Mapping[str, Any], form: str = ".3f") -> str:
+    if cell["mean"] is None:
+        return "–"
     if cell["high"] is None:
         return f"{cell['mean']:{form}}"
     return f"{cell['mean']:{form}} ± {cell['high'] - cell['mean']:.3f}"

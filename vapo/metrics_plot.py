@@ -52,7 +52,7 @@ def curves(unit: str, *names: str, scale: str = "linear") -> Painter:
             points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
             axis.plot([step for step, _ in points], [value for _, value in points],
                       linewidth=1.3, label=name)
-        axis.set_yscale(scale)
+        axis.set_yscale(scale, **({"linthresh": 1e-6} if scale == "symlog" else {}))
         axis.set_xlabel("training step")
         axis.set_ylabel(unit)
 

@@ -33,8 +33,9 @@ def _record(accuracy: float) -> dict[str, Any]:
 
 def _records() -> Records:
     """``token_tis`` is better by 0.1 on stale rollouts, for either seed."""
-    return {name: {staleness: [_record(0.5 + 0.1 * seed + 0.1 * (name != "none" and staleness > 0))
-                               for seed in range(2)] for staleness in STALENESS} for name in NAMES}
+    return {name: {staleness: {
+        seed: _record(0.5 + 0.1 * seed + 0.1 * (name != "none" and staleness > 0))
+        for seed in range(2)} for staleness in STALENESS} for name in NAMES}
 
 
 def test_every_correction_is_in_the_grid_and_runs_differ_in_it_alone() -> None:
@@ -48,23 +49,28 @@ def test_every_correction_is_in_the_grid_and_runs_differ_in_it_alone() -> None:
     assert [run.seed for _, run in grid] == [0] * 8 + [1] * 8
 
 
-def test_differences_are_paired_and_their_interval_is_over_seeds() -> None:
+def test_differences_are_paired_over_seeds_and_staleness() -> None:
     cells = summary(_records())
-    stale = cells["token_tis"]["mean of 2, 4, 8"]
+    stale = cells["token_tis"]["stale"]
     assert stale["mean"] == pytest.approx(0.65)
     assert stale["less_reference"] == {"mean": 0.1, "low": 0.1, "high": 0.1}
-    assert cells["token_tis"]["0"]["seeds"] == [0.5, 0.6]
+    assert stale["blocks"] == 6
+    assert cells["token_tis"]["0"]["seeds"] == {"0": 0.5, "1": 0.6}
     assert cells["none"]["8"]["kl"] == 0.01
     lines = table(cells).splitlines()
-    assert lines[2].endswith("|  |")
-    assert lines[3].endswith("| +0.100 ± 0.000 |")
+    assert lines[2].endswith("| 0.550 |  | 6 |")
+    assert lines[3].endswith("| 0.650 | +0.100 ± 0.000 | 6 |")
 
 
-def test_only_seeds_that_every_cell_has_are_compared(tmp_path: Path) -> None:
+def test_only_blocks_that_both_have_are_compared(tmp_path: Path) -> None:
     for folder, run in jobs(NAMES, 2, 2560)[:-1]:
         save(tmp_path / folder, run, RunResult(0.5, [{"accuracy": 0.5}], 1.0))
     records = collect(tmp_path, NAMES, 2, 2560)
-    assert {len(runs) for row in records.values() for runs in row.values()} == {1}
+    assert sorted(records["none"][8]) == [0, 1]
+    assert sorted(records["token_tis"][8]) == [0]
+    stale = summary(records)["token_tis"]["stale"]
+    assert stale["blocks"] == 5
+    assert stale["less_reference"]["mean"] == 0.0
 
 
 def test_all_files_are_written(tmp_path: Path) -> None:
