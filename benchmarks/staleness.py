@@ -109,7 +109,7 @@ def table(cells: Mapping[str, Any]) -> str:
         parts = [_show(row[column]) for column in columns]
         stale = row["stale"]
         difference = "" if name == REFERENCE else _show(stale["less_reference"], "+.3f")
-        lines.append(f"| {name} | {' | '.join(parts)} | {stale['mean']:.3f} | {difference} | "
+        lines.append(f"| {name} | {' | '.join(parts)} | {_show(stale)} | {difference} | "
                      f"{stale['blocks']} |")
     return "\n".join(lines)
 
@@ -222,7 +222,7 @@ def _stale(records: Records, name: str) -> dict[str, Any]:
     own, reference = ([float(records[which][staleness][seed]["accuracy"])
                        for staleness, seed in blocks] for which in (name, REFERENCE))
     differences = [one - other for one, other in zip(own, reference, strict=True)]
-    return {"mean": _rounded(own)["mean"], "blocks": len(blocks),
+    return {"mean": _rounded(own)["mean"], "high": None, "blocks": len(blocks),
             "less_reference": _rounded(differences)}
 
 

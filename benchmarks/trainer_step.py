@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=1024, help="tokens per micro-batch")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--correction", default="token_tis")
+    parser.add_argument("--correction", default="none")
     parser.add_argument("--attention", default="sdpa")
     return parser.parse_args()
 

@@ -123,8 +123,6 @@ SILENT: dict[str, str] = {
 
 REASONS: dict[str, str] = {
     "ledger.max_staleness": "responses are made while the trainer trains; the paper waits in turn",
-    "algorithm.correction": "the paper's rollouts are fresh, ours may be a step old; with fresh "
-                            "ones token_tis changes nothing",
     "bpco algorithm.correction": "DPPO, a mask by difference of probabilities, is not built",
     "trainer.max_steps": "rounded from 5,000 gradient updates",
     "trainer.warmup_steps": "in optimiser steps; sizes and rates are the same for all presets",

@@ -296,8 +296,9 @@ class AlgorithmSettings(Section):
     whiten_advantages: bool = False
     """Normalise advantages over the rollout batch (not in the paper)."""
     correction: Literal["none", "token_tis", "sequence_mask", "geometric_mask", "icepop",
-                        "decoupled", "dis", "cispo"] = "token_tis"
-    """Off-policy correction of the policy loss (our default; docs/algorithm.md)."""
+                        "decoupled", "dis", "cispo"] = "none"
+    """Off-policy correction of the policy loss; ``none`` is Eq 2 as written, and kept VAPO from
+    degrading best (docs/staleness)."""
     correction_low: float | None = Field(None, ge=0)
     """Lower bound of the correction's ratio; unset: the correction's own default."""
     correction_high: float | None = Field(None, gt=0)

@@ -238,7 +238,7 @@ def test_rest_shows_the_state_pauses_and_checkpoints(make_run: Callable[..., Run
         [member] = run.ledger.fleet.members("trainer")
         assert member.url == trainer.url
         [row] = run.ledger.journal.metrics()
-        assert row["mismatch_tokens"] == row["tokens"]
+        assert 0 < row["mismatch_tokens"] <= row["tokens"]
         assert row["mismatch_magnitude"] < 1e-5
         assert row["mismatch_canary"] == pytest.approx(3e-6)
     second = run.parts.launch("trainer")

@@ -41,11 +41,12 @@ def main(form: str, tied: bool, output: Path) -> None:
     ranks = join_ranks()
     learner = _learner(form, tied, 0, ranks)
     random, metrics = np.random.default_rng(0), []
+    options = Options(alpha=0.5, correction="token_tis")
     snapshots = WeightSnapshots(2, torch.float32)
     for seed, rows in ((0, 13), (1, 3)):
         snapshots.keep(seed, learner.policy)
         batch = Batch(random_rows(rows, seed))
-        result = update(learner, batch, Options(alpha=0.5), _options(form), ranks, random, Phases())
+        result = update(learner, batch, options, _options(form), ranks, random, Phases())
         mismatch = measure_past_mismatch(learner, batch, snapshots, 4, Packing(64), ranks)
         metrics.append(result.metrics | _numbers(update_row(batch, result) | asdict(mismatch)))
         replay = learner.replay  # not part of a checkpoint

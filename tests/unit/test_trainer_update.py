@@ -104,7 +104,7 @@ def test_values_are_read_before_the_critic_learns_from_the_rows() -> None:
 def test_proximal_log_probs_are_of_the_weights_before_the_step() -> None:
     learner, batch = _learner(rate=0.05), Batch(random_rows(ROWS))
     before = token_log_probs(learner.policy, batch, range(ROWS), Packing(128), ALONE)
-    result = update(learner, batch, Options(), _options(mini_batch=5), ALONE,
+    result = update(learner, batch, Options(correction="token_tis"), _options(mini_batch=5), ALONE,
                     np.random.default_rng(0), Phases())
     torch.testing.assert_close(result.proximal_log_probs, before)
     assert (result.log_probs - before).abs().max() > 0.01

@@ -78,7 +78,7 @@ class Options:
     """L_max of DAPO Eq 13, tokens; needed by ``PUNISHING`` alone."""
     whiten_advantages: bool = False
     """Zero mean and unit deviation over the policy's tokens (in no equation of the paper)."""
-    correction: str = "token_tis"
+    correction: str = "none"
     """Off-policy correction, a name in ``corrections.correction_names()``."""
     correction_low: float | None = None
     """Lower bound of the correction's ratio; None: the correction's own default."""
