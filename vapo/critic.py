@@ -6,8 +6,8 @@ Invariants:
 - values leave in float32 (float64 for a float64 model), whatever the backbone computes in: an error
   of bfloat16 size would drown the differences of V that VAPO's advantages are made of;
 - the value of a state depends on no other row: not on padding, packing or batch mates;
-- parameters are named as in the causal LM checkpoint (``model.`` and so on), plus
-  ``value_head.weight`` and ``value_head.bias``.
+- weights are named as in the causal LM checkpoint (``model.`` and so on), plus
+  ``value_head.weight``, ``value_head.bias`` and, of a bounded head, ``value_bounds``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Critic(nn.Module):
         """
         super().__init__()
         self.model = backbone
-        self.bounds = bounds
+        # Among the weights, so that they are never read with another form of head.
+        self.value_bounds: torch.Tensor | None
+        self.register_buffer("value_bounds", torch.tensor(bounds) if bounds else None)
         self.value_head = nn.Linear(backbone.config.hidden_size, 1, dtype=torch.float32)
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
@@ -72,10 +74,12 @@ class Critic(nn.Module):
         with torch.autocast(states.device.type, enabled=False):
             weight, bias = self.value_head.weight, self.value_head.bias
             scores = torch.mv(states.to(weight.dtype), weight[0]) + bias
-            return scores if self.bounds is None else bounded(scores, *self.bounds)
+            return scores if self.value_bounds is None else bounded(scores, *self.value_bounds)
 
 
-def bounded(scores: torch.Tensor, low: float, high: float) -> torch.Tensor:
+def bounded(
+    scores: torch.Tensor, low: torch.Tensor | float, high: torch.Tensor | float
+) -> torch.Tensor:
     """V = low + (high - low) (1/2 + arctan(score) / pi), float[N] (BPCO, arXiv 2608.23566).
 
     No value can then lie outside the rewards, and the arctangent's tails fall off slowly enough

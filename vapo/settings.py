@@ -78,7 +78,7 @@ class ModelSettings(Section):
     """Longest prompt plus response, in tokens; longer prompts are refused at the door."""
     value_bounds: tuple[float, float] | None = None
     """Lowest and highest reward: the critic's head is then held between them (BPCO); unset: a
-    linear head, as in the paper. A pretrained critic fits only the head it was trained with."""
+    linear head, as in the paper. Critic weights are refused by the other form of head."""
 
     @field_validator("value_bounds")
     @classmethod

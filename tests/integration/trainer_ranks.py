@@ -88,7 +88,7 @@ def _learner(form: str, tied: bool, seed: int, ranks: Ranks) -> Learner:
         policy.chunk_elements = VOCABULARY * 5
         enable_gradient_checkpointing(policy.causal_lm)
         enable_gradient_checkpointing(critic.model)
-        critic.bounds = (-1.0, 1.0)
+        critic.value_bounds = torch.tensor([-1.0, 1.0])
     shard_policy(policy, ranks)
     shard_critic(critic, ranks)
     options = OptimiserOptions(1e-3, warmup_steps=2, gradient_clip=0.5)

@@ -24,7 +24,7 @@ from trainer.optimiser import Optimiser, OptimiserOptions
 from trainer.parallel import Ranks
 from trainer.phases import Phases
 from trainer.update import Learner, UpdateOptions, row_batch, update
-from vapo.critic import Critic, bounded, load_critic
+from vapo.critic import Critic, CriticError, bounded, load_critic
 from vapo.settings import SettingsError, load_settings
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -100,7 +100,7 @@ def test_a_replayed_step_does_not_depend_on_packing_or_order(
     gradients = []
     for budget, flat, order in ((1, False, 1), (64, False, -1), (500, True, 1)):
         critic = tiny_critic().double()
-        critic.bounds = bounds
+        critic.value_bounds = torch.tensor(bounds) if bounds else None
         replay = CriticReplay(1)
         for seed in (0, 1):
             batch = Batch(random_rows(ROWS, seed))
@@ -137,11 +137,18 @@ def test_a_fresh_bounded_critic_says_the_middle_and_learns() -> None:
     assert (after - targets.targets).abs().mean() < 0.5
 
 
-def test_a_loaded_critic_keeps_its_bounds(tmp_path: Path) -> None:
+def test_weights_are_only_read_with_the_form_of_head_they_were_trained_with(
+    tmp_path: Path,
+) -> None:
     tiny_config().save_pretrained(tmp_path)
-    state = tiny_critic().state_dict()
-    assert load_critic(tmp_path, state, bounds=(-2.0, 1.0)).bounds == (-2.0, 1.0)
-    assert load_critic(tmp_path, state).bounds is None
+    linear = tiny_critic().state_dict()
+    bounds_of_their_own = {**linear, "value_bounds": torch.tensor([-2.0, 1.0])}
+    bounded_critic = load_critic(tmp_path, bounds_of_their_own, bounds=(-1.0, 1.0))
+    assert bounded_critic.state_dict()["value_bounds"].tolist() == [-2.0, 1.0]
+    assert "value_bounds" not in load_critic(tmp_path, linear).state_dict()
+    for weights, bounds in ((linear, (-1.0, 1.0)), (bounds_of_their_own, None)):
+        with pytest.raises(CriticError, match="value_bounds"):
+            load_critic(tmp_path, weights, bounds=bounds)
 
 
 def test_bounds_that_cannot_hold_the_rewards_are_refused() -> None:
