@@ -33,9 +33,16 @@ def command(folder: Path) -> list[str]:
     return words + [word for one in (*SETTINGS, *ports) for word in ("--set", one)]
 
 
+def heed_interrupts() -> None:
+    """As in a terminal: what a shell starts in the background is born deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(folder: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        return subprocess.Popen(command(folder), stdout=output, stderr=output)
+        return subprocess.Popen(
+            command(folder), stdout=output, stderr=output, preexec_fn=heed_interrupts
+        )
 
 
 def wait_for(log: Path, text: str, process: subprocess.Popen[bytes]) -> None:
