@@ -25,19 +25,19 @@ class Regime:
     task: TaskShape = field(default_factory=TaskShape)
     base_steps: int = 600
     """Warm-up steps of the base model."""
-    rollout_budget: int = 5120
+    rollout_budget: int = 1280
     """Responses of a run, those of value pretraining included."""
-    rollouts_per_step: int = 128
-    samples_per_prompt: int = 8
+    rollouts_per_step: int = 64
+    samples_per_prompt: int = 2
     mini_batches: int = 2
     """Optimiser steps per rollout step."""
-    pretraining_steps: int = 4
+    pretraining_steps: int = 2
     """Rollout steps spent on value pretraining, by variants that have it."""
-    pretraining_epochs: int = 4
+    pretraining_epochs: int = 8
     """Passes over each rollout batch of value pretraining."""
     actor_learning_rate: float = 1e-3
     critic_learning_rate: float = 2e-3
-    max_new_tokens: int = 256
+    max_new_tokens: int = 100
     staleness: int = 0
     """Rollouts are sampled from weights this many rollout steps old."""
     held_out_problems: int = 256

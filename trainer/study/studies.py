@@ -61,16 +61,23 @@ _SMOKE = Regime(
 
 STUDIES: dict[str, Study] = {
     "main": Study("VAPO, leave-one-out variants and baselines", {"main": _MAIN}, VARIANTS),
-    "lengths": Study(
-        "response length: problems of 4, 8 and 16 lines",
-        {f"{terms} lines": replace(_MAIN, task=replace(_MAIN.task, terms=(terms,)))
-         for terms in (4, 8, 16)},
-        METHODS,
-    ),
     "samples": Study(
         "responses per prompt, at equal rollouts",
         {f"{samples} per prompt": replace(_MAIN, samples_per_prompt=samples)
          for samples in (1, 2, 8)},
+        METHODS,
+    ),
+    "lengths": Study(
+        "response length: problems of 4, 8 and 16 lines, and of mixed length",
+        {name: replace(_MAIN, task=replace(_MAIN.task, terms=terms), max_new_tokens=200)
+         for name, terms in (("4 lines", (4,)), ("8 lines", (8,)), ("16 lines", (16,)),
+                             ("2 to 12 lines", (2, 4, 8, 12)))},
+        METHODS,
+    ),
+    "rates": Study(
+        "the actor's learning rate, since no single one suits every method",
+        {f"actor learning rate {rate:g}": replace(_MAIN, actor_learning_rate=rate)
+         for rate in (1e-4, 3e-4, 1e-3)},
         METHODS,
     ),
     "staleness": Study(

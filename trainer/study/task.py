@@ -38,7 +38,7 @@ class TaskShape:
     """Digits of a problem; grades take turns."""
     working: tuple[int, ...] = (1, 1, 1)
     """How often each method writes its operands out: its length. One number per method."""
-    slip: float = 0.6
+    slip: float = 0.5
     """Probability that a line worked with a wrong method is off by one."""
     right_method: float = 1 / 3
     """Probability that a demonstration chooses the right method."""
