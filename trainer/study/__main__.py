@@ -12,7 +12,7 @@ import torch
 
 from trainer.study.execution import carry_out, cores
 from trainer.study.publication import publish
-from trainer.study.studies import STUDIES
+from trainer.study.studies import MAIN, STUDIES
 from trainer.study.variants import VARIANTS
 
 INTERRUPTED = 130
@@ -23,7 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what is missing of a study, then write tables and curves of what there is."""
     options = _parser().parse_args(arguments)
     study = STUDIES[options.study].narrowed(options.regimes, options.variants)
-    folder = options.out / options.study
+    # The main study's summary lies in the folder itself, the others' beside it.
+    folder = options.out if options.study == MAIN else options.out / options.study
     torch.set_num_threads(1)
     try:
         complete = carry_out(study.configurations(options.seeds), folder, options.bases,
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         _print("stopped; the same command goes on from here")
         return INTERRUPTED
-    for file in publish(study, options.study, options.seeds, folder):
+    for file in publish(STUDIES[options.study], options.seeds, folder):
         _print(f"written: {file}")
     return 0 if complete else UNFINISHED
 
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
                                         for name, study in STUDIES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--study", choices=STUDIES, default="main", help="which (default: main)")
+    parser.add_argument("--study", choices=STUDIES, default=MAIN, help="which (default: main)")
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"),
                         help="folder of the results (default: runs/ablation)")

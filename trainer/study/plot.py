@@ -36,14 +36,14 @@ def draw(records: Records, file: Path) -> None:
     rows = [names for names in (baselines, pieces) if set(names) - {"vapo"}]
     # Glyphs as paths and a fixed salt: the same data gives the same file everywhere.
     with mpl.rc_context({"svg.hashsalt": "vapo"}):
-        figure, grid = plt.subplots(len(rows), len(CURVES), figsize=(16, 3.4 * len(rows) + 0.4),
+        figure, grid = plt.subplots(len(rows), len(CURVES), figsize=(18, 3.4 * len(rows) + 0.4),
                                     constrained_layout=True, squeeze=False)
         for axes, names in zip(grid, rows, strict=True):
             for axis, (key, title, unit) in zip(axes, CURVES, strict=True):
                 _draw_curves(axis, key, {name: records[name] for name in names if name in records})
                 axis.set(title=title, xlabel="rollouts", ylabel=unit)
                 axis.grid(alpha=0.3)
-            axes[-1].legend(fontsize=7)
+            axes[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
         figure.savefig(file.with_suffix(".png"), dpi=80)
         figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)

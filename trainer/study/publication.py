@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trainer.study.configuration import Regime
 from trainer.study.plot import draw
 from trainer.study.report import collect, map_table, results, table, write_results
 from trainer.study.studies import Study
 
 
-def publish(study: Study, name: str, seeds: int, folder: Path) -> list[Path]:
+def publish(study: Study, seeds: int, folder: Path) -> list[Path]:
     """Write what the finished runs under ``folder`` show; returns the files.
 
     A study of one regime gets ``results.json``, ``table.md`` and curves; every study of several
@@ -22,10 +23,18 @@ def publish(study: Study, name: str, seeds: int, folder: Path) -> list[Path]:
     if len(study.regimes) > 1:
         return [_write(folder / "map.md", map_table(finished, study.variants))]
     (regime, records), = finished.items()
-    write_results(folder / "results.json", results(f"{name}: {study.regimes[regime]}", records))
+    write_results(folder / "results.json", results(describe(study.regimes[regime]), records))
     draw(records, folder / "curves")
     return [folder / "results.json", _write(folder / "table.md", table(records)),
             folder / "curves.png", folder / "curves.svg"]
+
+
+def describe(regime: Regime) -> str:
+    """The task and the budget in words."""
+    task = regime.task
+    return (f"method chains of {' or '.join(map(str, task.terms))} lines, one reward at the end, "
+            f"{regime.samples_per_prompt} responses per prompt, {regime.rollout_budget} responses "
+            f"in all, staleness {regime.staleness}; held-out accuracy at temperature 1")
 
 
 def _write(file: Path, text: str) -> Path:

@@ -14,6 +14,7 @@ from trainer.study.task import TaskShape
 from trainer.study.variants import BASELINES, VARIANTS, configure
 
 METHODS = ("vapo", *BASELINES)
+MAIN = "main"
 
 
 @dataclass(frozen=True)
@@ -60,29 +61,29 @@ _SMOKE = Regime(
 )
 
 STUDIES: dict[str, Study] = {
-    "main": Study("VAPO, leave-one-out variants and baselines", {"main": _MAIN}, VARIANTS),
+    MAIN: Study("VAPO, leave-one-out variants and baselines", {"main": _MAIN}, VARIANTS),
     "samples": Study(
         "responses per prompt, at equal rollouts",
-        {f"{samples} per prompt": replace(_MAIN, samples_per_prompt=samples)
+        {f"samples-{samples}": replace(_MAIN, samples_per_prompt=samples)
          for samples in (1, 2, 8)},
         METHODS,
     ),
     "lengths": Study(
         "response length: problems of 4, 8 and 16 lines, and of mixed length",
         {name: replace(_MAIN, task=replace(_MAIN.task, terms=terms), max_new_tokens=200)
-         for name, terms in (("4 lines", (4,)), ("8 lines", (8,)), ("16 lines", (16,)),
-                             ("2 to 12 lines", (2, 4, 8, 12)))},
+         for name, terms in (("lines-4", (4,)), ("lines-8", (8,)), ("lines-16", (16,)),
+                             ("lines-mixed", (2, 4, 8, 12)))},
         METHODS,
     ),
     "rates": Study(
         "the actor's learning rate, since no single one suits every method",
-        {f"actor learning rate {rate:g}": replace(_MAIN, actor_learning_rate=rate)
+        {f"rate-{rate:g}": replace(_MAIN, actor_learning_rate=rate)
          for rate in (1e-4, 3e-4, 1e-3)},
         METHODS,
     ),
     "staleness": Study(
         "rollouts from weights that are 0 to 8 rollout steps old",
-        {f"{steps} steps old": replace(_MAIN, staleness=steps) for steps in (0, 2, 4, 8)},
+        {f"staleness-{steps}": replace(_MAIN, staleness=steps) for steps in (0, 2, 4, 8)},
         METHODS,
     ),
     "smoke": Study("a few seconds, to see that everything works", {"smoke": _SMOKE}, VARIANTS),
