@@ -7,6 +7,7 @@ runs under way; a run that fails names itself and stops the study.
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -75,7 +76,7 @@ def _side_by_side(
 ) -> Iterator[Finished]:
     waiting = deque(jobs)
     running: dict[Future[RunResult], Job] = {}
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _one_thread)
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _prepare_process)
     try:
         while True:
             while waiting and len(running) < processes and not deadline():
@@ -114,7 +115,9 @@ def _line(job: Job, result: RunResult, count: int, total: int) -> str:
             f"accuracy {result.accuracy:.3f}  {result.seconds:.0f} s")
 
 
-def _one_thread() -> None:
+def _prepare_process() -> None:
+    # Ctrl-C reaches the whole process group; the parent alone decides what to do about it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 
