@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,6 +59,7 @@ def test_no_credit_without_a_box(response: str, number: int) -> None:
     assert judgement.outcome is Outcome.NO_ANSWER
 
 
+@pytest.mark.slow
 @given(piece=LATEX_PIECES, other=LATEX_PIECES)
 @settings(max_examples=30, deadline=None)
 def test_extraction_of_a_huge_response_is_quick(piece: str, other: str) -> None:

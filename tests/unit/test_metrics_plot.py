@@ -48,6 +48,7 @@ def test_profiles_are_means_over_consecutive_parts_of_the_run() -> None:
     plt.close("all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_the_command_draws_a_file_without_a_running_stack(tmp_path: Path, ending: str) -> None:
     source, drawn = tmp_path / "metrics.jsonl", tmp_path / f"curves.{ending}"
@@ -77,6 +78,7 @@ def test_nothing_to_draw_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "name a run's metrics.jsonl" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_every_panel_has_a_title_of_its_own(tmp_path: Path) -> None:
     assert len({title for title, _ in PANELS}) == len(PANELS) == 15
     draw_metrics([{"step": 1}], tmp_path / "empty.png")

@@ -80,6 +80,7 @@ def test_a_configuration_survives_its_json_form() -> None:
     assert from_json(json.loads(json.dumps(to_json(configuration)))) == configuration
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["vapo", "dapo", "ppo"])
 def test_a_run_follows_from_its_configuration(variant: str, bases: Path) -> None:
     configuration = configure(variant, 1, replace(SMOKE, staleness=1))
@@ -152,6 +153,7 @@ def test_a_failed_run_names_itself(
         execution.carry_out(jobs, tmp_path, bases, 1, report=lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_smoke_study_leaves_tables_and_curves(tmp_path: Path, bases: Path) -> None:
     words = ["--study", "smoke", "--seeds", "2", "--processes", "1", "--out", str(tmp_path),
              "--bases", str(bases), "--variants", "vapo", "no_decoupled_gae", "grpo"]

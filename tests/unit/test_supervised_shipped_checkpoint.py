@@ -60,6 +60,7 @@ def test_tokenizer_is_the_one_the_code_builds(tokenizer: PreTrainedTokenizer) ->
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
+@pytest.mark.slow
 def test_it_starts_low_on_the_demos_held_out_set_and_answers_in_the_right_form(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizer
 ) -> None:
