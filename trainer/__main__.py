@@ -19,25 +19,24 @@ from trainer.exchange import share_number
 from trainer.ingest import BatchDeadline
 from trainer.loop import TrainingLoop
 from trainer.mismatch import MismatchError
-from trainer.models import ModelError
 from trainer.parallel import Ranks, exit_rank, join_ranks, leave_ranks
-from trainer.run_lock import RunLocked, run_lock
+from trainer.run_lock import run_lock
+from trainer.start_checks import check_folders, check_models
 from trainer.status import Requests, Status
-from vapo.critic import CriticError
 from vapo.ledger import Ledger
-from vapo.ledger.control import DisagreementError
+from vapo.ledger.connection import wait_for_redis
 from vapo.ledger.fleet import Member
 from vapo.service import Heartbeat, bind, bound_url, member_name, parse_arguments
 from vapo.settings import Settings
+from vapo.startup import run_part
 from vapo.telemetry import configure_logging
 
 logger = logging.getLogger("trainer")
 
 COLLECTIVE_MARGIN_SECONDS = 600.0
 """Ranks wait for rank 0 this much longer than rank 0 may wait for rollouts."""
-EXPECTED = (BatchDeadline, CheckpointError, MismatchError, ModelError, CriticError,
-            DisagreementError, FloatingPointError, RunLocked)
-"""Errors whose text says it all; no traceback is needed."""
+EXPECTED = (BatchDeadline, CheckpointError, MismatchError, FloatingPointError)
+"""Errors of a run under way whose text says it all; no traceback is needed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,12 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0: the run has come to its end. 128 + the signal's number: interrupted, so whoever keeps the
-        trainer running starts it again and it resumes. 1: something is wrong. All ranks give the
-        status of rank 0: one that was interrupted is finished on no host.
+        trainer running starts it again and it resumes. 1: something is wrong. 69, 78: it cannot
+        start (`vapo.startup`). All ranks give the status of rank 0: one that was interrupted is
+        finished on no host.
     """
     configure_logging()
     disable_progress_bar()
-    settings = parse_arguments("trainer", argv)
+    return run_part("trainer", lambda: run(parse_arguments("trainer", argv)))
+
+
+def run(settings: Settings) -> int:
+    """Train with ``settings``; see :func:`main`."""
+    check_models(settings)
     deadline = settings.trainer.batch_deadline_seconds + COLLECTIVE_MARGIN_SECONDS
     ranks = join_ranks(timedelta(seconds=deadline))
     if ranks.device.type == "cpu":
@@ -69,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(settings: Settings, ranks: Ranks, requests: Requests) -> int:
     status = None
     if ranks.is_first:
+        check_folders(settings)
         with run_lock(settings.run.directory):
             _run_first_rank(settings, ranks, requests)
         status = 0 if requests.signal is None else 128 + requests.signal
@@ -80,6 +86,7 @@ def _run(settings: Settings, ranks: Ranks, requests: Requests) -> int:
 def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> None:
     """Train, with HTTP and heartbeat beside it."""
     listener = bind(settings.trainer.host, settings.trainer.port)
+    wait_for_redis(settings.redis)
     status = Status(max_steps=settings.trainer.max_steps, step=0, version=0)
     ledger = Ledger.open(settings)
     server = BackgroundServer(build_app(settings, requests, status), listener)

@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from trainer.batch import MicroBatch
+from vapo.startup import StartupError
 
 SUPPORTED_MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
 """Forms whose logits are the output head applied to the last hidden state, and nothing else."""
@@ -29,7 +30,7 @@ LOGIT_CHUNK_ELEMENTS = 2**24
 """Logits held at a time: 64 MiB of float32 (our choice)."""
 
 
-class ModelError(ValueError):
+class ModelError(StartupError, ValueError):
     """A checkpoint cannot be trained; the text names it and what is supported."""
 
 

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vapo.startup import UnavailableError
 
-class RunLocked(RuntimeError):
+
+class RunLocked(UnavailableError):
     """Another trainer works in this run directory."""
 
 

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -37,9 +38,13 @@ class GatewayClient:
     """A connection to one gateway; use as a context manager."""
 
     def __init__(self, url: str, token: str | None = None, patience_seconds: float = 0.0) -> None:
-        """`patience_seconds`: how long to go on trying while the gateway does not answer."""
+        """`patience_seconds`: how long to go on trying while the gateway does not answer.
+
+        Raises:
+            GatewayError: `url` is no address.
+        """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.url, self._patience = url.rstrip("/"), patience_seconds
+        self.url, self._patience = checked(url).rstrip("/"), patience_seconds
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS)
 
     def __enter__(self) -> GatewayClient:
@@ -87,6 +92,18 @@ class GatewayClient:
             if time.monotonic() >= deadline:
                 raise failure
             time.sleep(RETRY_SECONDS)
+
+
+def checked(url: str) -> str:
+    """`url`, when it is an HTTP address. Raises GatewayError."""
+    try:
+        split = urlsplit(url)
+        good = split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise GatewayError(f"{url!r} is no address of a gateway, such as http://127.0.0.1:8000")
+    return url
 
 
 def answer_of(response: httpx.Response) -> Any:

@@ -24,11 +24,12 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
 
 from vapo.packing import Packed, TokenSequence, pack, plan
+from vapo.startup import StartupError
 
 WEIGHTS_NAME = "critic.safetensors"
 
 
-class CriticError(ValueError):
+class CriticError(StartupError, ValueError):
     """Critic weights do not fit the model; the text names the tensors and the remedy."""
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vapo.settings import Settings, dump_settings, load_settings
+from vapo.startup import check_writable
 
 RUNS = Path("runs")
 
@@ -71,8 +72,9 @@ class RunFolder:
 
         Raises:
             RunFolderError: another stack holds it.
+            StartupError: it cannot be written.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        check_writable("run.directory", self.directory)
         descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._lock(descriptor)

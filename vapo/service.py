@@ -12,6 +12,7 @@ Invariants:
 from __future__ import annotations
 
 import argparse
+import errno
 import hmac
 import logging
 import os
@@ -44,7 +45,8 @@ from vapo.problems import (
     install_problem_handlers,
     problem_response,
 )
-from vapo.settings import SecuritySettings, Settings, SettingsError, load_settings
+from vapo.settings import SecuritySettings, Settings, load_settings
+from vapo.startup import StartupError, UnavailableError
 from vapo.telemetry import new_registry
 
 logger = logging.getLogger(__name__)
@@ -259,7 +261,8 @@ def parse_arguments(part: str, argv: Sequence[str] | None = None) -> Settings:
     """The command line of every part: ``--config FILE`` and ``--set section.key=value``.
 
     Raises:
-        SystemExit: status 1, the settings are refused and stderr says why; 2, wrong arguments.
+        SettingsError: they are refused.
+        SystemExit: status 2, wrong arguments.
     """
     parser = argparse.ArgumentParser(prog=part, description=f"vapo {part}")
     parser.add_argument("--config", type=Path,
@@ -267,17 +270,15 @@ def parse_arguments(part: str, argv: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="override one setting; may be repeated")
     arguments = parser.parse_args(argv)
-    try:
-        return load_settings(arguments.config, arguments.set)
-    except SettingsError as error:
-        parser.exit(1, f"{part}: {error}\n")
+    return load_settings(arguments.config, arguments.set)
 
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening-ready socket, so that port 0 is known before the server starts.
 
     Raises:
-        OSError: the address is taken; the text names it.
+        UnavailableError: the port is taken.
+        StartupError: the address is not this machine's, or not for this user.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -286,9 +287,15 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, f"cannot bind {host}:{port}: {error.strerror}; "
-                                   "choose another port or stop what uses it") from None
+        raise _not_bound(host, port, error) from None
     return listener
+
+
+def _not_bound(host: str, port: int, error: OSError) -> StartupError:
+    what = f"cannot bind {host}:{port}: {error.strerror}"
+    if error.errno == errno.EADDRINUSE:
+        return UnavailableError(f"{what}; choose another port or stop what uses it")
+    return StartupError(f"{what}; choose an address of this machine and a port from 1024 on")
 
 
 def bound_url(listener: socket.socket, advertise_host: str | None = None) -> str:

@@ -34,12 +34,14 @@ from pydantic import (
     model_validator,
 )
 
+from vapo.startup import StartupError
+
 HTTP_URL = r"^https?://[^/?#\s]+/?$"
 ENVIRONMENT_PREFIX = "VAPO__"
 MINIMUM_TOKEN_LENGTH = 16
 
 
-class SettingsError(ValueError):
+class SettingsError(StartupError, ValueError):
     """A settings source holds an unknown key or an impossible value; the text names the remedy."""
 
 
@@ -102,6 +104,9 @@ class RedisSettings(Section):
     """File whose first line is the password; never put the password in ``url``."""
     timeout_seconds: float = Field(10.0, gt=0)
     """Deadline of one Redis call."""
+    patience_seconds: float = Field(90.0, gt=0)
+    """How long a part waits for a Redis that does not answer, at its start and later, before it
+    gives up (our choice). Calls of clients and of what can be tried again wait less."""
 
     @field_validator("url")
     @classmethod

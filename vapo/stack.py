@@ -19,6 +19,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from vapo.ledger import Ledger
+from vapo.ledger.connection import wait_for_redis
+from vapo.model_folder import check_model_folder
 from vapo.processes.environment import computes_on_gpu, part_environment
 from vapo.processes.managed import ProcessSpec
 from vapo.processes.ports import free_ports, is_free
@@ -119,8 +121,11 @@ def running_stack(
     Raises:
         RunFolderError: another stack uses the run's folder.
         RedisServerError: no Redis server, or it does not start.
-        StackError: the gateway's port is taken.
+        StackError: a port that the user's settings name is taken.
+        StartupError: the model's folder is none, the run's cannot be written, or the Redis that the
+            settings name does not answer.
     """
+    check_model_folder(settings.model.path)
     shape = shape or Shape()
     folder = RunFolder(settings.run.directory.resolve())
     supervisor = Supervisor(report)
@@ -213,6 +218,7 @@ def start_redis(settings: Settings, folder: RunFolder, supervisor: Supervisor) -
 
 def forget_earlier_stop(settings: Settings) -> None:
     """A run that was asked to stop, and has, goes on when it is started again."""
+    wait_for_redis(settings.redis)
     ledger = Ledger.open(settings)
     ledger.control.clear_stop()
     ledger.redis.close()

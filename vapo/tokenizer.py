@@ -21,6 +21,8 @@ from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer as FastTokenizer
 
+from vapo.startup import StartupError
+
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 MODEL_CONFIG_FILE = "config.json"
@@ -32,7 +34,7 @@ Message = Mapping[str, Any]
 """One chat message: ``role`` and ``content``."""
 
 
-class TokenizerError(ValueError):
+class TokenizerError(StartupError, ValueError):
     """A model folder has no usable tokenizer, or a prompt cannot be tokenised; says which."""
 
 

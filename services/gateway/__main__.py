@@ -6,27 +6,23 @@ import sys
 
 from services.gateway.app import gateway_app
 from services.gateway.context import Gateway
-from vapo.ledger.control import DisagreementError
+from vapo.ledger.connection import wait_for_redis
 from vapo.ledger.fleet import Member
 from vapo.service import Heartbeat, bind, bound_url, member_name, parse_arguments, serve
-from vapo.settings import Settings, SettingsError
+from vapo.settings import Settings
+from vapo.startup import run_part
 from vapo.telemetry import configure_logging
-from vapo.tokenizer import TokenizerError
 
 
 def main() -> int:
-    """Serve until told to stop. Returns the exit status."""
+    """Serve until told to stop. Returns the exit status (`vapo.startup`)."""
     configure_logging()
-    try:
-        run(parse_arguments("gateway"))
-    except (SettingsError, TokenizerError, DisagreementError, OSError) as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_part("services.gateway", lambda: run(parse_arguments("services.gateway")))
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings) -> int:
     """Serve with ``settings``."""
+    wait_for_redis(settings.redis)
     gateway = Gateway.make(settings)
     listener = bind(settings.gateway.host, settings.gateway.port)
     name, url = member_name("gateway"), bound_url(listener, settings.network.advertise_host)
@@ -40,6 +36,7 @@ def run(settings: Settings) -> None:
         serve(gateway_app(gateway), listener)
     finally:
         heartbeat.stop()
+    return 0
 
 
 if __name__ == "__main__":

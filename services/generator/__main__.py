@@ -7,18 +7,40 @@ import os
 from collections.abc import Sequence
 
 from services.generator import engine_options
+from vapo.ledger.connection import why_silent
+from vapo.model_folder import check_model_folder
 from vapo.service import bind, bound_url, member_name, parse_arguments, serve
+from vapo.settings import Settings
+from vapo.startup import run_part
 from vapo.telemetry import configure_logging
 from vapo.tokenizer import load_tokenizer
+from vapo.weights.assembly import check_cache
+
+logger = logging.getLogger("services.generator")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Start the engine, then serve until SIGTERM; 1 when the engine failed."""
+    """Serve until SIGTERM. Returns the exit status (`vapo.startup`); 1 when the engine failed."""
     configure_logging()
     logging.getLogger("vllm").setLevel(logging.WARNING)
-    settings = parse_arguments("services.generator", argv)
+    return run_part("services.generator",
+                    lambda: run(parse_arguments("services.generator", argv)))
+
+
+def run(settings: Settings) -> int:
+    """Start the engine, then serve with ``settings``.
+
+    A Redis that is away is no reason to end: the engine answers without it, and works on the queue
+    once it is there.
+    """
+    check_model_folder(settings.model.path)
+    check_cache(settings)
     tokenizer = load_tokenizer(settings.model.path)
     listener = bind(settings.generator.host, settings.generator.port)
+    reason = why_silent(settings.redis)
+    if reason:
+        logger.warning("Redis at %s does not answer (%s); trying again when the engine is up",
+                       settings.redis.url, reason)
     engine_options.prepare_environment(on_cpu=engine_options.is_cpu_build())
 
     # Imported only now: vLLM and torch read the environment when they are imported.

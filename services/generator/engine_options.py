@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.generator.weight_plugin import BACKEND
 from vapo.settings import Settings
+from vapo.startup import StartupError
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -44,7 +45,7 @@ _CPU_ENVIRONMENT = {
 }
 
 
-class EngineMissing(RuntimeError):
+class EngineMissing(StartupError):
     """vLLM is not installed, or has nothing to run on."""
 
 

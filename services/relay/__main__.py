@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 
 from services.relay.app import build_app
 from services.relay.runtime import Runtime
+from vapo.ledger.connection import why_silent
 from vapo.service import bind, bound_url, parse_arguments, serve
+from vapo.settings import Settings, SettingsError
+from vapo.startup import check_writable, run_part
 from vapo.telemetry import configure_logging
+
+logger = logging.getLogger("services.relay")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM; 1 when the settings name no transport a relay could serve."""
+    """Serve until SIGTERM. Returns the exit status (`vapo.startup`)."""
     configure_logging()
-    settings = parse_arguments("services.relay", argv)
+    return run_part("services.relay", lambda: run(parse_arguments("services.relay", argv)))
+
+
+def run(settings: Settings) -> int:
+    """Serve with ``settings``; a Redis that is away is no reason to end, ``/readyz`` tells of it.
+
+    Raises:
+        SettingsError: they name no transport that a relay could serve.
+    """
     if settings.weights.transport != "http":
-        print("services.relay: weights.transport=file shares a folder and has no use for a relay; "
-              "set weights.transport=http", file=sys.stderr)
-        return 1
+        raise SettingsError("weights.transport=file shares a folder and has no use for a relay; "
+                            "set weights.transport=http")
+    check_writable("relay.directory", settings.relay_directory)
     listener = bind(settings.relay.host, settings.relay.port)
+    reason = why_silent(settings.redis)
+    if reason:
+        logger.warning("Redis at %s does not answer (%s); it is asked again when needed",
+                       settings.redis.url, reason)
     runtime = Runtime(settings, bound_url(listener, settings.network.advertise_host))
     serve(build_app(settings, runtime), listener)
     return 0

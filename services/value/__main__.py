@@ -10,16 +10,28 @@ import torch
 from services.value.app import Hooks, build_app
 from services.value.replica import Replica
 from services.value.runtime import Runtime
+from vapo.ledger.connection import wait_for_redis
+from vapo.model_folder import check_model_folder
 from vapo.service import bind, bound_url, parse_arguments, serve
+from vapo.settings import Settings
+from vapo.startup import run_part
 from vapo.telemetry import configure_logging, new_registry
+from vapo.weights.assembly import check_cache
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Load the critic, then serve until SIGTERM."""
+    """Load the critic, then serve until SIGTERM. Returns the exit status (`vapo.startup`)."""
     configure_logging()
-    settings = parse_arguments("services.value", argv)
+    return run_part("services.value", lambda: run(parse_arguments("services.value", argv)))
+
+
+def run(settings: Settings) -> int:
+    """Serve with ``settings``."""
     torch.set_num_threads(1)  # on one machine the other cores belong to vLLM and the trainer
+    check_model_folder(settings.model.path)
+    check_cache(settings)
     listener = bind(settings.value.host, settings.value.port)
+    wait_for_redis(settings.redis)
     metrics = new_registry()
     replica = Replica(settings.model.path, settings.value.token_budget,
                       settings.model.value_bounds)

@@ -14,11 +14,12 @@ from typing import Any, Protocol, cast
 from services.verifier import judgement
 from services.verifier.exact_match import ExactMatch
 from services.verifier.verdicts import Judgement
+from vapo.startup import StartupError
 
 ENTRY_POINT_GROUP = "vapo.verifiers"
 
 
-class UnknownVerifier(ValueError):
+class UnknownVerifier(StartupError, ValueError):
     """No verifier of that name is installed; the text lists those that are."""
 
 

@@ -28,7 +28,11 @@ class VerifierService:
     """Judges responses. Thread-safe."""
 
     def __init__(self, settings: VerifierSettings, metrics: CollectorRegistry) -> None:
-        """Start the worker processes in the background."""
+        """Start the worker processes in the background.
+
+        Raises:
+            UnknownVerifier: the default is not installed.
+        """
         self._rules = BOX_REQUIRED if settings.require_box else WITHOUT_BOX
         self._rewards = RewardMapping(
             correct=settings.reward_correct,
@@ -40,6 +44,7 @@ class VerifierService:
         )
         self._default = settings.default
         self._verifier = lru_cache(maxsize=64)(self._create)
+        self._verifier(self._default)
         self.pool = Pool(
             PoolLimits(settings.workers, settings.time_limit_seconds, settings.memory_limit_mib)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -74,7 +75,7 @@ def test_another_tokenizer_is_refused_at_the_start(
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == os.EX_CONFIG
     assert "differs from the run's 'that of another model'" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -97,7 +98,7 @@ def test_a_model_folder_without_tokenizer_is_refused_at_the_start(
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == os.EX_CONFIG
     assert "tokenizer.json cannot be read" in done.stderr
 
 

@@ -179,6 +179,18 @@ def test_supervisor_gives_up_with_the_last_log_lines_and_stops_the_rest(
     eventually(lambda: gone(sound))
 
 
+def test_a_process_that_is_misconfigured_is_not_started_again(
+    tmp_path: Path, supervisor: Supervisor
+) -> None:
+    code = f"print('no such model folder'); raise SystemExit({os.EX_CONFIG})"
+    supervisor.start([spec(tmp_path, (sys.executable, "-S", "-c", code), name="broken")])
+    eventually(lambda: supervisor.failure)
+    assert supervisor.restarts() == {"broken": 1}
+    assert "broken cannot work as it is configured" in str(supervisor.failure)
+    assert str(supervisor.failure).endswith("the last line:\nno such model folder")
+    assert supervisor.messages == []  # type: ignore[attr-defined]
+
+
 def test_supervisor_stop_leaves_nothing(tmp_path: Path, supervisor: Supervisor) -> None:
     specs = [spec(tmp_path, FAMILY, name=f"part-{number}") for number in range(3)]
     supervisor.start(specs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,5 +155,5 @@ def test_versions_of_another_life_of_the_run_are_never_served(
 
 def test_a_relay_of_a_shared_folder_is_refused(parts: Parts) -> None:
     part = parts.launch("services.relay", "weights.transport=file")
-    assert part.process.wait(60) == 1
+    assert part.process.wait(60) == os.EX_CONFIG
     assert "weights.transport=http" in part.process.log_tail(5)

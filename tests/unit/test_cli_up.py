@@ -9,6 +9,7 @@ import pytest
 
 from vapo.cli import up
 from vapo.cli.errors import CommandError
+from vapo.model_folder import ModelFolderError
 from vapo.run_folder import RunFolder
 from vapo.settings import Settings
 from vapo.stack import PARTS, names_redis, resolve
@@ -39,7 +40,7 @@ def test_a_run_name_that_cannot_be_a_redis_prefix_is_refused() -> None:
 
 
 def test_a_model_without_configuration_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"no config\.json"):
+    with pytest.raises(ModelFolderError, match=r"--model=.* no config\.json"):
         settings_for("--model", str(tmp_path))
 
 

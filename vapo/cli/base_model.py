@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from vapo.cli.errors import CommandError
+from vapo.startup import check_writable
 
 MODULE = "trainer.supervised"
 
@@ -32,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the checkpoint; it takes some minutes on one core."""
     if arguments.out.exists():
         raise CommandError(f"{arguments.out} exists; name a new folder for the checkpoint")
+    check_writable("--out", arguments.out.absolute().parent)
     return subprocess.run(command(arguments), check=False).returncode
 
 

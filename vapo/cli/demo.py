@@ -23,6 +23,7 @@ from vapo.redis_server import RedisServerError
 from vapo.run_folder import RUNS, RunFolderError
 from vapo.settings import Settings
 from vapo.stack import StackError, changed
+from vapo.startup import check_writable
 
 FAILURES = (
     StackError, NotReadyError, RedisServerError, RunFolderError, GatewayError, DemoError, OSError,
@@ -83,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 def choose_run(wanted: Path | None, seed: int, fresh: bool) -> tuple[Path, DemoState | None]:
     """The folder to work in, and the state of the run in it if there is one to take up."""
     if wanted is not None:
+        check_writable("--run-dir", wanted)
         return wanted.resolve(), None if fresh else load_state(wanted)
     folders = sorted(RUNS.glob("demo-*"), key=run_number)
     if folders and not fresh:

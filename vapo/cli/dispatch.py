@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from vapo import __version__
 from vapo.cli.errors import CommandError
 from vapo.cli.registry import COMMANDS, Command, find
+from vapo.startup import StartupError, one_line
 
 INTERRUPTED = 130
 
@@ -45,6 +46,9 @@ def carry_out(command: Command, words: Sequence[str]) -> int:
         return int(module.run(parser.parse_args(list(words))))
     except CommandError as error:
         print(f"vapo {command.name}: {error}", file=sys.stderr)
+        return 1
+    except StartupError as error:
+        print(f"vapo {command.name}: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -13,6 +13,7 @@ from vapo.cli.connection_options import add_connection_options, gateway
 from vapo.cli.errors import CommandError
 from vapo.cli.problem_file import add_mapping_options, mapping_from, read_problems
 from vapo.client import GatewayClient
+from vapo.startup import check_writable
 
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
@@ -46,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Start the evaluation and wait for its end."""
     if (arguments.file is None) == (arguments.dataset is None):
         raise CommandError("give either a file or --dataset NAME")
+    if arguments.details:
+        check_writable("--details", arguments.details.absolute().parent)
     with gateway(arguments, PATIENCE_SECONDS) as client:
         begun = client.post("/v1/evaluations", _request(arguments))
         result = _wait(client, begun, arguments.deadline)

@@ -42,12 +42,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _upload(client: GatewayClient, arguments: argparse.Namespace) -> None:
     if arguments.file.suffix == ".parquet":
-        content = arguments.file.read_bytes()
+        content = _content(arguments.file)
     else:
         problems = read_problems(arguments.file, mapping_from(arguments))
         content = "".join(json.dumps(problem) + "\n" for problem in problems).encode()
     kept = client.upload(arguments.dataset, arguments.split, content)
     print(f"data set {kept['name']}: {kept['rows']} rows, split {kept['split']}")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CommandError(f"cannot read {file}: {error.strerror}") from None
 
 
 def _submit(client: GatewayClient, problems: list[dict[str, Any]]) -> None:

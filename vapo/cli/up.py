@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vapo.cli.errors import CommandError
 from vapo.cli.settings_options import add_settings_options, settings_from
+from vapo.model_folder import check_model_folder
 from vapo.processes.interruption import interrupted_by_signals
 from vapo.processes.readiness import NotReadyError
 from vapo.redis_server import RedisServerError
@@ -60,28 +61,17 @@ def chosen_settings(arguments: argparse.Namespace) -> Settings:
     """The resolved settings; the command's own options lie over the file, `--set` over them.
 
     Raises:
-        CommandError: a setting or the model folder cannot be used.
+        CommandError: a setting cannot be used.
+        ModelFolderError: the model folder cannot be used.
     """
     own = {}
     if arguments.model:
-        own["model.path"] = str(model_folder(arguments.model))
+        check_model_folder(arguments.model, "--model")
+        own["model.path"] = str(arguments.model)
     if arguments.run:
         own |= {"run.name": arguments.run, "run.directory": str(Path("runs") / arguments.run)}
     arguments.set = [*(f"{key}={json.dumps(text)}" for key, text in own.items()), *arguments.set]
     return settings_from(arguments)
-
-
-def model_folder(folder: Path) -> Path:
-    """`folder`, when it looks like a Hugging Face model.
-
-    Raises:
-        CommandError: it does not.
-    """
-    if not (folder / "config.json").is_file():
-        raise CommandError(
-            f"--model {folder} holds no config.json; give the local folder of a Hugging Face model"
-        )
-    return folder
 
 
 def keep_running(stack: Stack, after_training: bool) -> None:

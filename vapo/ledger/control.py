@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from vapo.ledger.connection import RedisClient
 from vapo.ledger.keys import Keys
+from vapo.startup import StartupError
 
 
-class DisagreementError(RuntimeError):
+class DisagreementError(StartupError):
     """This part was started with another model or tokenizer than the run."""
 
 

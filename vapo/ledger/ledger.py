@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vapo.ledger import leases
-from vapo.ledger.connection import PATIENCE_SECONDS, RedisClient, connect
+from vapo.ledger.connection import RedisClient, connect
 from vapo.ledger.control import Control
 from vapo.ledger.dead_letters import DeadLetters
 from vapo.ledger.fleet import Fleet
@@ -72,8 +72,10 @@ class Ledger:
         leases.make_groups(redis, self.keys)
 
     @classmethod
-    def open(cls, settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Ledger:
-        """Connect to the Redis the settings name; calls wait that long for one that restarts."""
+    def open(cls, settings: Settings, patience_seconds: float | None = None) -> Ledger:
+        """Connect to the Redis the settings name; calls wait that long for one that restarts (by
+        default ``redis.patience_seconds``).
+        """
         return cls(connect(settings.redis, patience_seconds), settings)
 
     # Tasks -----------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 once.
 
 Invariants:
-- a process that dies is reported and started again, at the rate of its `RestartPolicy`;
+- a process that dies is reported and started again, at the rate of its `RestartPolicy`; one that
+  says that it cannot work as it is configured (status 78, `vapo.startup`) is given up at once;
 - one that is given up fails the whole set: all are stopped and `failure` says why, with its last
   log lines;
 - after `stop` none of them and none of their descendants runs.
@@ -10,6 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -129,6 +131,9 @@ class Supervisor:
             self._report(f"{one.spec.name} has finished")
             return
         one.deaths.append(now)
+        if status == os.EX_CONFIG:
+            self._failure = self._failure or misconfigured(one.spec)
+            return
         delay = restart_delay(self._policy, one.deaths, now)
         if delay is None:
             self._failure = self._failure or given_up(one.spec, self._policy, status)
@@ -159,6 +164,14 @@ def wait_for_all(processes: Sequence[ManagedProcess]) -> None:
 def describe(status: int) -> str:
     """An exit status in words."""
     return f"killed by signal {status - 128}" if status > 128 else f"exit status {status}"
+
+
+def misconfigured(spec: ProcessSpec) -> str:
+    """The message of a set one of whose processes cannot work as it is configured."""
+    return (
+        f"{spec.name} cannot work as it is configured. Its log is {spec.log_file}; the last line:\n"
+        + tail(spec.log_file, 1)
+    )
 
 
 def given_up(spec: ProcessSpec, policy: RestartPolicy, status: int) -> str:

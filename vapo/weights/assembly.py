@@ -10,6 +10,7 @@ from vapo.ledger.fleet import Fleet, Member
 from vapo.ledger.keys import Keys
 from vapo.service import service_headers
 from vapo.settings import Settings
+from vapo.startup import check_writable
 from vapo.weights.cache import WeightCache
 from vapo.weights.channel import WeightChannel
 from vapo.weights.errors import SourceUnavailableError
@@ -20,6 +21,12 @@ from vapo.weights.transport import Transport
 
 REDIS_PATIENCE_SECONDS = 2.0
 """Of one call; whoever fetches tries again, so that shutting down never waits for a dead Redis."""
+
+
+def check_cache(settings: Settings) -> None:
+    """Raise StartupError when a replica that fetches over HTTP has nowhere to write."""
+    if settings.weights.transport == "http":
+        check_writable("weights.cache_directory", settings.weights_cache_directory)
 
 
 def transport_for(settings: Settings) -> Transport:

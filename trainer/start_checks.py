@@ -1,0 +1,33 @@
+"""What the trainer looks at before it starts anything: models it reads, folders it writes."""
+
+from __future__ import annotations
+
+from vapo.critic import WEIGHTS_NAME
+from vapo.model_folder import check_model_folder
+from vapo.settings import Settings
+from vapo.startup import StartupError, check_writable
+
+
+def check_models(settings: Settings) -> None:
+    """Every rank reads them.
+
+    Raises:
+        StartupError: the model's folder is none, or the pretrained critic is not there.
+    """
+    check_model_folder(settings.model.path)
+    pretrained = settings.value_pretraining.checkpoint
+    if pretrained is not None and not (pretrained / WEIGHTS_NAME).is_file():
+        raise StartupError(
+            f"value_pretraining.checkpoint={pretrained} has no {WEIGHTS_NAME}; name the folder "
+            "pretrained_critic of a run, or leave it out to pretrain a critic")
+
+
+def check_folders(settings: Settings) -> None:
+    """Rank 0 writes them.
+
+    Raises:
+        StartupError: one cannot be written.
+    """
+    run = settings.run
+    for folder in (run.directory, run.weights_directory, run.checkpoints_directory):
+        check_writable("run.directory", folder)
