@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from trainer.algorithm.corrections import bounded_exp
 from trainer.algorithm.diagnostics import (
     advantage_by_decile,
     effective_sample_size,
@@ -33,7 +34,8 @@ from trainer.value_pretraining import PretrainingResult
 
 UPDATE_NAMES = {
     "policy/loss": "policy_loss",
-    "policy/positive_example_loss": "positive_nll",
+    "policy/positive_example_nll": "positive_nll",
+    "policy/positive_token_fraction": "positive_token_fraction",
     "policy/entropy": "entropy",
     "policy/clip_fraction_up": "clip_fraction_up",
     "policy/clip_fraction_down": "clip_fraction_down",
@@ -86,7 +88,7 @@ def ratio_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
     log_ratio = result.log_probs.double() - batch.behaviour_log_probs.double()
     quantiles = ratio_quantiles(log_ratio, list(RATIO_QUANTILES.values()))
     return dict(zip(RATIO_QUANTILES, quantiles, strict=True)) | {
-        "ratio_effective_sample_size": effective_sample_size(log_ratio.exp())}
+        "ratio_effective_sample_size": effective_sample_size(bounded_exp(log_ratio))}
 
 
 def behaviour_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:

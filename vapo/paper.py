@@ -1,8 +1,9 @@
 """What the papers set, against which ``vapo config --preset NAME`` shows a run's settings.
 
 Values are the papers' own words (VAPO, arXiv 2504.05118, section 5.1 and Table 1; DAPO, arXiv
-2503.14476, section 4.1; VC-PPO, arXiv 2503.01491), except where a comment says otherwise. A setting
-that is in none of the tables is one the papers say nothing about that could be compared.
+2503.14476, section 4.1; VC-PPO, arXiv 2503.01491), except where a comment says otherwise. What no
+paper's words give is in ``SILENT``, not in the tables; a setting in neither has nothing to do with
+the algorithm.
 
 Invariant: data only; a key is a setting of :mod:`vapo.settings`.
 """
@@ -14,18 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 _SHARED: dict[str, Any] = {
-    "sampling.temperature": 1.0,
-    "ledger.max_staleness": 0,
-    "algorithm.correction": "none",
-    "algorithm.whiten_advantages": False,
-    "algorithm.entropy_weight": 0.0,
-    "algorithm.dual_clip": None,
+    "ledger.max_staleness": 0,  # sampling and training take turns
+    "algorithm.correction": "none",  # Eq 2
     "algorithm.clip_low": 0.2,
-    "verifier.reward_correct": 1.0,
-    "verifier.reward_wrong": -1.0,
     "trainer.mini_batch_rollouts": 512,
     "trainer.actor_learning_rate": 1e-6,
-    "trainer.epochs": 1,
     "evaluation.samples": 32,
     "evaluation.temperature": 1.0,
     "evaluation.top_p": 0.7,
@@ -38,6 +32,7 @@ _CRITIC: dict[str, Any] = {
     "trainer.critic_epochs": None,
     "trainer.critic_mini_batch_rollouts": None,
     "trainer.critic_replay_steps": 0,
+    "trainer.critic_version_lag": 0,  # VC-PPO Algorithm 1: values of the critic as it is
     "model.value_bounds": None,
 }
 _VAPO: dict[str, Any] = {
@@ -50,7 +45,7 @@ _VAPO: dict[str, Any] = {
     "algorithm.clip_high": 0.28,
     "algorithm.positive_example_weight": 0.1,
     "value_pretraining.enabled": True,
-    "value_pretraining.max_steps": 50,
+    "value_pretraining.max_steps": 50,  # "50 steps", of what is not said; here rollout batches
     "trainer.max_steps": 295,  # read off Figure 1: 4,720 gradient updates, 16 per rollout batch
 }
 _PPO: dict[str, Any] = {
@@ -74,6 +69,9 @@ _GRPO: dict[str, Any] = {
     "algorithm.clip_high": 0.2,
     "algorithm.positive_example_weight": 0.0,
     "algorithm.truncation": "terminal",
+    "verifier.reward_correct": 1.0,
+    "verifier.reward_wrong": -1.0,
+    "trainer.epochs": 1,  # "16 gradient updates for each rollout step"
     "value_pretraining.enabled": False,
 }
 _DAPO: dict[str, Any] = {
@@ -89,7 +87,8 @@ _DAPO: dict[str, Any] = {
 }
 # The next two from secondary accounts, their own papers unread; what those leave out is VAPO's.
 # Both are asynchronous, so they have no staleness of their own to compare with.
-_ASYNCHRONOUS = {key: value for key, value in _VAPO.items() if key != "ledger.max_staleness"}
+_ASYNCHRONOUS = {key: value for key, value in _VAPO.items()
+                 if key not in ("ledger.max_staleness", "trainer.critic_version_lag")}
 _BPCO: dict[str, Any] = {
     **_ASYNCHRONOUS, "sampling.samples_per_prompt": 1, "algorithm.alpha": 0.4,
     "model.value_bounds": [-1.0, 1.0], "algorithm.correction": "dppo",
@@ -109,7 +108,15 @@ PAPER: dict[str, dict[str, Any]] = {
 
 SILENT: dict[str, str] = {
     "sampling.max_new_tokens": "short responses by default; DAPO has 20480",
+    "sampling.temperature": "the policy as it is; the papers name 1.0 for evaluation alone",
+    "sampling.top_p": "the whole distribution, which the ratio is made of",
+    "verifier.reward_correct": "DAPO's; VAPO: \"such as 0 and 1\", but its curve begins at -0.88",
+    "verifier.reward_wrong": "DAPO's; VAPO: \"such as 0 and 1\", but its curve begins at -0.88",
     "algorithm.truncation": "docs/algorithm.md, truncated responses",
+    "algorithm.whiten_advantages": "in no equation",
+    "algorithm.entropy_weight": "in no equation",
+    "algorithm.dual_clip": "in no equation",
+    "trainer.epochs": "one pass: 8192 responses in 16 updates of 512, as DAPO says and VC-PPO does",
     "trainer.warmup_steps": "VAPO: \"warmup-constant\", of unknown length",
     "trainer.weight_decay": "none, the plainest choice",
     "trainer.gradient_clip": "the customary 1.0",
@@ -123,7 +130,8 @@ SILENT: dict[str, str] = {
 
 REASONS: dict[str, str] = {
     "ledger.max_staleness": "responses are made while the trainer trains; the paper waits in turn",
-    "bpco algorithm.correction": "DPPO, a mask by difference of probabilities, is not built",
+    "trainer.critic_version_lag": "a response is scored as soon as it is whole; values older than "
+                                  "this many versions are made again",
     "trainer.max_steps": "rounded from 5,000 gradient updates",
     "trainer.warmup_steps": "in optimiser steps; sizes and rates are the same for all presets",
     "sampling.max_new_tokens": "short responses by default; raise it with model.max_context_tokens",
@@ -138,7 +146,9 @@ REASONS: dict[str, str] = {
 
 NOTES: dict[str, str] = {
     "gae": "The paper's critic starts from a reward model; here it starts from the policy's "
-           "backbone with a head of zeros, unless value_pretraining.checkpoint names another.",
+           "backbone with a head of zeros, unless value_pretraining.checkpoint names another. Its "
+           "\"50 steps\" of value pretraining are taken for rollout batches.",
+    "bpco": "The bounds of BPCO's mask are not known to us; they are prime-rl's, 0.2 each.",
     "sao": "SAO also freezes the critic's attention layers; that is not built.",
 }
 """Differences that no setting expresses: by estimator, or by preset."""

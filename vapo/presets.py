@@ -57,8 +57,10 @@ PRESETS: dict[str, Preset] = {
         },
         **_NO_CRITIC,
     },
-    # BPCO (arXiv 2608.23566): the reward reaches further back, the head is bounded.
-    "bpco": {"algorithm": {"alpha": 0.4}, "model": {"value_bounds": [-1.0, 1.0]}},
+    # BPCO (arXiv 2608.23566): the reward reaches further back, the head is bounded, stale tokens
+    # are masked by a difference of probabilities.
+    "bpco": {"algorithm": {"alpha": 0.4, "correction": "dppo"},
+             "model": {"value_bounds": [-1.0, 1.0]}},
     # SAO (arXiv 2607.07508): the reward reaches the first token, double-sided masking of stale
     # tokens, two critic updates per policy update.
     "sao": {"algorithm": {"alpha": 1.5, "correction": "dis", "correction_low": 0.7,

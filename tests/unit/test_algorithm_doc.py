@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from trainer.algorithm.corrections import CORRECTIONS
 from vapo.presets import ABLATIONS, PRESETS
 from vapo.settings import Settings, dump_settings
 
@@ -17,6 +18,7 @@ TEXT = (ROOT / "docs" / "algorithm.md").read_text("utf-8")
 QUOTED = re.findall(r"`([^`\n]+)`", TEXT)
 FILES = {"py", "json", "jsonl", "md"}
 """Endings of file names, which look like names in a module."""
+SETTINGS = dump_settings(Settings())
 PACKAGES = ("trainer.algorithm", "trainer", "vapo")
 MODULES = {path.stem: f"{package}.{path.stem}" for package in reversed(PACKAGES)
            for path in (ROOT / package.replace(".", "/")).glob("*.py")}
@@ -25,7 +27,9 @@ MODULES = {path.stem: f"{package}.{path.stem}" for package in reversed(PACKAGES)
 def _dotted() -> Iterator[tuple[str, str]]:
     for quoted in QUOTED:
         module, dot, name = quoted.partition(".")
-        if dot and module in MODULES and re.fullmatch(r"\w+", name) and name not in FILES:
+        if name in FILES or name in SETTINGS.get(module, {}):
+            continue
+        if dot and module in MODULES and re.fullmatch(r"\w+", name):
             yield module, name
 
 
@@ -63,6 +67,46 @@ def test_every_algorithm_setting_is_described() -> None:
         section, dot, key = quoted.partition(".")
         if dot and section in tree and section not in MODULES and re.fullmatch(r"\w+", key):
             assert key in tree[section], quoted
+
+
+def _table(section: str) -> list[list[str]]:
+    """Cells of all rows of the first table of a section, the head left out."""
+    part = TEXT.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def _means(word: str, value: object) -> bool:
+    """Whether the text says of a setting what it is."""
+    if word in ("on", "off", "unset"):
+        return value is True if word == "on" else value is None or (word == "off" and not value)
+    if isinstance(value, str):
+        return word == f"`{value}`"
+    return not isinstance(value, bool) and value is not None and float(word) == value
+
+
+def test_defaults_in_the_table_are_the_code_s() -> None:
+    tree = dump_settings(Settings())
+    described = set()
+    for names, defaults, *_ in _table("Defaults"):
+        words = [re.sub(r" \(.*\)", "", word).strip() for word in defaults.split(",")]
+        for name, word in zip(re.findall(r"`([\w.]+)`", re.sub(r"\(.*", "", names)), words,
+                              strict=True):
+            section, _, key = name.rpartition(".")
+            assert _means(word, tree[section or "algorithm"][key]), f"{name}: {word}"
+            described.add(key)
+    assert described >= tree["algorithm"].keys()
+
+
+def test_bounds_in_the_table_are_the_corrections_own() -> None:
+    rows = [row for row in _table("Off-policy correction") if row[0].split("`")[1] in CORRECTIONS]
+    assert {row[0].split("`")[1] for row in rows} == CORRECTIONS.keys()
+    for name, _, bounds, *_ in rows:
+        method = CORRECTIONS[name.split("`")[1]]
+        words = (bounds.split(", ") * 2)[:2]
+        used = ((method.uses_low, method.default.low), (method.uses_high, method.default.high))
+        for word, (is_used, value) in zip(words, used, strict=True):
+            assert (float(word) == value) if is_used else (word == "–"), name
 
 
 def test_every_preset_is_described() -> None:

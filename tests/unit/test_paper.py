@@ -11,7 +11,7 @@ from vapo.paper import PAPER, REASONS, SILENT, Difference, differences_from_pape
 from vapo.presets import PRESETS, preset
 from vapo.settings import Settings, dump_settings, load_settings
 
-OURS = {"algorithm.correction", "algorithm.overlong_buffer_tokens"}
+OURS = {"algorithm.overlong_buffer_tokens"}
 """Settings of the algorithm in which a preset differs from its paper, each with a reason."""
 
 
@@ -39,12 +39,28 @@ def test_the_algorithm_of_a_preset_is_the_paper_s(name: str) -> None:
 
 def test_vanilla_ppo_is_table_1_s_baseline_to_its_size() -> None:
     found = {row.setting for row in _differences("vanilla_ppo").values() if not row.silent}
-    assert found == {"ledger.max_staleness"}
+    assert found == {"ledger.max_staleness", "trainer.critic_version_lag"}
 
 
 def test_the_defaults_are_the_papers_but_for_what_is_told() -> None:
     found = {row.setting for row in _differences("vapo").values() if not row.silent}
-    assert found == {"ledger.max_staleness", "trainer.max_steps"}
+    assert found == {"ledger.max_staleness", "trainer.critic_version_lag", "trainer.max_steps"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_setting_of_the_algorithm_is_compared_or_told_to_be_silent(name: str) -> None:
+    """But for those that the method does not read."""
+    unread = {"algorithm.correct_positive_examples", "algorithm.correction_low",
+              "algorithm.correction_high", "algorithm.overlong_buffer_tokens",
+              "algorithm.group_standard_deviation", "algorithm.lambda_policy"}
+    if PAPER[name]["algorithm.estimator"] == "group":
+        unread |= {f"algorithm.{key}" for key in (
+            "decoupled_gae", "lambda_critic", "length_adaptive_lambda", "alpha")}
+    elif name in ("ppo", "vanilla_ppo"):
+        unread |= {"algorithm.alpha", "algorithm.lambda_critic"}
+    tree = dump_settings(Settings())["algorithm"]
+    told = PAPER[name].keys() | SILENT.keys()
+    assert {f"algorithm.{key}" for key in tree} - told <= unread
 
 
 def test_what_the_user_changed_is_told_apart() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from trainer.algorithm.corrections import bounded_exp
 from trainer.algorithm.metrics import kl_estimate
 from trainer.algorithm.ragged import expand_rows, positions, row_starts, row_token_index
 
@@ -110,10 +111,13 @@ def initial_value_mean(values: Tensor, lengths: Tensor) -> float:
 def ratio_quantiles(
     log_ratio: Tensor, quantiles: Sequence[float] = (0.0, 0.01, 0.5, 0.99, 1.0)
 ) -> list[float]:
-    """Quantiles of a policy ratio from its log, float[N]; the tails show staleness first."""
+    """Quantiles of a policy ratio from its log, float[N]; the tails show staleness first.
+
+    Ratios are finite as in the loss, see :func:`trainer.algorithm.corrections.bounded_exp`.
+    """
     ordered = log_ratio.double().sort().values
     places = [round(quantile * (ordered.numel() - 1)) for quantile in quantiles]
-    return ordered[places].exp().tolist()
+    return bounded_exp(ordered[places]).tolist()
 
 
 def effective_sample_size(weights: Tensor) -> float:

@@ -23,10 +23,13 @@ MetricSums = dict[str, Tensor]
 
 ALREADY_NORMALISED = "one"
 
+
 DENOMINATOR_OF: dict[str, str] = {
     "policy/loss": ALREADY_NORMALISED,
     "policy/positive_example_loss": ALREADY_NORMALISED,
     "policy/total_loss": ALREADY_NORMALISED,
+    "policy/positive_example_nll": "positive_tokens",
+    "policy/positive_token_fraction": "policy_tokens",
     "policy/clip_fraction_up": "policy_tokens",
     "policy/clip_fraction_down": "policy_tokens",
     "policy/ratio": "policy_tokens",
@@ -72,6 +75,16 @@ def policy_metric_sums(
     if entropies is not None:
         per_token["policy/entropy"] = entropies
     return {name: _masked_sum(values, mask) for name, values in per_token.items()}
+
+
+def positive_metric_sums(log_probs: Tensor, mask: Tensor) -> MetricSums:
+    """Sums over the tokens of correct rows of one micro-batch, float[n] and bool[n].
+
+    Negative log-likelihood as Eq 9 has it, without correction weights, and their number: at r = 1
+    the positive-example loss is an extra advantage of mu over their share of the policy's tokens.
+    """
+    return {"policy/positive_example_nll": _masked_sum(-log_probs, mask),
+            "policy/positive_token_fraction": mask.double().sum()}
 
 
 def value_metric_sums(values: Tensor, returns: Tensor, mask: Tensor) -> MetricSums:

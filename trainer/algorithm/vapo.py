@@ -25,7 +25,12 @@ from trainer.algorithm.corrections import Correction, TokenLogProbs, correct, me
 from trainer.algorithm.denominators import Denominators, masked_mean
 from trainer.algorithm.group_advantages import group_advantages, uniform_groups
 from trainer.algorithm.lambdas import constant_lambda, length_adaptive_lambda
-from trainer.algorithm.metrics import MetricSums, policy_metric_sums, value_metric_sums
+from trainer.algorithm.metrics import (
+    MetricSums,
+    policy_metric_sums,
+    positive_metric_sums,
+    value_metric_sums,
+)
 from trainer.algorithm.options import MASKING, PUNISHING, Options, Truncation
 from trainer.algorithm.overlong import soft_overlong_punishment
 from trainer.algorithm.policy_loss import (
@@ -217,7 +222,7 @@ def policy_objective(
         loss = loss - options.entropy_weight * _mean_entropy(entropies, batch, denominators)
     metrics = policy_metric_sums(
         tokens, surrogate, correction, batch.policy_mask, batch.advantages, entropies
-    )
+    ) | positive_metric_sums(tokens.current, batch.positive_mask)
     metrics["policy/loss"] = policy_loss.detach().double()
     metrics["policy/positive_example_loss"] = imitation_loss.detach().double()
     metrics["policy/total_loss"] = loss.detach().double()
