@@ -23,7 +23,6 @@ MetricSums = dict[str, Tensor]
 
 ALREADY_NORMALISED = "one"
 
-
 DENOMINATOR_OF: dict[str, str] = {
     "policy/loss": ALREADY_NORMALISED,
     "policy/positive_example_loss": ALREADY_NORMALISED,
