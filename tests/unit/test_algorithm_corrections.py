@@ -172,9 +172,19 @@ def test_dppo_holds_positive_examples_back_where_they_are_far_likelier(
     assert gradient == pytest.approx(-0.1 if kept else 0.0)
 
 
-def _one_token_gradient(probability: float, sampled_at: float, advantage: float) -> float:
+def test_dppo_holds_positive_examples_back_by_the_upper_bound_alone() -> None:
+    for low, high, kept in ((0.05, 0.2, True), (0.2, 0.05, False)):
+        gradient = _one_token_gradient(0.6, 0.5, 0.0, low, high)
+        assert gradient == pytest.approx(-0.1 if kept else 0.0)
+
+
+def _one_token_gradient(
+    probability: float, sampled_at: float, advantage: float,
+    low: float | None = None, high: float | None = None,
+) -> float:
     """Of a row of one token; it is a positive example where the advantage is 0."""
-    options = Options(correction="dppo", truncation="terminal")
+    options = Options(correction="dppo", truncation="terminal", correction_low=low,
+                      correction_high=high)
     source = random_batch(5, [1])
     source = type(source)(**{**source.__dict__, "correct": torch.tensor([advantage == 0.0])})
     batch = compute_advantages_and_targets(source, options)

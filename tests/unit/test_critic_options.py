@@ -114,6 +114,21 @@ def test_a_replayed_step_does_not_depend_on_packing_or_order(
         assert torch.linalg.norm(other - gradients[0]) <= 1e-6 * torch.linalg.norm(gradients[0])
 
 
+def test_each_step_averages_over_the_tokens_of_its_own_mini_batch() -> None:
+    """At a rate of nearly 0: the logged loss is the mean of the two steps' token means."""
+    critic, batch = tiny_critic(), Batch(random_rows(ROWS))
+    targets = _targets(batch, 5)
+    step = CriticSteps(critic, Optimiser(critic, OptimiserOptions(1e-12)), batch, targets,
+                       Packing(64), ALONE)
+    values = state_values(critic, batch, range(ROWS), Packing(64), ALONE).before_tokens
+    errors = (0.5 * (values - targets.targets).square()).split(batch.lengths.tolist())
+    halves = [list(range(4)), list(range(4, ROWS))]
+    for rows in halves:
+        step.train(rows)
+    means = [torch.cat([errors[row] for row in rows]).mean().item() for rows in halves]
+    assert step.reduced_metrics()["value/loss"] == pytest.approx(sum(means) / 2, rel=1e-4)
+
+
 def test_a_bounded_head_is_bpco_s_formula_and_stays_inside() -> None:
     scores = torch.tensor([-1e30, -1.0, 0.0, 1.0, 1e30])
     assert bounded(scores, -1.0, 1.0).tolist() == pytest.approx([-1, -0.5, 0, 0.5, 1], abs=1e-6)
