@@ -57,7 +57,7 @@ def run(settings: Settings) -> int:
     """Train with ``settings``; see :func:`main`."""
     check_models(settings)
     deadline = settings.trainer.batch_deadline_seconds + COLLECTIVE_MARGIN_SECONDS
-    ranks = join_ranks(timedelta(seconds=deadline))
+    ranks = join_ranks(timedelta(seconds=deadline), device_choice=settings.trainer.device)
     if ranks.device.type == "cpu":
         torch.set_num_threads(settings.trainer.threads)
     requests = Requests()

@@ -28,6 +28,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from trainer.models import Policy
 from vapo.critic import Critic
+from vapo.devices import DeviceChoice, choose_device
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Ranks:
 
 
 def join_ranks(
-    deadline: timedelta = timedelta(minutes=30), environment: Mapping[str, str] | None = None
+    deadline: timedelta = timedelta(minutes=30), environment: Mapping[str, str] | None = None,
+    device_choice: DeviceChoice = "auto",
 ) -> Ranks:
     """This process's rank from torchrun's variables; joins the process group if there are several.
 
@@ -64,14 +66,15 @@ def join_ranks(
         deadline: a rank that waits this long for another gives up. Ranks wait in a collective while
             rank 0 waits for rollouts, so it must be longer than that wait may be.
         environment: variables to read; the process's by default.
+        device_choice: the setting ``trainer.device``.
+
+    Raises:
+        DeviceError: a GPU is promised and not there.
     """
     variables = os.environ if environment is None else environment
     size = int(variables.get("WORLD_SIZE", "1"))
     rank = int(variables.get("RANK", "0"))
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(variables.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
+    device = choose_device("trainer.device", device_choice, int(variables.get("LOCAL_RANK", "0")))
     if size > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=deadline)
     return Ranks(rank, size, device)

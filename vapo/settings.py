@@ -280,6 +280,8 @@ class ValueSettings(Section):
     """Address to bind."""
     port: int = Field(8003, ge=0, le=65535)
     """Port to bind; 0 picks a free one."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it computes, as ``trainer.device``."""
     token_budget: int = Field(4096, ge=16)
     """Tokens scored in one forward pass."""
     queue_limit: int = Field(1024, ge=1)
@@ -360,6 +362,10 @@ class TrainerSettings(Section):
     """Address rank 0 binds."""
     port: int = Field(8004, ge=0, le=65535)
     """Port of rank 0; 0 picks a free one."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it computes: ``auto`` takes a GPU if torch finds one and else the CPU; ``cuda`` does
+    not start without a GPU; ``cpu`` leaves a GPU alone. (vLLM's build decides for the generator.)
+    """
     prompts_per_step: int = Field(512, ge=1)
     """Prompts per rollout batch (section 5.1: 512)."""
     mini_batch_rollouts: int = Field(512, ge=1)

@@ -127,6 +127,8 @@ class Engine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         engine_options.check_device(on_cpu, current_platform.device_type)
+        logger.info("computing on %s (vLLM's %s build is installed)",
+                    current_platform.device_type, "CPU" if on_cpu else "CUDA")
         config = engine_options.engine_arguments(settings, on_cpu).create_engine_config(
             UsageContext.ENGINE_CONTEXT)
         if on_cpu:

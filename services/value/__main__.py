@@ -10,6 +10,7 @@ import torch
 from services.value.app import Hooks, build_app
 from services.value.replica import Replica
 from services.value.runtime import Runtime
+from vapo.devices import choose_device
 from vapo.ledger.connection import wait_for_redis
 from vapo.model_folder import check_model_folder
 from vapo.service import bind, bound_url, parse_arguments, serve
@@ -28,13 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(settings: Settings) -> int:
     """Serve with ``settings``."""
     torch.set_num_threads(1)  # on one machine the other cores belong to vLLM and the trainer
+    device = choose_device("value.device", settings.value.device)
     check_model_folder(settings.model.path)
     check_cache(settings)
     listener = bind(settings.value.host, settings.value.port)
     wait_for_redis(settings.redis)
     metrics = new_registry()
     replica = Replica(settings.model.path, settings.value.token_budget,
-                      settings.model.value_bounds)
+                      settings.model.value_bounds, device)
     url = bound_url(listener, settings.network.advertise_host)
     runtime = Runtime(settings, replica, metrics, url)
     hooks = Hooks(runtime.unready_reason, runtime.start, runtime.stop, runtime.weights)

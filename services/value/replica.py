@@ -42,10 +42,14 @@ class PreparedWeights:
 
 
 class Replica:
-    """A float32 critic, on CUDA where there is one."""
+    """A float32 critic on one device."""
 
     def __init__(
-        self, model_folder: Path, token_budget: int, bounds: tuple[float, float] | None = None
+        self,
+        model_folder: Path,
+        token_budget: int,
+        bounds: tuple[float, float] | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         """Load the base model.
 
@@ -53,8 +57,8 @@ class Replica:
             model_folder: the actor's Hugging Face folder.
             token_budget: tokens per forward pass, padding included.
             bounds: lowest and highest value; None for a linear head.
+            device: where to put it.
         """
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         self._critic = load_critic(model_folder, device=device, bounds=bounds).eval()
         self._token_budget = token_budget
         self.version = CriticVersion()

@@ -410,6 +410,16 @@ def test_a_generators_gpus_are_its_tensor_parallel_size(
     assert gpus == settings.generator.tensor_parallel_size
 
 
+@pytest.mark.parametrize("part", ["trainer", "value"])
+def test_a_part_that_is_given_gpus_does_not_start_without(
+    part: str, objects: Sequence[Manifest], tmp_path: Path
+) -> None:
+    settings = settings_of(objects, part, tmp_path)
+    limits = container(part_templates(objects)[part])["resources"]["limits"]
+    promised = "cuda" if "nvidia.com/gpu" in limits else "auto"
+    assert getattr(settings, part).device == promised
+
+
 def test_generators_are_scaled_on_a_number_the_gateway_tells(
     objects: Sequence[Manifest], tmp_path: Path
 ) -> None:

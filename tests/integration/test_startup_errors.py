@@ -60,11 +60,17 @@ def sets(*assignments: str) -> list[str]:
 
 def told(part: str, redis: PrivateRedis, folder: Path, *changes: str) -> tuple[int, str]:
     """Exit status and last line of a part that would start if it were not for ``changes``."""
+    return last_line(started(part, redis, folder, *changes), module(part))
+
+
+def started(
+    part: str, redis: PrivateRedis, folder: Path, *changes: str
+) -> subprocess.CompletedProcess[str]:
     usual = [f"redis.url={redis.settings.url}", f"redis.password_file={redis.password_file}",
              f"run.directory={folder / 'run'}", f"run.name=startup-{part}", f"{part}.port=0",
              "redis.patience_seconds=0.2"]
     usual += ["weights.transport=http"] if part == "relay" else []
-    return last_line(ended([module(part), *sets(*usual, *changes)]), module(part))
+    return ended([module(part), *sets(*usual, *changes)])
 
 
 def last_line(done: subprocess.CompletedProcess[str], program: str) -> tuple[int, str]:
@@ -138,9 +144,21 @@ def test_a_weights_folder_that_cannot_be_written(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "weights").touch()
-    status, line = told("trainer", redis_server, tmp_path)
+    done = started("trainer", redis_server, tmp_path)
+    status, line = last_line(done, "trainer")
     assert status == os.EX_CONFIG
     assert f"run.directory: {tmp_path / 'run' / 'weights'} cannot be written: " in line
+    assert done.stderr.count("computing on the CPU (trainer.device=auto: torch ") == 1
+
+
+@pytest.mark.parametrize("part", HEAVY)
+def test_a_gpu_that_is_promised_and_not_there(
+    part: str, redis_server: PrivateRedis, tmp_path: Path
+) -> None:
+    status, line = told(part, redis_server, tmp_path, f"{part}.device=cuda")
+    assert status == os.EX_CONFIG
+    assert line.startswith(f"{module(part)}: {part}.device=cuda, but torch ")
+    assert line.endswith(f", or set {part}.device=cpu")
 
 
 @pytest.mark.parametrize("part", ["relay", "generator"])

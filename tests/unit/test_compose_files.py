@@ -112,6 +112,19 @@ def test_environment_files_hold_settings_that_exist(file: str, base: dict[str, A
     assert settings.run.name == variables[f"{ENVIRONMENT_PREFIX}RUN__NAME"]
 
 
+def test_where_a_gpu_is_promised_no_part_falls_back_to_the_cpu() -> None:
+    services = compose("deploy/compose.gpu.yml")["services"]
+    promised = {part for part, service in services.items()
+                if "reservations" in service.get("deploy", {}).get("resources", {})}
+    assert promised == {"generator", "generator-2", "value", "trainer"}
+    stage = DOCKERFILE.split(" AS runtime-cuda\n")[1].partition("\nFROM ")[0]
+    image = dict(re.findall(r"(VAPO__\w+)=(\w+)", stage))
+    for environment in (services["init"]["environment"], image):
+        variables = {name: value for name, value in environment.items() if "DEVICE" in name}
+        settings = load_settings(environment=variables)
+        assert (settings.trainer.device, settings.value.device) == ("cuda", "cuda")
+
+
 def test_every_variable_of_the_gpu_file_is_in_its_example() -> None:
     text = (ROOT / "deploy" / "compose.gpu.yml").read_text("utf-8")
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", text)) - {"VAPO_IMAGE_PREFIX"}
