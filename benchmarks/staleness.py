@@ -39,6 +39,9 @@ from trainer.study.store import load
 from trainer.study.variants import configure
 
 STALENESS = (0, 2, 4, 8)
+"""The grid's columns unless others are asked for; blocks are made of those above 0."""
+CHOICES = (0, 1, 2, 4, 8)
+"""Columns there may be; 1 is the platform's own limit."""
 CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
     "none": {"correction": "none"},
     "token_tis": {"correction": "token_tis"},
@@ -83,8 +86,8 @@ def collect(folder: Path, seeds: int, regime: Regime) -> Records:
     """The finished runs of every correction that has any."""
     records: Records = {}
     for name in CORRECTIONS:
-        row: dict[int, dict[int, dict[str, Any]]] = {staleness: {} for staleness in STALENESS}
-        for staleness in STALENESS:
+        row: dict[int, dict[int, dict[str, Any]]] = {staleness: {} for staleness in CHOICES}
+        for staleness in CHOICES:
             for seed in range(seeds):
                 run = configuration(name, staleness, seed, regime)
                 record = load(folder / _folder(name, staleness), run)
@@ -96,14 +99,17 @@ def collect(folder: Path, seeds: int, regime: Regime) -> Records:
 
 
 def summary(records: Records) -> dict[str, Any]:
-    """Accuracy with its 95 % interval, paired differences and figures of each cell."""
-    return {name: {str(staleness): _cell(records[name][staleness]) for staleness in STALENESS}
+    """Accuracy with its 95 % interval, paired differences and figures of each cell; the columns
+    of which any correction has a run."""
+    known = [staleness for staleness in CHOICES
+             if any(row.get(staleness) for row in records.values())]
+    return {name: {str(staleness): _cell(records[name][staleness]) for staleness in known}
             | {"stale": _stale(records, name)} for name in records}
 
 
 def table(cells: Mapping[str, Any]) -> str:
     """Markdown: a line for each correction, a column for each staleness."""
-    columns = [str(staleness) for staleness in STALENESS]
+    columns = _columns(cells)
     lines = ["| correction | " + " | ".join(f"staleness {column}" for column in columns)
              + " | 2 to 8 | 2 to 8, less `none`, paired | blocks |",
              "|---" * (len(columns) + 4) + "|"]
@@ -118,7 +124,7 @@ def table(cells: Mapping[str, Any]) -> str:
 
 def figures_table(cells: Mapping[str, Any]) -> str:
     """Markdown: divergence from the behaviour policy, clipped and masked share."""
-    columns = [str(staleness) for staleness in STALENESS]
+    columns = _columns(cells)
     lines = ["| correction | " + " | ".join(f"staleness {column}" for column in columns) + " |",
              "|---" * (len(columns) + 1) + "|"]
     for name, row in cells.items():
@@ -134,7 +140,7 @@ def draw(records: Records, file: Path) -> None:
     with mpl.rc_context({"svg.hashsalt": "vapo"}):
         figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.8), constrained_layout=True)
         for number, (name, row) in enumerate(records.items()):
-            known = [staleness for staleness in STALENESS if row[staleness]]
+            known = [staleness for staleness, runs in row.items() if runs]
             shift = 0.06 * (number - len(records) / 2)
             means = [mean_interval(_accuracies(row[staleness])).mean for staleness in known]
             line, = left.plot([staleness + shift for staleness in known], means, linewidth=1.2,
@@ -195,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--regime", choices=REGIMES, default="method-chains")
     parser.add_argument("--rollouts", type=int, help="budget of each run (default: the regime's)")
-    parser.add_argument("--staleness", type=int, nargs="+", choices=STALENESS,
+    parser.add_argument("--staleness", type=int, nargs="+", choices=CHOICES,
                         default=list(STALENESS), metavar="STEPS", help="in this order")
     parser.add_argument("--corrections", nargs="+", choices=CORRECTIONS, default=list(CORRECTIONS),
                         metavar="NAME")
@@ -253,6 +259,10 @@ def _rounded(values: Sequence[float]) -> dict[str, float | None]:
     interval = mean_interval(values)
     return {name: None if math.isnan(bound) else round(bound, 4) for name, bound
             in (("mean", interval.mean), ("low", interval.low), ("high", interval.high))}
+
+
+def _columns(cells: Mapping[str, Any]) -> list[str]:
+    return [column for column in next(iter(cells.values())) if column != "stale"]
 
 
 def _show(cell: Mapping[str, Any], form: str = ".3f") -> str:

@@ -76,6 +76,17 @@ def test_only_blocks_that_both_have_are_compared(tmp_path: Path) -> None:
     assert stale["less_reference"]["mean"] == 0.0
 
 
+def test_a_column_is_shown_where_there_are_runs_and_one_beside_the_grid_is_in_no_block(
+    tmp_path: Path,
+) -> None:
+    for folder, run in jobs(NAMES, 1, REGIME, (1, 8)):
+        save(tmp_path / folder, run, RunResult(0.5, [{"accuracy": 0.5}], 1.0))
+    cells = summary(collect(tmp_path, 1, REGIME))
+    assert table(cells).splitlines()[0].startswith("| correction | staleness 1 | staleness 8 | 2 ")
+    assert cells["token_tis"]["1"]["mean"] == 0.5
+    assert cells["token_tis"]["stale"]["blocks"] == 1
+
+
 def test_all_files_are_written(tmp_path: Path) -> None:
     write(tmp_path, _records(), REGIME, "the command")
     content = json.loads((tmp_path / "results.json").read_text())

@@ -1,9 +1,9 @@
-"""Learning curves of a study as PNG and SVG: reward, response length, entropy, accuracy, and what
-the critic explains of the return."""
+"""A study's pictures as PNG and SVG: learning curves (reward, response length, entropy, accuracy,
+and what the critic explains of the return) of one regime; held-out accuracy over several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from trainer.study.report import TITLES, Records
+from trainer.study.report import TITLES, Records, accuracies
+from trainer.study.statistics import mean_interval
 
 CURVES = (
     ("reward", "reward", "mean"),
@@ -46,8 +48,44 @@ def draw(records: Records, file: Path) -> None:
                 axis.set(title=title, xlabel="rollouts", ylabel=unit)
                 axis.grid(alpha=0.3)
             axes[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
-        figure.savefig(file.with_suffix(".png"), dpi=80)
-        figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
+        _save(figure, file)
+
+
+def draw_map(regimes: Mapping[str, Records], variants: Sequence[str], file: Path) -> None:
+    """Write ``file``.png and ``file``.svg: held-out accuracy of every variant in every regime.
+
+    Points are means over seeds with their 95 % intervals, dots are runs.
+    """
+    with mpl.rc_context({"svg.hashsalt": "vapo"}):
+        figure, axis = plt.subplots(figsize=(2.4 + 1.4 * len(regimes), 3.6),
+                                    constrained_layout=True)
+        for place, variant in enumerate(variants):
+            shift = 0.18 * (place - (len(variants) - 1) / 2)
+            runs = {x + shift: accuracies(records[variant])
+                    for x, records in enumerate(regimes.values()) if variant in records}
+            draw_means(axis, runs, TITLES[variant], f"C{place}")
+        axis.set_xticks(range(len(regimes)), regimes, rotation=20, ha="right")
+        axis.set(ylabel="held-out accuracy", ylim=(0, 1))
+        axis.grid(alpha=0.3, axis="y")
+        axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        _save(figure, file)
+
+
+def draw_means(axis: Axes, runs: Mapping[float, list[float]], label: str, colour: str) -> None:
+    """Means with intervals and single runs of one variant; ``runs``: place on the x axis ->
+    held-out accuracies, at least one."""
+    levels = [mean_interval(values) for values in runs.values()]
+    # A single run has no interval; matplotlib leaves out what is NaN.
+    axis.errorbar(list(runs), [level.mean for level in levels],
+                  yerr=[level.high - level.mean for level in levels],
+                  fmt="o", markersize=6, capsize=4, linewidth=1.4, color=colour, label=label)
+    for x, values in runs.items():
+        axis.plot([x] * len(values), values, ".", markersize=3, color=colour, alpha=0.5)
+
+
+def _save(figure: Figure, file: Path) -> None:
+    figure.savefig(file.with_suffix(".png"), dpi=80)
+    figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer.study.configuration import Regime
-from trainer.study.plot import draw
+from trainer.study.plot import draw, draw_map
 from trainer.study.report import (
     collect,
     map_table,
@@ -21,7 +21,7 @@ def publish(study: Study, seeds: int, folder: Path) -> list[Path]:
     """Write what the finished runs under ``folder`` show; returns the files.
 
     A study of one regime gets ``results.json``, ``table.md`` and curves; every study of several
-    regimes gets ``map.md`` and ``results.json``, the latter with an entry per regime.
+    regimes gets ``map.md``, its picture and ``results.json`` with an entry per regime.
     """
     regimes = {regime: collect(study, regime, seeds, folder) for regime in study.regimes}
     finished = {regime: records for regime, records in regimes.items() if records}
@@ -31,8 +31,9 @@ def publish(study: Study, seeds: int, folder: Path) -> list[Path]:
         write_map_results(folder / "results.json", {
             name: results(describe(study.regimes[name]), records)
             for name, records in finished.items()})
+        draw_map(finished, study.variants, folder / "map")
         return [_write(folder / "map.md", map_table(finished, study.variants)),
-                folder / "results.json"]
+                folder / "results.json", folder / "map.png", folder / "map.svg"]
     (regime, records), = finished.items()
     write_results(folder / "results.json", results(describe(study.regimes[regime]), records))
     draw(records, folder / "curves")

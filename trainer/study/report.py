@@ -45,11 +45,16 @@ def collect(study: Study, regime: str, seeds: int, folder: Path) -> Records:
     return records
 
 
+def accuracies(runs: Mapping[int, Mapping[str, Any]]) -> list[float]:
+    """Held-out accuracy after training of a variant's runs, in order of seed."""
+    return [runs[seed]["accuracy"] for seed in sorted(runs)]
+
+
 def results(task: str, records: Records) -> dict[str, Any]:
     """The content of ``results.json``; seeds are accuracies in order of seed."""
     return {"task": task, "variants": {
         variant: _rounded(mean_interval(values)) | {"seeds": [round(v, 4) for v in values]}
-        for variant, values in ((name, _accuracies(runs)) for name, runs in records.items())
+        for variant, values in ((name, accuracies(runs)) for name, runs in records.items())
     }}
 
 
@@ -97,7 +102,7 @@ def _results_text(content: Mapping[str, Any], indent: str) -> str:
 
 def _table_row(variant: str, records: Records) -> str:
     runs = records[variant]
-    level = mean_interval(_accuracies(runs))
+    level = mean_interval(accuracies(runs))
     cells = [TITLES[variant], f"{level.mean:.3f}", _bounds(level)]
     shared = sorted(runs.keys() & records.get("vapo", {}).keys())
     if variant == "vapo" or not shared:
@@ -109,14 +114,10 @@ def _table_row(variant: str, records: Records) -> str:
     return f"| {' | '.join(cells)} | {len(runs)} |"
 
 
-def _accuracies(runs: Mapping[int, dict[str, Any]]) -> list[float]:
-    return [runs[seed]["accuracy"] for seed in sorted(runs)]
-
-
 def _cell(runs: Mapping[int, dict[str, Any]]) -> str:
     if not runs:
         return ""
-    level = mean_interval(_accuracies(runs))
+    level = mean_interval(accuracies(runs))
     return f"{level.mean:.2f}" + ("" if math.isnan(level.low)
                                   else f" ± {level.high - level.mean:.2f}")
 

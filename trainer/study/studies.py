@@ -82,7 +82,14 @@ STUDIES: dict[str, Study] = {
     "rates": Study(
         "the actor's learning rate, since no single one suits every method",
         {f"rate-{rate:g}": replace(_MAIN, actor_learning_rate=rate)
-         for rate in (1e-4, 3e-4, 5e-4, 1e-3)},
+         for rate in (1e-4, 3e-4, 5e-4, 1e-3, 2e-3, 4e-3)},
+        METHODS,
+    ),
+    "sparsity": Study(
+        "how often the base model is right: 27, 11, 4 or 1 % of its responses, at two rates",
+        {f"slip-{slip:g}-rate-{rate:g}": replace(
+            _MAIN, task=TaskShape(slip=slip), actor_learning_rate=rate)
+         for slip in (0.2, 0.35, 0.5, 0.65) for rate in (3e-4, 1e-3)},
         METHODS,
     ),
     "mixed": Study(
@@ -91,7 +98,8 @@ STUDIES: dict[str, Study] = {
     ),
     "mixed-rates": Study(
         "the actor's learning rate on problems of mixed length",
-        {f"mixed-{rate:g}": replace(_MIXED, actor_learning_rate=rate) for rate in (3e-4, 1e-3)},
+        {f"mixed-{rate:g}": replace(_MIXED, actor_learning_rate=rate)
+         for rate in (3e-4, 5e-4, 1e-3)},
         METHODS,
     ),
     "staleness": Study(
