@@ -55,6 +55,11 @@ class Study:
 
 
 _MAIN = Regime()
+_LENGTHS = {
+    f"working-{times}": replace(_MAIN, task=TaskShape(working=(times, times, times)),
+                                max_new_tokens=3 * response_length(8, times) // 2)
+    for times in (1, 6, 29)
+}
 _MIXED = replace(_MAIN, task=TaskShape(terms=(1, 2, 4, 8, 12)), max_new_tokens=150)
 
 _SMOKE = Regime(
@@ -73,11 +78,11 @@ STUDIES: dict[str, Study] = {
     ),
     "lengths": Study(
         "responses of 67, 147 and 515 tokens, always eight lines with eight choices",
-        {f"working-{times}": replace(
-            _MAIN, task=TaskShape(working=(times, times, times)),
-            max_new_tokens=3 * response_length(8, times) // 2)
-         for times in (1, 6, 29)},
-        METHODS,
+        _LENGTHS, METHODS,
+    ),
+    "long": Study(
+        "responses of 515 tokens: the methods, and VAPO without the three pieces that matter most",
+        {"long": _LENGTHS["working-29"]}, ("vapo", *KEY_PIECES, *BASELINES),
     ),
     "rates": Study(
         "the actor's learning rate, since no single one suits every method",
