@@ -3,7 +3,8 @@
 Invariants:
 - ``/healthz`` says the process lives, ``/readyz`` that it can serve now (503 with the reason if
   not);
-- every other path asks for a bearer token as soon as tokens are set, compared in constant time;
+- every other path asks for a bearer token as soon as tokens are set, compared in constant time,
+  but for the description of the calls (``/openapi.json``, ``/docs``), which holds no data;
 - a body beyond the limit is refused while it is read, never held whole;
 - SIGTERM ends the server within the grace period, and the part leaves the fleet.
 """
@@ -37,6 +38,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vapo import __version__
 from vapo.ledger.fleet import Fleet, Member
+from vapo.openapi_page import add_openapi_page
 from vapo.problems import (
     PROBLEM_RESPONSES,
     Problem,
@@ -88,13 +90,14 @@ def create_app(title: str, settings: Settings, readiness: Readiness,
             await _called(on_stop)
 
     app = FastAPI(title=f"vapo {title}", version=__version__, lifespan=lifespan,
-                  responses=PROBLEM_RESPONSES)
+                  responses=PROBLEM_RESPONSES, docs_url=None, redoc_url=None)
     app.state.security = settings.security
     app.state.stopping = threading.Event()
     app.add_middleware(BodyLimit, limit=body_limit, exceptions=body_limits or {})
     install_problem_handlers(app)
     app.add_exception_handler(RedisError, _redis_does_not_answer)
     _add_health(app, readiness, registry or new_registry())
+    add_openapi_page(app)
     return app
 
 
