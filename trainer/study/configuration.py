@@ -46,6 +46,8 @@ class Regime:
     """Passes of the critic over each rollout batch of reinforcement learning; None: one."""
     critic_mini_batches: int | None = None
     """Optimiser steps of the critic per pass; None: as many as the actor's."""
+    alpha: float | None = None
+    """Of length-adaptive GAE (Eq 5); None: :data:`HORIZON`, the study's rule."""
     max_new_tokens: int = 100
     staleness: int = 0
     """Rollouts are sampled from weights this many rollout steps old."""

@@ -107,6 +107,11 @@ STUDIES: dict[str, Study] = {
          for rate in (3e-4, 5e-4, 1e-3)},
         METHODS,
     ),
+    "alpha": Study(
+        "shorter horizons of the policy's lambda where the critic explains something",
+        {f"alpha-{alpha:g}": replace(_MIXED, alpha=alpha) for alpha in (0.05, 0.15)},
+        ("vapo", *KEY_PIECES),
+    ),
     "staleness": Study(
         "rollouts from weights that are 0 to 8 rollout steps old",
         {f"staleness-{steps}": replace(_MAIN, staleness=steps) for steps in (0, 2, 4, 8)},

@@ -38,5 +38,5 @@ def _apply(differences: Mapping[str, Mapping[str, Any]], base: Configuration) ->
         base,
         regime=replace(base.regime, samples_per_prompt=samples),
         value_pretraining=pretraining,
-        algorithm={"alpha": HORIZON, **differences.get("algorithm", {})},
+        algorithm={"alpha": base.regime.alpha or HORIZON, **differences.get("algorithm", {})},
     )
