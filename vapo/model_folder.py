@@ -10,8 +10,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from vapo.startup import StartupError
 
 CONFIG = "config.json"
@@ -58,6 +56,9 @@ def _weight_files(folder: Path, named: str) -> list[Path]:
 
 
 def _check_weights(file: Path) -> None:
+    # Here, not above: the gateway's image imports this module and is without safetensors.
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(file, framework="numpy"):
             pass

@@ -25,6 +25,7 @@ from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
 from vapo.redis_server import PrivateRedis
 from vapo.settings import Settings, dump_settings
+from vapo.startup import UnavailableError
 from vapo.weights import WeightChannel
 
 pytestmark = pytest.mark.slow
@@ -275,7 +276,7 @@ def test_rest_shows_the_state_pauses_and_checkpoints(make_run: Callable[..., Run
         assert row["mismatch_magnitude"] < 1e-5
         assert row["mismatch_canary"] == pytest.approx(3e-6)
     second = run.parts.launch("trainer")
-    assert run.wait_exit(second) == 1
+    assert run.wait_exit(second) == UnavailableError.status
     assert "another trainer runs in" in second.process.log_tail(20)
     run.ledger.control.stop()
     assert run.wait_exit(trainer) == 0
