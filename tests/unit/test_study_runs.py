@@ -17,7 +17,7 @@ from trainer.study.run import RunResult, run
 from trainer.study.sampler import sample
 from trainer.study.store import load, result_file, save
 from trainer.study.studies import STUDIES
-from trainer.study.variants import VARIANTS, configure
+from trainer.study.variants import ONE_LAMBDA, VARIANTS, configure
 
 SMOKE = STUDIES["smoke"].regimes["smoke"]
 
@@ -68,6 +68,8 @@ def test_a_variant_differs_from_vapo_in_its_piece_alone() -> None:
     vapo, without = configure("vapo", 0, SMOKE), configure("no_decoupled_gae", 0, SMOKE)
     assert without.options() == replace(vapo.options(), decoupled_gae=False)
     assert not configure("no_value_pretraining", 0, SMOKE).value_pretraining
+    fixed = configure("no_length_adaptive_lambda", 0, SMOKE).options()
+    assert configure(ONE_LAMBDA, 0, SMOKE).options() == replace(fixed, decoupled_gae=False)
 
 
 def test_an_unknown_variant_is_refused() -> None:
