@@ -17,7 +17,7 @@ from trainer.study.run import RunResult, run
 from trainer.study.sampler import sample
 from trainer.study.store import load, result_file, save
 from trainer.study.studies import STUDIES
-from trainer.study.variants import ONE_LAMBDA, VARIANTS, configure
+from trainer.study.variants import COMBINED, VARIANTS, configure
 
 SMOKE = STUDIES["smoke"].regimes["smoke"]
 
@@ -68,8 +68,14 @@ def test_a_variant_differs_from_vapo_in_its_piece_alone() -> None:
     vapo, without = configure("vapo", 0, SMOKE), configure("no_decoupled_gae", 0, SMOKE)
     assert without.options() == replace(vapo.options(), decoupled_gae=False)
     assert not configure("no_value_pretraining", 0, SMOKE).value_pretraining
-    fixed = configure("no_length_adaptive_lambda", 0, SMOKE).options()
-    assert configure(ONE_LAMBDA, 0, SMOKE).options() == replace(fixed, decoupled_gae=False)
+
+
+@pytest.mark.parametrize(("combined", "one"), zip(
+    COMBINED, ("no_value_pretraining", "no_length_adaptive_lambda"), strict=True))
+def test_a_combined_variant_is_another_without_decoupled_gae(combined: str, one: str) -> None:
+    both, alone = configure(combined, 0, SMOKE), configure(one, 0, SMOKE)
+    assert both.options() == replace(alone.options(), decoupled_gae=False)
+    assert both.value_pretraining == alone.value_pretraining
 
 
 def test_an_unknown_variant_is_refused() -> None:

@@ -13,7 +13,7 @@ import torch
 from trainer.study.execution import carry_out, cores
 from trainer.study.publication import publish
 from trainer.study.studies import MAIN, STUDIES
-from trainer.study.variants import ONE_LAMBDA, VARIANTS
+from trainer.study.variants import COMBINED, VARIANTS
 
 INTERRUPTED = 130
 UNFINISHED = 3
@@ -48,9 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"),
                         help="folder of the results (default: runs/ablation)")
-    parser.add_argument("--variants", nargs="+", choices=(*VARIANTS, ONE_LAMBDA),
+    parser.add_argument("--variants", nargs="+", choices=(*VARIANTS, *COMBINED),
                         metavar="VARIANT",
-                        help=f"only these of {', '.join(VARIANTS)}, {ONE_LAMBDA}")
+                        help=f"only these of {', '.join((*VARIANTS, *COMBINED))}")
     parser.add_argument("--regimes", nargs="+", metavar="REGIME", help="only these of the study's")
     parser.add_argument("--processes", type=int, default=cores(),
                         help="runs at a time, one thread each (default: the cores, %(default)s)")

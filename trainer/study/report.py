@@ -26,6 +26,7 @@ TITLES = {
     "no_value_pretraining": "VAPO without value pretraining",
     "no_decoupled_gae": "VAPO without decoupled GAE",
     "no_length_adaptive_lambda": "VAPO without length-adaptive GAE",
+    "no_value_pretraining_nor_decoupled": "VAPO without value pretraining and decoupled GAE",
     "no_length_adaptive_nor_decoupled": "VAPO without length-adaptive and decoupled GAE",
     "no_clip_higher": "VAPO without clip-higher",
     "no_token_level_loss": "VAPO without token-level loss",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from trainer.study.configuration import Configuration, Regime
 from trainer.study.task import TaskShape, response_length
-from trainer.study.variants import BASELINES, ONE_LAMBDA, VARIANTS, configure
+from trainer.study.variants import BASELINES, COMBINED, VARIANTS, configure
 
 METHODS = ("vapo", *BASELINES)
 KEY_PIECES = ("no_value_pretraining", "no_decoupled_gae", "no_length_adaptive_lambda")
@@ -112,10 +112,10 @@ STUDIES: dict[str, Study] = {
         {f"alpha-{alpha:g}": replace(_MIXED, alpha=alpha) for alpha in (0.05, 0.15)},
         ("vapo", *KEY_PIECES),
     ),
-    "one-lambda": Study(
-        "decoupled GAE beside a fixed lambda of the policy, .95, where it was introduced",
+    "decoupled": Study(
+        "decoupled GAE beside no value pretraining, and beside a fixed lambda of the policy",
         {"main": _MAIN, "mixed": _MIXED, "long": _LENGTHS["working-29"]},
-        ("vapo", "no_length_adaptive_lambda", ONE_LAMBDA),
+        ("vapo", "no_value_pretraining", "no_length_adaptive_lambda", *COMBINED),
     ),
     "staleness": Study(
         "rollouts from weights that are 0 to 8 rollout steps old",

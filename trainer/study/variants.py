@@ -16,9 +16,13 @@ from vapo.presets import ABLATIONS, PRESETS, preset
 BASELINES = ("ppo", "grpo", "dapo")
 LEAVE_ONE_OUT = tuple(name.replace("without_", "no_") for name in ABLATIONS)
 VARIANTS = ("vapo", *LEAVE_ONE_OUT, *BASELINES)
-ONE_LAMBDA = "no_length_adaptive_nor_decoupled"
-"""VAPO with one fixed lambda for advantages and targets: beside `no_length_adaptive_lambda` it is
-decoupled GAE as VC-PPO (arXiv 2503.01491) introduced it, whose policy's lambda is fixed."""
+COMBINED: dict[str, tuple[str, ...]] = {
+    "no_value_pretraining_nor_decoupled": ("without_value_pretraining", "without_decoupled_gae"),
+    "no_length_adaptive_nor_decoupled": ("without_length_adaptive_lambda",
+                                         "without_decoupled_gae"),
+}
+"""VAPO less two pieces: decoupled GAE beside a critic that starts wrong, and beside the fixed
+lambda of the policy with which VC-PPO (arXiv 2503.01491) introduced it."""
 
 
 def configure(variant: str, seed: int, regime: Regime) -> Configuration:
@@ -27,18 +31,19 @@ def configure(variant: str, seed: int, regime: Regime) -> Configuration:
     Raises:
         ValueError: no such variant.
     """
-    if variant == ONE_LAMBDA:
-        return _apply(_one_lambda(), Configuration(variant, seed, regime))
+    return _apply(_differences(variant), Configuration(variant, seed, regime))
+
+
+def _differences(variant: str) -> Mapping[str, Mapping[str, Any]]:
     name = variant.replace("no_", "without_") if variant in LEAVE_ONE_OUT else variant
-    if name not in PRESETS | ABLATIONS:
-        raise ValueError(f"variant={variant!r} is unknown; use one of {', '.join(VARIANTS)}")
-    return _apply(preset(name), Configuration(variant, seed, regime))
-
-
-def _one_lambda() -> dict[str, dict[str, Any]]:
-    pieces = (ABLATIONS["without_length_adaptive_lambda"], ABLATIONS["without_decoupled_gae"])
-    return {"algorithm": {name: value for piece in pieces
-                          for name, value in piece["algorithm"].items()}}
+    merged: dict[str, dict[str, Any]] = {}
+    for part in COMBINED.get(variant, (name,)):
+        if part not in PRESETS | ABLATIONS:
+            raise ValueError(f"variant={variant!r} is unknown; use one of "
+                             f"{', '.join((*VARIANTS, *COMBINED))}")
+        for section, differences in preset(part).items():
+            merged.setdefault(section, {}).update(differences)
+    return merged
 
 
 def _apply(differences: Mapping[str, Mapping[str, Any]], base: Configuration) -> Configuration:
