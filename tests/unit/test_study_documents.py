@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from trainer.study.publication import describe
-from trainer.study.report import Records, collect, map_table, results, table
+from trainer.study.report import Records, collect, map_table, pooled_table, results, table
 from trainer.study.store import result_file
-from trainer.study.studies import STUDIES
+from trainer.study.studies import KEY_PIECES, STUDIES
 from trainer.study.variants import VARIANTS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "ablation"
-SEEDS = 10
+SEEDS = 24
 FEWEST_SEEDS = 5
 TABLES = ["main", *sorted(file.parent.name for file in FOLDER.glob("*/table.md"))]
 MAPS = sorted(folder.parent.name for folder in FOLDER.glob("*/map.md"))
@@ -64,6 +64,17 @@ def test_a_map_follows_from_its_raw_data(study: str) -> None:
     assert _read(FOLDER / study / "results.json") == {
         name: results(describe(STUDIES[study].regimes[name]), regime)
         for name, regime in records.items()}
+
+
+def test_the_pooled_differences_follow_from_the_raw_data() -> None:
+    regimes = {name: collect(STUDIES[name], name, SEEDS, _folder(name))
+               for name in ("main", "mixed", "long")}
+    text = (FOLDER / "README.md").read_text("utf-8")
+    assert pooled_table(regimes, KEY_PIECES) in text
+    decoupled = _map_records("decoupled")
+    for both, one in (("no_value_pretraining_nor_decoupled", "no_value_pretraining"),
+                      ("no_length_adaptive_nor_decoupled", "no_length_adaptive_lambda")):
+        assert pooled_table(decoupled, (both,), one) in text
 
 
 @pytest.mark.parametrize("study", [*TABLES, *MAPS])

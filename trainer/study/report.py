@@ -95,6 +95,34 @@ def map_table(regimes: Mapping[str, Records], variants: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def pooled_table(regimes: Mapping[str, Records], variants: Sequence[str],
+                 reference: str = "vapo") -> str:
+    """Markdown: differences from ``reference``, by regime and over the pairs of all regimes.
+
+    A pair is one seed in one regime, where both runs saw the same problems in the same order.
+    """
+    lines = [f"| model | {' | '.join(regimes)} | all | 95 % interval | pairs |",
+             "|---" * (len(regimes) + 4) + "|"]
+    for variant in variants:
+        pairs = [_pairs(records, variant, reference) for records in regimes.values()]
+        everything = [pair for regime in pairs for pair in regime]
+        cells = [f"{_paired(regime).mean:+.3f}" for regime in pairs]
+        pooled = _paired(everything)
+        lines.append(f"| {TITLES[variant]} | {' | '.join(cells)} | {pooled.mean:+.3f} | "
+                     f"{_bounds(pooled, '+.3f')} | {len(everything)} |")
+    return "\n".join(lines)
+
+
+def _pairs(records: Records, variant: str, reference: str) -> list[tuple[float, float]]:
+    shared = sorted(records[variant].keys() & records.get(reference, {}).keys())
+    return [(records[variant][seed]["accuracy"], records[reference][seed]["accuracy"])
+            for seed in shared]
+
+
+def _paired(pairs: Sequence[tuple[float, float]]) -> Interval:
+    return paired_difference([ours for ours, _ in pairs], [theirs for _, theirs in pairs])
+
+
 def _results_text(content: Mapping[str, Any], indent: str) -> str:
     lines = ",\n".join(f"{indent}    {json.dumps(name)}: {json.dumps(entry)}"
                        for name, entry in content["variants"].items())
@@ -106,12 +134,11 @@ def _table_row(variant: str, records: Records) -> str:
     runs = records[variant]
     level = mean_interval(accuracies(runs))
     cells = [TITLES[variant], f"{level.mean:.3f}", _bounds(level)]
-    shared = sorted(runs.keys() & records.get("vapo", {}).keys())
-    if variant == "vapo" or not shared:
+    pairs = _pairs(records, variant, "vapo")
+    if variant == "vapo" or not pairs:
         cells += ["", ""]
     else:
-        difference = paired_difference(*([records[name][seed]["accuracy"] for seed in shared]
-                                         for name in (variant, "vapo")))
+        difference = _paired(pairs)
         cells += [f"{difference.mean:+.3f}", _bounds(difference, "+.3f")]
     return f"| {' | '.join(cells)} | {len(runs)} |"
 
