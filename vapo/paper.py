@@ -133,6 +133,7 @@ REASONS: dict[str, str] = {
     "trainer.critic_version_lag": "a response is scored as soon as it is whole; values older than "
                                   "this many versions are made again",
     "trainer.max_steps": "rounded from 5,000 gradient updates",
+    "dapo trainer.max_steps": "as long as VAPO's run, so that a comparison compares algorithms",
     "trainer.warmup_steps": "in optimiser steps; sizes and rates are the same for all presets",
     "sampling.max_new_tokens": "short responses by default; raise it with model.max_context_tokens",
     "algorithm.overlong_buffer_tokens": "as large a part of 256 tokens as suits short responses",
@@ -145,7 +146,7 @@ REASONS: dict[str, str] = {
 """Why a preset of ours differs from the paper; a reason for one preset comes before the general."""
 
 NOTES: dict[str, str] = {
-    "gae": "The paper's critic starts from a reward model; here it starts from the policy's "
+    "gae": "VAPO's critic starts from a reward model; here it starts from the policy's "
            "backbone with a head of zeros, unless value_pretraining.checkpoint names another. Its "
            "\"50 steps\" of value pretraining are taken for rollout batches.",
     "bpco": "The bounds of BPCO's mask are not known to us; they are prime-rl's, 0.2 each.",
