@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trainer.study.configuration import Regime
-from trainer.study.demo_task import DemoTask
+from trainer.study.studies import DEMO
 from trainer.study.task import TaskShape
 
 _METHOD_CHAINS = Regime(
@@ -18,16 +18,9 @@ _METHOD_CHAINS = Regime(
     actor_learning_rate=1e-3, max_new_tokens=48)
 """Large steps, so that staleness means a real distance."""
 
-_DEMO = Regime(
-    task=DemoTask(), rollout_budget=24 * 64, rollouts_per_step=64, samples_per_prompt=8,
-    mini_batches=2, pretraining_steps=2, pretraining_epochs=1, actor_learning_rate=3e-4,
-    critic_learning_rate=1e-3, warmup_steps=2, max_new_tokens=224, held_out_problems=200)
-"""As ``vapo demo`` has it, but half as many responses a step and two steps of value pretraining in
-place of four, so that a run takes about a minute of one core."""
-
 REGIMES: Mapping[str, Regime] = {
     "method-chains": _METHOD_CHAINS,
-    "demo": _DEMO,
-    "demo-large-steps": replace(_DEMO, actor_learning_rate=1e-3),
+    "demo": DEMO,
+    "demo-large-steps": replace(DEMO, actor_learning_rate=1e-3),
 }
 """Name on the command line -> regime."""

@@ -18,6 +18,7 @@ from services.gateway.task_builder import TaskBuilder
 from services.gateway.verifier_names import VerifierNames
 from vapo.ledger import Ledger
 from vapo.settings import Settings
+from vapo.startup import check_writable
 from vapo.tokenizer import PromptTokenizer, load_tokenizer
 from vapo.weights import WeightChannel
 
@@ -49,16 +50,17 @@ class Gateway:
         Raises:
             TokenizerError: the model folder has no usable tokenizer.
             DisagreementError: the run was started with another tokenizer.
+            StartupError: data sets cannot be kept under ``run.directory``.
         """
+        datasets = settings.run.directory / "datasets"
+        check_writable("run.directory", datasets)
         patient = Ledger.open(settings)
         tokenizer = load_tokenizer(settings.model.path)
         patient.control.agree("tokenizer", tokenizer.fingerprint)
         hasty = Ledger.open(settings, HTTP_PATIENCE_SECONDS)
         verifiers = VerifierNames(lambda: hasty.fleet.members("verifier"))
         builder = TaskBuilder(settings, tokenizer, verifiers)
-        store = DatasetStore(
-            settings.run.directory / "datasets", builder.check, settings.gateway.max_dataset_bytes
-        )
+        store = DatasetStore(datasets, builder.check, settings.gateway.max_dataset_bytes)
         return cls(
             settings,
             hasty,

@@ -151,6 +151,14 @@ def test_a_weights_folder_that_cannot_be_written(
     assert done.stderr.count("computing on the CPU (trainer.device=auto: torch ") == 1
 
 
+def test_a_gateway_that_cannot_keep_data_sets(
+    redis_server: PrivateRedis, tmp_path: Path, no_folder: Path
+) -> None:
+    status, line = told("gateway", redis_server, tmp_path, f"run.directory={no_folder}")
+    assert status == os.EX_CONFIG
+    assert f"run.directory: {no_folder / 'datasets'} cannot be written: Not a directory" in line
+
+
 @pytest.mark.parametrize("part", HEAVY)
 def test_a_gpu_that_is_promised_and_not_there(
     part: str, redis_server: PrivateRedis, tmp_path: Path

@@ -32,6 +32,11 @@ class DemoTask:
     terms: tuple[int, ...] = problem_sets.DEMO_TERMS
     """Grades; they take turns."""
 
+    @property
+    def words(self) -> str:
+        """For people who read the results."""
+        return f"the demo's chain arithmetic of {'/'.join(map(str, self.terms))} terms"
+
     def prompts(self, split: Split, seed: int) -> Iterator[str]:
         """Distinct prompts of ``split`` without end; the same for the same seed."""
         return (problem.prompt for problem in problem_sets.problem_stream(split, seed, self.terms))

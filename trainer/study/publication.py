@@ -43,11 +43,11 @@ def publish(study: Study, seeds: int, folder: Path) -> list[Path]:
 
 def describe(regime: Regime) -> str:
     """The task and the budget in words."""
-    task = regime.task
-    return (f"method chains of {' or '.join(map(str, task.terms))} lines, one reward at the end, "
+    alpha = "" if regime.alpha is None else f", alpha {regime.alpha:g}"
+    return (f"{regime.task.words}, one reward at the end, "
             f"{regime.samples_per_prompt} responses per prompt, {regime.rollout_budget} responses "
             f"in all, staleness {regime.staleness}, actor learning rate "
-            f"{regime.actor_learning_rate:g}; held-out accuracy at temperature 1")
+            f"{regime.actor_learning_rate:g}{alpha}; held-out accuracy at temperature 1")
 
 
 def _write(file: Path, text: str) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trainer.study.configuration import Configuration, Regime
+from trainer.study.demo_task import DemoTask
 from trainer.study.task import TaskShape, response_length
 from trainer.study.variants import BASELINES, COMBINED, VARIANTS, configure
 
@@ -62,6 +63,13 @@ _LENGTHS = {
 }
 _MIXED = replace(_MAIN, task=TaskShape(terms=(1, 2, 4, 8, 12)), max_new_tokens=150)
 
+DEMO = Regime(
+    task=DemoTask(), rollout_budget=24 * 64, rollouts_per_step=64, samples_per_prompt=8,
+    mini_batches=2, pretraining_steps=2, pretraining_epochs=1, actor_learning_rate=3e-4,
+    critic_learning_rate=1e-3, warmup_steps=2, max_new_tokens=224, held_out_problems=200)
+"""As ``vapo demo`` has it, but half as many responses a step and two steps of value pretraining in
+place of four, so that a run takes about a minute of one core."""
+
 _SMOKE = Regime(
     task=TaskShape(terms=(2,)), base_steps=3, rollout_budget=32, rollouts_per_step=8,
     samples_per_prompt=2, pretraining_steps=1, pretraining_epochs=1, max_new_tokens=24,
@@ -96,6 +104,10 @@ STUDIES: dict[str, Study] = {
             _MAIN, task=TaskShape(slip=slip), actor_learning_rate=rate)
          for slip in (0.2, 0.35, 0.5, 0.65) for rate in (3e-4, 1e-3)},
         METHODS,
+    ),
+    "demo": Study(
+        "the task, the base model and the rates of `vapo demo`, where reward is frequent",
+        {"demo": DEMO}, VARIANTS,
     ),
     "mixed": Study(
         "problems of 1 to 12 lines, whose difficulty a critic can see",

@@ -55,6 +55,14 @@ class TaskShape:
         """The capital letters in use."""
         return METHODS[: len(self.working)]
 
+    @property
+    def words(self) -> str:
+        """For people who read the results."""
+        lines, working = ("/".join(map(str, numbers)) for numbers in (
+            self.terms, sorted(set(self.working))))
+        return (f"method chains of {lines} lines, working x{working}, wrong methods slip in "
+                f"{self.slip:g} of their lines")
+
     def prompts(self, split: Split, seed: int) -> Iterator[str]:
         """:func:`problem_stream` of this shape."""
         return problem_stream(split, seed, self)
