@@ -321,7 +321,7 @@ class AlgorithmSettings(Section):
     correction: Literal["none", "token_tis", "sequence_mask", "geometric_mask", "icepop",
                         "decoupled", "dis", "cispo", "dppo"] = "none"
     """Off-policy correction of the policy loss; ``none`` is Eq 2 as written. Far beyond a staleness
-    of 2, with small steps, ``token_tis`` learns faster (docs/staleness)."""
+    of 2, with small steps, ``dppo`` and ``token_tis`` learn faster (docs/staleness)."""
     correction_low: float | None = Field(None, ge=0)
     """Lower bound of the correction's ratio (``dppo``: of a difference of probabilities); unset:
     the correction's own default."""

@@ -1,21 +1,24 @@
-"""docs/staleness/demo and docs/critic show what their raw data holds."""
+"""docs/staleness and docs/critic show what their raw data holds."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import pytest
+
 from benchmarks import critic_schedules, staleness
 from benchmarks.staleness_regimes import REGIMES
 
 DOCS = Path(__file__).parents[2] / "docs"
 DEMO = REGIMES["demo"]
-SEEDS = 2
+SEEDS = 3
 
 
-def test_the_staleness_tables_follow_from_the_runs() -> None:
-    folder = DOCS / "staleness" / "demo"
-    records = staleness.collect(folder / "raw", SEEDS, DEMO)
+@pytest.mark.parametrize("regime", ["demo", "method-chains"])
+def test_the_staleness_tables_follow_from_the_runs(regime: str) -> None:
+    folder = DOCS / "staleness" / regime
+    records = staleness.collect(folder / "raw", SEEDS, REGIMES[regime])
     cells = staleness.summary(records)
     published = json.loads((folder / "results.json").read_text("utf-8"))
     assert published["corrections"] == json.loads(json.dumps(cells))

@@ -9,12 +9,22 @@ from typing import Any
 import pytest
 
 from trainer.study.publication import describe
-from trainer.study.report import Records, collect, map_table, pooled_table, results, table
+from trainer.study.report import (
+    Records,
+    accuracies,
+    collect,
+    map_table,
+    pooled_table,
+    results,
+    table,
+)
+from trainer.study.statistics import mean_interval
 from trainer.study.store import result_file
 from trainer.study.studies import KEY_PIECES, STUDIES
 from trainer.study.variants import VARIANTS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "ablation"
+README = FOLDER.parents[1] / "README.md"
 SEEDS = 24
 FEWEST_SEEDS = 5
 TABLES = ["main", *sorted(file.parent.name for file in FOLDER.glob("*/table.md"))]
@@ -68,7 +78,7 @@ def test_a_map_follows_from_its_raw_data(study: str) -> None:
 
 def test_the_pooled_differences_follow_from_the_raw_data() -> None:
     regimes = {name: collect(STUDIES[name], name, SEEDS, _folder(name))
-               for name in ("main", "mixed", "long")}
+               for name in ("main", "steady", "mixed", "long", "demo")}
     text = (FOLDER / "README.md").read_text("utf-8")
     assert pooled_table(regimes, KEY_PIECES) in text
     decoupled = _map_records("decoupled")
@@ -86,3 +96,17 @@ def test_every_raw_file_is_a_run_of_its_study(study: str) -> None:
     found = {file for regime in regimes for file in regime.glob("*.json")}
     assert found
     assert found <= expected
+
+
+@pytest.mark.parametrize(("study", "regime", "words"), [
+    ("main", "main", "responses of 67 tokens, 24 seeds"),
+    ("long", "long", "responses of 515 tokens, 5 seeds"),
+    ("steady", "steady", "67 tokens, half the learning rate, 16 seeds"),
+])
+def test_the_readme_repeats_the_studys_figures(study: str, regime: str, words: str) -> None:
+    records = collect(STUDIES[study], regime, SEEDS, _folder(study))
+    levels = [mean_interval(accuracies(records[name])) for name in ("vapo", "ppo", "grpo", "dapo")]
+    cells = [f"{level.mean:.2f} [{level.low:.2f}, {level.high:.2f}]" for level in levels]
+    assert {len(records[name]) for name in ("vapo", "ppo", "grpo", "dapo")} == {
+        int(words.split()[-2])}
+    assert f"| {words} | {' | '.join(cells)} |" in README.read_text("utf-8")

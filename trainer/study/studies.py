@@ -88,6 +88,10 @@ STUDIES: dict[str, Study] = {
         "responses of 67, 147 and 515 tokens, always eight lines with eight choices",
         _LENGTHS, METHODS,
     ),
+    "steady": Study(
+        "every variant at half of main's learning rate, where runs of one method are alike",
+        {"steady": replace(_MAIN, actor_learning_rate=5e-4)}, VARIANTS,
+    ),
     "long": Study(
         "responses of 515 tokens: the methods, and VAPO without the three pieces that matter most",
         {"long": _LENGTHS["working-29"]}, ("vapo", *KEY_PIECES, *BASELINES),
