@@ -57,7 +57,7 @@ def configuration(name: str, seed: int, regime: Regime) -> Configuration:
 
 def jobs(names: Sequence[str], seeds: int, regime: Regime) -> list[Job]:
     """All runs, seed by seed, so that a comparison that was stopped early has complete pairs."""
-    return [(_folder(name), configuration(name, seed, regime))
+    return [(name, configuration(name, seed, regime))
             for seed in range(seeds) for name in names]
 
 
@@ -66,7 +66,7 @@ def collect(folder: Path, seeds: int, regime: Regime) -> Records:
     records: Records = {}
     for name in SCHEDULES:
         for seed in range(seeds):
-            record = load(folder / _folder(name), configuration(name, seed, regime))
+            record = load(folder, configuration(name, seed, regime))
             if record is not None:
                 records.setdefault(name, {})[seed] = record
     return records
@@ -201,10 +201,6 @@ def _show(interval: Mapping[str, float | None] | None, form: str) -> str:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def _folder(name: str) -> str:
-    return name.replace(", ", "-").replace(" ", "-")
 
 
 def _say(line: str) -> None:

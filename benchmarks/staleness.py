@@ -78,7 +78,7 @@ def jobs(
     names: Sequence[str], seeds: int, regime: Regime, columns: Sequence[int] = STALENESS
 ) -> list[Job]:
     """The grid, seed by seed, so that one that was stopped early has complete pairs."""
-    return [(_folder(name, staleness), configuration(name, staleness, seed, regime))
+    return [(f"{name}, staleness {staleness}", configuration(name, staleness, seed, regime))
             for seed in range(seeds) for staleness in columns for name in names]
 
 
@@ -90,7 +90,7 @@ def collect(folder: Path, seeds: int, regime: Regime) -> Records:
         for staleness in CHOICES:
             for seed in range(seeds):
                 run = configuration(name, staleness, seed, regime)
-                record = load(folder / _folder(name, staleness), run)
+                record = load(folder, run)
                 if record is not None:
                     row[staleness][seed] = record
         if any(row.values()):
@@ -216,10 +216,6 @@ def _parser() -> argparse.ArgumentParser:
 def _command(options: argparse.Namespace) -> str:
     return (f"python -m benchmarks.staleness --regime {options.regime} --seeds {options.seeds} "
             f"--out {options.out} --docs {options.docs}")
-
-
-def _folder(name: str, staleness: int) -> str:
-    return f"{name.replace(', ', '-').replace(' ', '-')}-{staleness}"
 
 
 def _cell(runs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

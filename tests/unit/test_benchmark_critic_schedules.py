@@ -69,8 +69,8 @@ def test_all_figures_are_written(tmp_path: Path) -> None:
     for name, accuracy, critic in ((REFERENCE, 0.6, 5.0), (OTHER, 0.7, 15.0)):
         for seed in range(2):
             run = configuration(name, seed, REGIME)
-            folder = next(folder for folder, job in jobs([name], 2, REGIME) if job == run)
-            save(tmp_path / folder, run, RunResult(
+            assert (name, run) in jobs([name], 2, REGIME)
+            save(tmp_path, run, RunResult(
                 accuracy, _curve([0.1, 0.2]), 9.0, {"critic": critic, "actor": 5.0}))
     records = collect(tmp_path, 2, REGIME)
     figures = summary(records)

@@ -48,7 +48,7 @@ def test_every_correction_is_in_the_grid_and_runs_differ_in_it_alone() -> None:
         reference = configuration("none", 4, 0, REGIME)
         assert configuration(name, 4, 0, REGIME).regime == reference.regime
     grid = jobs(NAMES, 2, REGIME)
-    assert len({folder for folder, _ in grid}) == len(NAMES) * len(STALENESS)
+    assert len({label for label, _ in grid}) == len(NAMES) * len(STALENESS)
     assert [run.seed for _, run in grid] == [0] * 8 + [1] * 8
 
 
@@ -66,8 +66,8 @@ def test_differences_are_paired_over_seeds_and_staleness() -> None:
 
 
 def test_only_blocks_that_both_have_are_compared(tmp_path: Path) -> None:
-    for folder, run in jobs(NAMES, 2, REGIME)[:-1]:
-        save(tmp_path / folder, run, RunResult(0.5, [{"accuracy": 0.5}], 1.0))
+    for _, run in jobs(NAMES, 2, REGIME)[:-1]:
+        save(tmp_path, run, RunResult(0.5, [{"accuracy": 0.5}], 1.0))
     records = collect(tmp_path, 2, REGIME)
     assert sorted(records["none"][8]) == [0, 1]
     assert sorted(records["token_tis"][8]) == [0]
@@ -79,8 +79,8 @@ def test_only_blocks_that_both_have_are_compared(tmp_path: Path) -> None:
 def test_a_column_is_shown_where_there_are_runs_and_one_beside_the_grid_is_in_no_block(
     tmp_path: Path,
 ) -> None:
-    for folder, run in jobs(NAMES, 1, REGIME, (1, 8)):
-        save(tmp_path / folder, run, RunResult(0.5, [{"accuracy": 0.5}], 1.0))
+    for _, run in jobs(NAMES, 1, REGIME, (1, 8)):
+        save(tmp_path, run, RunResult(0.5, [{"accuracy": 0.5}], 1.0))
     cells = summary(collect(tmp_path, 1, REGIME))
     assert table(cells).splitlines()[0].startswith("| correction | staleness 1 | staleness 8 | 2 ")
     assert cells["token_tis"]["1"]["mean"] == 0.5

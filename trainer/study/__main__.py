@@ -15,6 +15,8 @@ from trainer.study.publication import publish
 from trainer.study.studies import MAIN, STUDIES
 from trainer.study.variants import COMBINED, VARIANTS
 
+RUNS = "raw"
+"""Folder of the finished runs of all studies."""
 INTERRUPTED = 130
 UNFINISHED = 3
 
@@ -25,14 +27,15 @@ def main(arguments: list[str] | None = None) -> int:
     study = STUDIES[options.study].narrowed(options.regimes, options.variants)
     # The main study's summary lies in the folder itself, the others' beside it.
     folder = options.out if options.study == MAIN else options.out / options.study
+    runs = options.out / RUNS
     torch.set_num_threads(1)
     try:
-        complete = carry_out(study.configurations(options.seeds), folder, options.bases,
+        complete = carry_out(study.configurations(options.seeds), runs, options.bases,
                              options.processes, _print, _deadline(options.minutes))
     except KeyboardInterrupt:
         _print("stopped; the same command goes on from here")
         return INTERRUPTED
-    for file in publish(STUDIES[options.study], options.seeds, folder):
+    for file in publish(STUDIES[options.study], options.seeds, runs, folder):
         _print(f"written: {file}")
     return 0 if complete else UNFINISHED
 

@@ -23,7 +23,7 @@ from trainer.study.run import RunResult, run
 from trainer.study.store import result_file, save
 
 Job = tuple[str, Configuration]
-"""Folder of the regime inside the study's, and the run."""
+"""Name of the regime, for people, and the run."""
 Finished = tuple[Job, RunResult]
 
 
@@ -35,7 +35,8 @@ def carry_out(
 
     Args:
         jobs: runs in the order wanted.
-        folder: results are kept in ``folder / regime``.
+        folder: results are kept there, one file per run; two studies that share a run
+            share its file.
         bases: folder of base models.
         processes: runs at a time; 1 runs them in this process.
         report: receives progress lines.
@@ -44,7 +45,7 @@ def carry_out(
     Returns:
         Whether all jobs have a result now.
     """
-    waiting = [job for job in jobs if not result_file(folder / job[0], job[1]).exists()]
+    waiting = [job for job in jobs if not result_file(folder, job[1]).exists()]
     report(f"{len(jobs)} runs, {len(jobs) - len(waiting)} of them finished before")
     _make_bases(waiting, bases, report)
     finished = _in_turn if processes == 1 else partial(_side_by_side, processes)
@@ -105,7 +106,7 @@ def _run_and_save(job: Job, folder: Path, bases: Path) -> RunResult:
     except Exception as error:
         raise RuntimeError(f"run {regime}/{configuration.variant}, seed {configuration.seed}, "
                            f"failed: {error}") from error
-    save(folder / regime, configuration, result)
+    save(folder, configuration, result)
     return result
 
 

@@ -17,16 +17,17 @@ from trainer.study.report import (
 from trainer.study.studies import Study
 
 
-def publish(study: Study, seeds: int, folder: Path) -> list[Path]:
-    """Write what the finished runs under ``folder`` show; returns the files.
+def publish(study: Study, seeds: int, runs: Path, folder: Path) -> list[Path]:
+    """Write to ``folder`` what the finished runs in ``runs`` show; returns the files.
 
     A study of one regime gets ``results.json``, ``table.md`` and curves; every study of several
     regimes gets ``map.md``, its picture and ``results.json`` with an entry per regime.
     """
-    regimes = {regime: collect(study, regime, seeds, folder) for regime in study.regimes}
+    regimes = {regime: collect(study, regime, seeds, runs) for regime in study.regimes}
     finished = {regime: records for regime, records in regimes.items() if records}
     if not finished:
         return []
+    folder.mkdir(parents=True, exist_ok=True)
     if len(study.regimes) > 1:
         write_map_results(folder / "results.json", {
             name: results(describe(study.regimes[name]), records)

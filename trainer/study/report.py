@@ -37,11 +37,11 @@ TITLES = {
 """In the order of the paper's Table 1."""
 
 
-def collect(study: Study, regime: str, seeds: int, folder: Path) -> Records:
-    """The finished runs of one regime."""
+def collect(study: Study, regime: str, seeds: int, runs: Path) -> Records:
+    """The finished runs of one regime; ``runs`` is the folder of their files."""
     records: dict[str, dict[int, dict[str, Any]]] = {}
     for name, configuration in study.configurations(seeds):
-        record = load(folder / name, configuration) if name == regime else None
+        record = load(runs, configuration) if name == regime else None
         if record is not None:
             records.setdefault(configuration.variant, {})[configuration.seed] = record
     return records
