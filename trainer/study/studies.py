@@ -1,7 +1,7 @@
 """The named studies: which variants in which regimes.
 
-``main`` is the ablation study itself; the others make the map of regimes, with the four methods
-only. Runs that two studies have in common are the same runs.
+``main`` is the ablation study itself; the others look at other regimes, those of several regimes
+mostly with the four methods alone. Runs that two studies have in common are the same runs.
 """
 
 from __future__ import annotations
