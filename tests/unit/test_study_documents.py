@@ -20,7 +20,7 @@ from trainer.study.report import (
 )
 from trainer.study.statistics import mean_interval
 from trainer.study.store import result_file
-from trainer.study.studies import KEY_PIECES, STUDIES
+from trainer.study.studies import KEY_PIECES, METHODS, STUDIES
 from trainer.study.variants import VARIANTS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "ablation"
@@ -105,8 +105,24 @@ def test_every_raw_file_is_a_run_of_a_study() -> None:
 ])
 def test_the_readme_repeats_the_studys_figures(study: str, regime: str, words: str) -> None:
     records = collect(STUDIES[study], regime, SEEDS, RUNS)
-    levels = [mean_interval(accuracies(records[name])) for name in ("vapo", "ppo", "grpo", "dapo")]
+    levels = [mean_interval(accuracies(records[name])) for name in METHODS]
     cells = [f"{level.mean:.2f} [{level.low:.2f}, {level.high:.2f}]" for level in levels]
-    assert {len(records[name]) for name in ("vapo", "ppo", "grpo", "dapo")} == {
-        int(words.split()[-2])}
+    assert {len(records[name]) for name in METHODS} == {int(words.split()[-2])}
     assert f"| {words} | {' | '.join(cells)} |" in README.read_text("utf-8")
+
+
+def test_the_readme_names_every_methods_best_rate() -> None:
+    regimes = _map_records("rates")
+    best = {name: max(mean_interval(accuracies(records[name])).mean
+                      for records in regimes.values()) for name in METHODS}
+    shown = ", ".join(f"{name} {best[method]:.2f}".replace(" 0.", " .")
+                      for method, name in (("vapo", "VAPO"), ("grpo", "GRPO"), ("dapo", "DAPO"),
+                                           ("ppo", "PPO")))
+    assert f"({shown})" in README.read_text("utf-8")
+
+
+def test_the_readme_says_how_far_dapo_is_ahead_on_the_demos_task() -> None:
+    records = collect(STUDIES["demo"], "demo", SEEDS, RUNS)
+    lead = mean_interval(accuracies(records["dapo"])).mean - mean_interval(
+        accuracies(records["vapo"])).mean
+    assert f"DAPO is {lead:.2f} ahead of VAPO".replace(" 0.", " .") in README.read_text("utf-8")
