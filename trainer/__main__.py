@@ -26,6 +26,7 @@ from trainer.status import Requests, Status
 from vapo.ledger import Ledger
 from vapo.ledger.connection import wait_for_redis
 from vapo.ledger.fleet import Member
+from vapo.outcome import TrainingState, note_training
 from vapo.service import Heartbeat, bind, bound_url, member_name, parse_arguments
 from vapo.settings import Settings
 from vapo.startup import run_part
@@ -95,20 +96,32 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
                           settings.ledger.heartbeat_seconds)
     server.start()
     heartbeat.start()
+    note_training(settings.run.directory, "running")
     try:
         position = TrainingLoop(build_setup(settings, ranks, requests, status, ledger)).run()
         status.set(phase="stopped")
         if position.step >= settings.trainer.max_steps or ledger.control.stop_requested:
             requests.signal = None
-        ledger.journal.tell("trainer_stopped", {"step": position.step})
+        _note_end(settings, requests, position.step)
+        ledger.journal.tell("trainer_stopped", {"step": position.step,
+                                                "max_steps": settings.trainer.max_steps})
         logger.info("stopped at step %d of %d", position.step, settings.trainer.max_steps)
     except BaseException as error:
-        status.set(phase="failed", error=f"{type(error).__name__}: {error}")
-        ledger.journal.tell("trainer_failed", {"error": f"{type(error).__name__}: {error}"})
+        reason = f"{type(error).__name__}: {error}"
+        status.set(phase="failed", error=reason)
+        note_training(settings.run.directory, "failed", status.snapshot()["step"],
+                      settings.trainer.max_steps, reason)
+        ledger.journal.tell("trainer_failed", {"error": reason})
         raise
     finally:
         heartbeat.stop()
         server.stop()
+
+
+def _note_end(settings: Settings, requests: Requests, step: int) -> None:
+    most = settings.trainer.max_steps
+    stopped: TrainingState = "asked to stop" if requests.signal is None else "interrupted"
+    note_training(settings.run.directory, "finished" if step >= most else stopped, step, most)
 
 
 def _describe(name: str, url: str, status: Status) -> Member:

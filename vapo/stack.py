@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from vapo.ledger import Ledger
 from vapo.ledger.connection import wait_for_redis
 from vapo.model_folder import check_model_folder
+from vapo.outcome import kept
 from vapo.processes.environment import computes_on_gpu, part_environment
 from vapo.processes.managed import ProcessSpec
 from vapo.processes.ports import free_ports, is_free
@@ -129,7 +130,7 @@ def running_stack(
     shape = shape or Shape()
     folder = RunFolder(settings.run.directory.resolve())
     supervisor = Supervisor(report)
-    with folder.held():
+    with folder.held(), kept(folder.directory):
         try:
             resolved = resolve(settings, folder)
             if not names_redis(settings):

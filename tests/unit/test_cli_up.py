@@ -1,8 +1,11 @@
-"""Which settings `vapo up` starts a stack with."""
+"""`vapo up`: which settings it starts a stack with, and when it ends."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,9 +13,13 @@ import pytest
 from vapo.cli import up
 from vapo.cli.errors import CommandError
 from vapo.model_folder import ModelFolderError
+from vapo.outcome import note_training
+from vapo.processes.managed import ProcessSpec
+from vapo.processes.restarts import RestartPolicy
+from vapo.processes.supervisor import Supervisor
 from vapo.run_folder import RunFolder
 from vapo.settings import Settings
-from vapo.stack import PARTS, names_redis, resolve
+from vapo.stack import PARTS, Stack, StackError, names_redis, resolve
 
 
 def settings_for(*words: str) -> Settings:
@@ -51,3 +58,52 @@ def test_two_stacks_that_start_together_share_no_port_but_perhaps_the_gateways(
     stacks = [resolve(settings_for(), RunFolder(tmp_path / name)) for name in ("a", "b")]
     ports = [getattr(one, part).port for one in stacks for part in PARTS if part != "gateway"]
     assert len(set(ports)) == len(ports)
+
+
+def standing_in(folder: Path, trainer: str) -> Stack:
+    """A stack whose only part is a trainer that runs `trainer`, a line of Python."""
+    supervisor = Supervisor(lambda _: None, RestartPolicy(limit=1))
+    run = RunFolder(folder)
+    command = (sys.executable, "-c", trainer)
+    logs = (run.log_file("trainer"), run.pid_file("trainer"))
+    supervisor.start([ProcessSpec("trainer", command, *logs, dict(os.environ), may_finish=True)])
+    return Stack(settings_for(), run, supervisor)
+
+
+def kept_running(stack: Stack, exit_when_done: bool) -> str:
+    """The error that `keep_running` ended with within some seconds, or how else it went."""
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(up.keep_running, stack, exit_when_done)
+        try:
+            ending.result(timeout=6.0)
+        except TimeoutError:
+            stack.supervisor._failure = "released by the test"
+            with pytest.raises(StackError, match="released by the test"):
+                ending.result(timeout=10.0)
+            return "goes on"
+        except StackError as error:
+            return str(error)
+        finally:
+            stack.supervisor.stop()
+    return "returned"
+
+
+@pytest.mark.parametrize(("exit_when_done", "expected"), [(False, "goes on"), (True, "returned")])
+def test_a_finished_trainer_ends_the_stack_only_when_that_was_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], exit_when_done: bool, expected: str
+) -> None:
+    note_training(tmp_path, "finished", 3, 3)
+    assert kept_running(standing_in(tmp_path, "pass"), exit_when_done) == expected
+    told = "the trainer has finished at step 3 of 3; evaluations, chat and export go on"
+    assert (told in capsys.readouterr().out) == (not exit_when_done)
+
+
+@pytest.mark.parametrize("exit_when_done", [False, True])
+@pytest.mark.parametrize("status", [1, 78])
+def test_a_trainer_that_is_given_up_is_an_error_with_its_cause(
+    tmp_path: Path, status: int, exit_when_done: bool
+) -> None:
+    trainer = f"import sys; print('no space left', flush=True); sys.exit({status})"
+    said = kept_running(standing_in(tmp_path, trainer), exit_when_done)
+    assert "trainer" in said
+    assert "no space left" in said

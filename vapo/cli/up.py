@@ -1,6 +1,7 @@
-"""`vapo up`: all parts on this machine, until Ctrl-C or until the trainer has done its steps.
+"""`vapo up`: all parts on this machine, until Ctrl-C.
 
-With `--keep-serving` the other parts run on after the last step, for evaluations and chat.
+After the trainer's last step the other parts serve on, for evaluations and chat; with
+`--exit-when-done` everything ends then.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from vapo.cli.errors import CommandError
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.model_folder import check_model_folder
+from vapo.outcome import read_outcome
 from vapo.processes.interruption import interrupted_by_signals
 from vapo.processes.readiness import NotReadyError
 from vapo.redis_server import RedisServerError
@@ -30,10 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="NAME", help="name of the run; its folder is runs/NAME")
     for part in ("generators", "verifiers", "values"):
         parser.add_argument(f"--{part}", type=int, default=1, metavar="N", help=f"how many {part}")
-    parser.add_argument(
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument(
+        "--exit-when-done",
+        action="store_true",
+        help="stop everything after the trainer's last step; the status is 0 if it was reached",
+    )
+    end.add_argument(
         "--keep-serving",
         action="store_true",
-        help="run on after the trainer's last step, for evaluations and chat, until Ctrl-C",
+        help="serve on after the trainer's last step, for evaluations and chat, until Ctrl-C: "
+        "the default",
     )
     parser.add_argument(
         "--trainer-ranks", type=int, default=1, metavar="N", help="GPUs the trainer is sharded over"
@@ -51,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
             report(f"starting; logs are in {stack.folder.directory / 'logs'}")
             stack.wait_ready()
             print(how_to_use(stack), flush=True)
-            keep_running(stack, arguments.keep_serving)
+            keep_running(stack, arguments.exit_when_done)
     except (StackError, NotReadyError, RedisServerError, RunFolderError, OSError) as error:
         raise CommandError(str(error)) from None
     return 0
@@ -74,12 +83,30 @@ def chosen_settings(arguments: argparse.Namespace) -> Settings:
     return settings_from(arguments)
 
 
-def keep_running(stack: Stack, after_training: bool) -> None:
-    """Return when the trainer has finished, or never; raise when a part was given up."""
-    pause = threading.Event()
-    while after_training or stack.supervisor.is_running("trainer"):
+def keep_running(stack: Stack, exit_when_done: bool) -> None:
+    """Return when the trainer has finished if asked to, else never; raise when a part was given up.
+
+    A trainer that was given up does not run either, so whether it failed is asked last.
+    """
+    pause, told = threading.Event(), False
+    while True:
+        done = not stack.supervisor.is_running("trainer")
         stack.check()
+        if done and exit_when_done:
+            return
+        if done and not told:
+            report(f"{end_of_training(stack)}; evaluations, chat and export go on until Ctrl-C")
+            told = True
         pause.wait(CHECK_SECONDS)
+
+
+def end_of_training(stack: Stack) -> str:
+    """How the trainer ended, in its own words."""
+    training = read_outcome(stack.folder.directory).training
+    if training is None or training.step is None:
+        return "the trainer has ended"
+    verb = "has finished" if training.state == "finished" else "has stopped"
+    return f"the trainer {verb} at step {training.step} of {training.max_steps}"
 
 
 def how_to_use(stack: Stack) -> str:
@@ -90,7 +117,8 @@ def how_to_use(stack: Stack) -> str:
             f"run folder: {stack.folder.directory}",
             f"tokens: {stack.folder.settings_file}, section security",
             "in another terminal: vapo submit FILE.jsonl | vapo watch | vapo eval FILE.jsonl",
-            "Ctrl-C stops everything; starting the same run again resumes it",
+            "it serves on after the last step, for vapo eval and chat; Ctrl-C stops everything,",
+            "and starting the same run again resumes it",
         ]
     )
 
