@@ -43,6 +43,8 @@ class Platform:
     )
     files: tuple[str, ...] = ()
     """Compose files; none: docker-compose.yml alone."""
+    options: tuple[str, ...] = ()
+    """Further options of every compose command, such as an environment file."""
     token: str = ""
     admin_token: str = ""
 
@@ -61,7 +63,7 @@ class Platform:
     def words(self, *arguments: str, files: tuple[str, ...] = ()) -> list[str]:
         """The words of a compose command for this project."""
         chosen = [option for file in files or self.files for option in ("-f", file)]
-        return [*self.compose_command, *chosen, "-p", self.project, *arguments]
+        return [*self.compose_command, *self.options, *chosen, "-p", self.project, *arguments]
 
     def docker(self, *arguments: str) -> str:
         """Standard output of a docker command. Raises CheckFailed when it fails."""

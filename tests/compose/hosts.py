@@ -15,9 +15,7 @@ import sys
 import time
 
 from tests.compose import monitoring
-from tests.compose.composed import CheckFailed, Platform, require, wait_for
-from tests.compose.load import Clock
-from tests.compose.run import (
+from tests.compose.checks import (
     KILL_MAIN_PROCESS,
     RECOVERY_SECONDS,
     START_SECONDS,
@@ -27,6 +25,8 @@ from tests.compose.run import (
     read_token,
     training_step,
 )
+from tests.compose.composed import CheckFailed, Platform, require, wait_for
+from tests.compose.load import Clock
 from tests.compose.scrape import PORTS, number, scraped
 
 HTTP_FILES = ("docker-compose.yml", "deploy/compose.http.yml")

@@ -1,4 +1,5 @@
-"""`make compose-test`: the whole platform under Docker Compose, scaled, killed, restarted, audited.
+"""`make compose-test`: the whole platform under Docker Compose, scaled, killed, restarted, audited;
+then the GPU composition, without a GPU.
 
 Everything is made under a project name of its own and removed at the end. Variables (all optional):
 
@@ -23,25 +24,30 @@ import os
 import sys
 import time
 import urllib.error
-from pathlib import Path
 
-from tests.compose import images, monitoring
-from tests.compose.composed import ROOT, CheckFailed, Platform, require, wait_for
+from tests.compose import gpu, images, monitoring
+from tests.compose.checks import (
+    KILL_MAIN_PROCESS,
+    PARTS,
+    RECOVERY_SECONDS,
+    START_SECONDS,
+    STEP_SECONDS,
+    all_healthy,
+    all_work,
+    keep_logs,
+    one_shots_done,
+    read_token,
+    training_and_push,
+    training_step,
+)
+from tests.compose.composed import CheckFailed, Platform, require, wait_for
 from tests.compose.load import Clock, Load, problem
 
 PROJECT = "vapo-compose-test"
-PARTS = ("redis", "gateway", "verifier", "generator", "value", "trainer")
 SCRAPED = ("gateway", "verifier", "generator", "value", "trainer")
 KILLED = ("verifier", "gateway", "value", "generator", "redis", "trainer")
 LOCAL_REDIS = "vapo-redis:compose-test"
-START_SECONDS = 900.0
-STEP_SECONDS = 600.0
-RECOVERY_SECONDS = 400.0
 FIRST_PROMPTS = 16
-KILL_MAIN_PROCESS = "kill -9 $(cat /proc/1/task/1/children)"
-"""PID 1 is the init that Docker adds; its child is the part. This ends as a crash does; a
-`docker kill` is an operator's wish to Docker, after which it starts nothing again.
-"""
 
 
 def main() -> int:
@@ -52,6 +58,8 @@ def main() -> int:
         prepare_images(platform, clock)
         platform.compose("--profile", "monitoring", "down", "--volumes", "--remove-orphans")
         exercise(platform, clock)
+        platform.compose("--profile", "monitoring", "down", "--volumes", "--remove-orphans")
+        gpu.check(clock, platform)
         outcome = "PASSED"
     except CheckFailed as error:
         clock.say(f"FAILED: {error}")
@@ -124,23 +132,6 @@ def start(platform: Platform, clock: Clock) -> None:
     clock.say("up: " + ", ".join(PARTS) + " are healthy, secrets made, demo problems fed")
 
 
-def all_healthy(platform: Platform, **counts: int) -> bool:
-    """Whether all parts run, in the numbers asked for (1 by default), and are ready."""
-    return all(platform.is_healthy(part, counts.get(part, 1)) for part in PARTS)
-
-
-def one_shots_done(platform: Platform) -> bool:
-    """Whether the services that run once have ended well."""
-    states = [platform.state(one) for service in ("init", "prompts")
-              for one in platform.all_containers(service)]
-    return all(one["status"] == "exited" and one["exit_code"] == 0 for one in states)
-
-
-def read_token(platform: Platform, name: str = "user_token") -> str:
-    """A token, as a person would read it."""
-    return platform.compose("exec", "-T", "gateway", "cat", f"/run/vapo/{name}").strip()
-
-
 def check_containers(platform: Platform, clock: Clock) -> None:
     """No root, no secret in an environment, nothing published beyond loopback."""
     for part in PARTS:
@@ -176,32 +167,6 @@ def submit_from_outside(platform: Platform, clock: Clock) -> None:
     clock.say(f"{FIRST_PROMPTS} prompts accepted over REST; sent again, none was counted twice")
 
 
-def training_step(platform: Platform) -> int:
-    """The newest training step; 0 before the first."""
-    latest = platform.get("/v1/metrics")["latest"]
-    return int(latest["step"]) if latest else 0
-
-
-def training_and_push(platform: Platform, clock: Clock, generators: int) -> None:
-    """Two more steps, and a version newer than all that is loaded now in every replica."""
-    begun = training_step(platform)
-    wait_for(f"training step {begun + 2}", STEP_SECONDS,
-             lambda: training_step(platform) >= begun + 2)
-    newest = platform.get("/v1/weights")["newest_version"]
-    wait_for(f"weight version above {newest} in every replica", STEP_SECONDS,
-             lambda: all_have(platform, newest + 1, generators))
-    loaded = sorted((one["part"], one["weight_version"]) for part in ("generator", "value")
-                    for one in platform.fleet(part))
-    clock.say(f"training: step {training_step(platform)}; weights loaded: {loaded}")
-
-
-def all_have(platform: Platform, version: int, generators: int) -> bool:
-    """Whether every generator and value replica runs on ``version`` or a newer one."""
-    members = platform.fleet("generator")
-    replicas = members + platform.fleet("value")
-    return len(members) == generators and all(one["weight_version"] >= version for one in replicas)
-
-
 def scale(platform: Platform, **counts: int) -> None:
     """Another number of containers, while everything runs."""
     options = [text for name, count in counts.items() for text in ("--scale", f"{name}={count}")]
@@ -222,11 +187,6 @@ def scale_under_load(platform: Platform, clock: Clock) -> None:
              lambda: len(platform.fleet("generator")) == 1)
     clock.say("scaled back to 1 generator and 1 verifier")
     training_and_push(platform, clock, generators=1)
-
-
-def all_work(platform: Platform) -> bool:
-    """Whether each generator has finished responses of its own."""
-    return all(one["details"].get("rollouts", 0) > 0 for one in platform.fleet("generator"))
 
 
 def kill_each_part(platform: Platform, clock: Clock) -> None:
@@ -304,19 +264,6 @@ def audit(platform: Platform, clock: Clock) -> None:
                             "-m", "vapo.cli", "audit", "--config", "/run/vapo/settings.json")
     clock.say(f"step {step}; counters: {counters}")
     clock.say(f"audit of the ledger: {told.strip().splitlines()[-1]}")
-
-
-def keep_logs(platform: Platform, clock: Clock, name: str = "compose-test") -> None:
-    """The containers' logs, for whoever looks for the reason."""
-    folder = ROOT / "build" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = (("containers.txt", ("ps", "--all")), ("logs.txt", ("logs", "--no-color")))
-    for name, command in wanted:
-        try:
-            Path(folder / name).write_text(platform.compose(*command), encoding="utf-8")
-        except CheckFailed as error:
-            clock.say(f"{name} could not be written: {error}")
-    clock.say(f"logs are in {folder}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,25 @@ def compose(name: str = "docker-compose.yml") -> dict[str, Any]:
     return yaml.safe_load((ROOT / name).read_text("utf-8"))
 
 
+COMPOSITIONS = [
+    [],
+    ["deploy/compose.gpu.yml"],
+    ["deploy/compose.http.yml"],
+    ["deploy/compose.http.yml", "deploy/compose.publish.yml"],
+    ["deploy/compose.gpu.yml", "deploy/compose.http.yml"],
+]
+
+
+def merged(extra: list[str]) -> dict[str, dict[str, Any]]:
+    """Services of docker-compose.yml under these files: keys of a later file replace earlier ones
+    (all that the tests here look at)."""
+    services: dict[str, dict[str, Any]] = {}
+    for file in ["docker-compose.yml", *extra]:
+        for name, service in compose(file)["services"].items():
+            services[name] = services.get(name, {}) | service
+    return services
+
+
 def environment_of(file: str) -> dict[str, str]:
     lines = (ROOT / file).read_text("utf-8").splitlines()
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
@@ -49,6 +68,23 @@ def test_only_loopback_ports_are_published_and_scaled_parts_have_none() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
     assert not any("ports" in services[part] or "container_name" in services[part]
                    for part in SCALED)  # fmt: skip
+
+
+@pytest.mark.parametrize("extra", COMPOSITIONS)
+def test_an_entry_point_of_ours_comes_with_a_command(extra: list[str]) -> None:
+    ours = {name: service for name, service in merged(extra).items()
+            if "VAPO_IMAGE_PREFIX" in service.get("image", "")}  # fmt: skip
+    assert {*PARTS, "init", "prompts"} <= set(ours)
+    for name, service in ours.items():
+        if "entrypoint" in service:  # the engine then leaves out the image's command
+            assert "command" in service, name
+        if name in PARTS and "command" in service:
+            assert service["command"] == ["--config", "/run/vapo/settings.json"], name
+
+
+def test_what_runs_once_is_not_started_again_for_ever() -> None:
+    for service in (merged(extra)["prompts"] for extra in COMPOSITIONS):
+        assert re.fullmatch(r"on-failure:\d+", service["restart"])
 
 
 def test_a_trainer_that_is_done_stays_down_and_others_come_back() -> None:
