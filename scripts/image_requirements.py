@@ -8,6 +8,7 @@ holds that the lists are current.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tomllib
 from importlib import metadata
@@ -40,10 +41,25 @@ HEADER = "# Written by scripts/image_requirements.py from pyproject.toml and con
 
 def main() -> int:
     """Write all lists; returns the exit status."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    if missing := not_installed():
+        print(f"not installed here: {', '.join(missing)}; run this with .venv/bin/python after "
+              "`make environment`", file=sys.stderr)  # fmt: skip
+        return 1
     FOLDER.mkdir(parents=True, exist_ok=True)
     for part in EXTRAS:
         (FOLDER / f"{part}.txt").write_text(requirements_text(part), encoding="utf-8")
     return 0
+
+
+def not_installed() -> list[str]:
+    """Pinned packages that the parts ask for and this environment lacks: lists read off it would be
+    short.
+    """
+    pins = pinned_lines()
+    asked = {canonicalize_name(one.name) for part in EXTRAS for one in part_requirements(part)}
+    here = {canonicalize_name(found.name) for found in metadata.distributions()}
+    return sorted(name for name in asked & set(pins) if name not in here)
 
 
 def requirements_text(part: str) -> str:

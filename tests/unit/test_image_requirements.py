@@ -63,3 +63,15 @@ def test_every_line_is_a_line_of_the_constraints() -> None:
     for part in PARTS:
         lines = (ROOT / f"deploy/images/requirements/{part}.txt").read_text("utf-8").splitlines()
         assert {line for line in lines if not line.startswith("#")} <= pins
+
+
+def test_lists_are_not_written_from_an_environment_that_lacks_packages(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = script()
+    monkeypatch.setattr(module, "FOLDER", tmp_path / "lists")
+    monkeypatch.setattr(module.metadata, "distributions", lambda: [])
+    monkeypatch.setattr(sys, "argv", ["image_requirements.py"])
+    assert module.main() == 1
+    assert "redis" in capsys.readouterr().err
+    assert not (tmp_path / "lists").exists()
