@@ -19,7 +19,7 @@ help:
 	@echo "make clean      remove the environment, caches and runs"
 
 demo: $(STAMP)
-	@exec $(RUN) -m vapo.cli demo $(ARGS)
+	@exec $(RUN) -P -m vapo.cli demo $(ARGS)
 
 test: $(STAMP)
 	$(RUN) -m pytest $(ARGS)

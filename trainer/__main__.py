@@ -1,4 +1,4 @@
-"""``python -m trainer --config FILE [--set section.key=value]``, alone or under ``torchrun``."""
+"""``python -P -m trainer --config FILE [--set section.key=value]``, alone or under ``torchrun``."""
 
 from __future__ import annotations
 

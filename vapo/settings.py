@@ -53,6 +53,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True,
                               allow_inf_nan=False)
 
+    @field_validator("*", mode="after")
+    @classmethod
+    def _home_is_understood(cls, value: Any) -> Any:
+        """``~`` in a path is the home folder."""
+        if not isinstance(value, Path):
+            return value
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError(f"{value} names no home folder here") from None
+
 
 class RunSettings(Section):
     """Identity of a run and where its files live."""
@@ -61,7 +72,7 @@ class RunSettings(Section):
     """Name of the run; prefix of all its Redis keys, so that runs can share a Redis."""
     directory: Path = Path("runs/default")
     """Folder of the run: logs, checkpoints, weights, metrics, plots."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     """Seed of everything random: sampling and data order. (A new value head is zero.)"""
 
     @property
@@ -127,7 +138,8 @@ class NetworkSettings(Section):
     @field_validator("advertise_host")
     @classmethod
     def _is_a_host(cls, host: str | None) -> str | None:
-        if host is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*|[0-9A-Fa-f:.]+", host):
+        if host is not None and not re.fullmatch(r"[A-Za-z0-9_][\w.-]*|[0-9A-Fa-f:.]+", host,
+                                                 re.ASCII):
             raise ValueError(f"{host!r} is no host name or address; give it without scheme or port")
         return host
 
@@ -674,7 +686,7 @@ def _read_file(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # Windows editors begin with a mark
         tree = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise SettingsError(f"cannot read the settings file {file}: {error.strerror}") from None

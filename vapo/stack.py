@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from vapo.outcome import kept
 from vapo.processes.environment import computes_on_gpu, part_environment
 from vapo.processes.managed import ProcessSpec
 from vapo.processes.ports import free_ports, is_free
+from vapo.processes.python_module import module_command
 from vapo.processes.readiness import Awaited, wait_ready
 from vapo.processes.supervisor import Supervisor
 from vapo.redis_server import prepare, process_spec
@@ -59,7 +59,11 @@ class StackError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many processes of what."""
+    """How many processes of what; 0 is none.
+
+    Raises:
+        ValueError: a count is below 0.
+    """
 
     generators: int = 1
     verifiers: int = 1
@@ -67,9 +71,15 @@ class Shape:
     trainer_ranks: int = 1
     """GPUs (or gloo ranks) the trainer is sharded over; more than one starts it under torchrun."""
 
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} is below 0; 0 starts none")
+
     def count(self, part: str) -> int:
         """Processes of `part` that the stack itself starts."""
-        counts = {"generator": self.generators, "verifier": self.verifiers, "value": self.values}
+        counts = {"generator": self.generators, "verifier": self.verifiers, "value": self.values,
+                  "trainer": min(1, self.trainer_ranks)}  # fmt: skip
         return counts.get(part, 1)
 
 
@@ -88,6 +98,18 @@ class Stack:
         """Base URL of the REST front."""
         return part_url(self.settings, "gateway", self.settings.gateway.port)
 
+    @property
+    def has_trainer(self) -> bool:
+        """Whether the stack has a trainer of its own."""
+        return "trainer" in self.supervisor.pids()
+
+    @property
+    def trains(self) -> bool:
+        """Whether its trainer has work left; raises `StackError` when a part was given up."""
+        running = self.supervisor.is_running("trainer")
+        self.check()  # afterwards: one that is given up does not run either
+        return running
+
     def check(self) -> None:
         """Raise `StackError` when a part was given up."""
         if self.supervisor.failure:
@@ -100,9 +122,11 @@ class Stack:
             StackError: a part was given up.
             NotReadyError: a part missed its deadline.
         """
-        return wait_ready(
+        took = wait_ready(
             self.awaited, self.check, lambda name: not self.supervisor.is_running(name)
         )
+        self.check()
+        return took
 
 
 @contextmanager
@@ -234,14 +258,18 @@ def plan(
     environment = part_environment(os.environ, computes_on_gpu())
     specs, awaited = [], {}
     for part in [part for part in START_ORDER if part not in without]:
-        extra = free_ports(shape.count(part) - 1)
-        for number, port in enumerate([getattr(settings, part).port, *extra]):
+        for number, port in enumerate(ports_of(settings, part, shape.count(part))):
             name = part if number == 0 else f"{part}-{number + 1}"
             command = [*launcher(part, shape), "--config", str(folder.settings_file)]
             command += ["--set", f"{part}.port={port}"]
             specs.append(part_spec(part, name, command, environment, folder))
             awaited[name] = Awaited(part_url(settings, part, port), READY_SECONDS[part])
     return specs, awaited
+
+
+def ports_of(settings: Settings, part: str, count: int) -> list[int]:
+    """A port for each of `count` processes of `part`; the first has the settings'."""
+    return [getattr(settings, part).port, *free_ports(count - 1)][:count]
 
 
 def part_spec(
@@ -263,9 +291,9 @@ def launcher(part: str, shape: Shape) -> list[str]:
     """The start of a part's command line."""
     if part == "trainer" and shape.trainer_ranks > 1:
         ranks = str(shape.trainer_ranks)
-        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", ranks]
-        return [sys.executable, *torchrun, "-m", MODULES[part]]
-    return [sys.executable, "-m", MODULES[part]]
+        torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", ranks)
+        return module_command(*torchrun, "-m", MODULES[part])
+    return module_command(MODULES[part])
 
 
 def part_url(settings: Settings, part: str, port: int) -> str:

@@ -1,4 +1,4 @@
-"""``python -m services.gateway --config FILE --set section.key=value``."""
+"""``python -P -m services.gateway --config FILE --set section.key=value``."""
 
 from __future__ import annotations
 

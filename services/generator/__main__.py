@@ -1,4 +1,4 @@
-"""``python -m services.generator --config FILE [--set section.key=value]``."""
+"""``python -P -m services.generator --config FILE [--set section.key=value]``."""
 
 from __future__ import annotations
 

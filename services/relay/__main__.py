@@ -1,4 +1,4 @@
-"""``python -m services.relay --config FILE [--set section.key=value]`` (also: ``vapo relay``)."""
+"""``python -P -m services.relay --config FILE`` (also: ``vapo relay``); ``--set section.key=value``."""
 
 from __future__ import annotations
 

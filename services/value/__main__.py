@@ -1,4 +1,4 @@
-"""``python -m services.value --config FILE [--set section.key=value]``."""
+"""``python -P -m services.value --config FILE [--set section.key=value]``."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from services.verifier import registry
 from services.verifier.pool import Pool, PoolLimits
 from services.verifier.service import BOX_REQUIRED
 from services.verifier.verdicts import Judgement
+from vapo.option_types import above, whole
 
 ANY_ANSWER = ("boxed", "hashes", "answer_phrase", "stated")
 """The prediction may be a bare answer, a sentence or a whole response."""
@@ -131,8 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, help="JSONL to write (default: standard output)")
     parser.add_argument("--verifier", default="math", help="name of the verifier")
     parser.add_argument("--rules", choices=sorted(RULES), default="any", help=_RULES_HELP)
-    parser.add_argument("--workers", type=int, default=1, help="worker processes")
-    parser.add_argument("--time-limit", type=float, default=2.0, help="seconds for one row")
+    parser.add_argument("--workers", type=whole(1), default=1, help="worker processes")
+    parser.add_argument("--time-limit", type=above(0), default=2.0, help="seconds for one row")
     return parser
 
 

@@ -11,7 +11,7 @@ def test_ports_are_different_free_and_in_range() -> None:
     ports = free_ports(50)
     assert len(set(ports)) == 50
     assert all(FIRST <= port <= LAST and is_free("127.0.0.1", port) for port in ports)
-    assert free_ports(0) == []
+    assert free_ports(0) == free_ports(-1) == []
 
 
 def test_a_taken_port_is_not_free() -> None:

@@ -65,8 +65,26 @@ def test_parts_can_be_left_out(tmp_path: Path) -> None:
     assert {spec.name for spec in specs} == {"gateway", "verifier", "generator"}
 
 
+@pytest.mark.parametrize(
+    "count", ["generators", "verifiers", "values", "trainer_ranks"]
+)
+def test_none_of_a_part_is_none(tmp_path: Path, count: str) -> None:
+    folder = RunFolder(tmp_path)
+    settings = resolve(load_settings(assignments=FREE_PORTS, environment={}), folder)
+    specs, awaited = plan(settings, folder, Shape(**{count: 0}), without=frozenset())
+    left_out = {"trainer_ranks": "trainer"}.get(count, count[:-1])
+    assert {spec.name for spec in specs} == set(PARTS) - {left_out} == set(awaited)
+
+
+def test_no_entry_of_the_search_path_is_the_current_folder() -> None:
+    for inherited in ("", ":", "/a:", ":/a", "/a::.", "lib:/a"):
+        cleaned = part_environment({"PYTHONPATH": inherited}, on_gpu=False)
+        assert cleaned.get("PYTHONPATH") == ("/a" if "/a" in inherited else None)
+        assert cleaned["PYTHONSAFEPATH"] == "1"
+
+
 def test_several_ranks_run_under_torchrun() -> None:
-    assert launcher("trainer", Shape()) == [sys.executable, "-m", "trainer"]
+    assert launcher("trainer", Shape()) == [sys.executable, "-P", "-m", "trainer"]
     assert "torch.distributed.run" in launcher("trainer", Shape(trainer_ranks=2))
     assert "torch.distributed.run" not in launcher("value", Shape(trainer_ranks=2))
 

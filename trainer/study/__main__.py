@@ -14,6 +14,7 @@ from trainer.study.execution import carry_out, cores
 from trainer.study.publication import publish
 from trainer.study.studies import MAIN, STUDIES
 from trainer.study.variants import COMBINED, VARIANTS
+from vapo.option_types import above, whole
 
 RUNS = "raw"
 """Folder of the finished runs of all studies."""
@@ -48,16 +49,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--study", choices=STUDIES, default=MAIN, help="which (default: main)")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
+    parser.add_argument("--seeds", type=whole(1), default=5, help="seeds 0 to N - 1 (default: 5)")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"),
                         help="folder of the results (default: runs/ablation)")
     parser.add_argument("--variants", nargs="+", choices=(*VARIANTS, *COMBINED),
                         metavar="VARIANT",
                         help=f"only these of {', '.join((*VARIANTS, *COMBINED))}")
     parser.add_argument("--regimes", nargs="+", metavar="REGIME", help="only these of the study's")
-    parser.add_argument("--processes", type=int, default=cores(),
+    parser.add_argument("--processes", type=whole(1), default=cores(),
                         help="runs at a time, one thread each (default: the cores, %(default)s)")
-    parser.add_argument("--minutes", type=float,
+    parser.add_argument("--minutes", type=above(0),
                         help="start no further run after this time; exit status 3 if some are left")
     parser.add_argument("--bases", type=Path, default=Path("runs/study-bases"),
                         help="folder where base models are kept (default: runs/study-bases)")

@@ -11,6 +11,7 @@ import torch
 from trainer.supervised.checkpoint import make_checkpoint
 from trainer.supervised.recipe import Recipe
 from trainer.supervised.training import Progress
+from vapo.option_types import at_least, whole
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,13 +37,16 @@ def _parser() -> argparse.ArgumentParser:
         default = getattr(recipe, field.name)
         if isinstance(default, int | float):
             flag = "--" + field.name.replace("_", "-")
-            parser.add_argument(flag, type=type(default), default=default, help=" ")
+            kind = whole(int(field.name != "seed")) if isinstance(default, int) else at_least(0)
+            parser.add_argument(flag, type=kind, default=default, help=" ")
     parser.add_argument(
-        "--terms", type=int, nargs="+", default=recipe.terms, help="grades of the problems"
+        "--terms", type=whole(2), nargs="+", default=recipe.terms, help="grades of the problems"
     )
-    parser.add_argument("--held-out-problems", type=int, default=200, help="for the measurement")
     parser.add_argument(
-        "--threads", type=int, default=1, help="more than one may not be reproducible"
+        "--held-out-problems", type=whole(1), default=200, help="for the measurement"
+    )
+    parser.add_argument(
+        "--threads", type=whole(1), default=1, help="more than one may not be reproducible"
     )
     return parser
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
+
+from vapo.processes.python_module import module_command
 
 _OPTIONS = (
     ("--study", 1, "NAME", "which study (default: main): main, lengths, samples, staleness, ..."),
@@ -40,4 +41,4 @@ def run(arguments: argparse.Namespace) -> int:
     words = [word for flag, *_ in _OPTIONS
              for given in [getattr(arguments, flag.removeprefix("--"))] if given
              for word in (flag, *given)]
-    return subprocess.run([sys.executable, "-m", "trainer.study", *words]).returncode
+    return subprocess.run(module_command("trainer.study", *words)).returncode

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
-from pathlib import Path
 
 from vapo.cli.errors import CommandError
+from vapo.option_types import path, whole
+from vapo.processes.python_module import module_command
 from vapo.startup import check_writable
 
 MODULE = "trainer.supervised"
@@ -19,10 +19,10 @@ MODULE = "trainer.supervised"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="new folder for the checkpoint"
+        "--out", type=path, required=True, metavar="FOLDER", help="new folder for the checkpoint"
     )
-    parser.add_argument("--seed", type=int, default=0, help="the shipped checkpoint's is 0")
-    parser.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="the shipped checkpoint's is 0")
+    parser.add_argument("--steps", type=whole(1), help="optimiser steps (default: the recipe's)")
     parser.add_argument(
         "recipe", nargs="*", metavar="-- OPTION",
         help=f"after --, any other option of: python -m {MODULE} --help",
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def command(arguments: argparse.Namespace) -> list[str]:
     """The words that start the recipe."""
-    words = [sys.executable, "-m", MODULE, "--out", str(arguments.out)]
+    words = module_command(MODULE, "--out", str(arguments.out))
     words += ["--seed", str(arguments.seed)]
     words += ["--steps", str(arguments.steps)] if arguments.steps is not None else []
     return [*words, *arguments.recipe]

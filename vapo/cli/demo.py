@@ -17,6 +17,7 @@ from vapo.demo.run import conclude, run_session
 from vapo.demo.session import DemoError
 from vapo.demo.settings import DemoOptions, demo_base
 from vapo.demo.state import DemoState, load_state
+from vapo.option_types import above, path, whole
 from vapo.processes.interruption import interrupted_by_signals
 from vapo.processes.readiness import NotReadyError
 from vapo.redis_server import RedisServerError
@@ -33,20 +34,20 @@ FAILURES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     defaults = DemoOptions()
-    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--seed", type=whole(0), default=defaults.seed)
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=above(0),
         default=defaults.rl_seconds,
         help="wall-clock budget of reinforcement learning (default: %(default).0f)",
     )
     parser.add_argument(
-        "--problems", type=int, default=defaults.held_out_problems, help="held-out problems"
+        "--problems", type=whole(1), default=defaults.held_out_problems, help="held-out problems"
     )
     parser.add_argument(
-        "--samples", type=int, default=defaults.samples, help="responses to each (k of avg@k)"
+        "--samples", type=whole(1), default=defaults.samples, help="responses to each (k of avg@k)"
     )
-    parser.add_argument("--run-dir", type=Path, help="run folder (default: runs/demo-NUMBER)")
+    parser.add_argument("--run-dir", type=path, help="run folder (default: runs/demo-NUMBER)")
     parser.add_argument("--fresh", action="store_true", help="do not resume an unfinished run")
     add_settings_options(parser)
 

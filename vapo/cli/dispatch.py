@@ -12,6 +12,8 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
 
 from vapo import __version__
 from vapo.cli.errors import CommandError
@@ -21,8 +23,17 @@ from vapo.startup import StartupError, one_line
 INTERRUPTED = 130
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help shows the options\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; `argv` without the program's name. Returns the exit status."""
+    leave_current_folder_out(sys.path)
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(overview())
@@ -37,11 +48,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return carry_out(command, words[1:])
 
 
+def leave_current_folder_out(search_path: list[str]) -> None:
+    """A `redis.py` where somebody stands is not the library, whatever PYTHONPATH says; a source
+    tree that this very package is run from stays.
+    """
+    try:
+        here = os.path.realpath(os.curdir)
+    except FileNotFoundError:
+        return  # the folder was deleted: nothing lies there
+    own = str(Path(__file__).resolve().parents[2])
+    search_path[:] = [
+        entry for entry in search_path
+        if os.path.realpath(entry or os.curdir) != here or here == own
+    ]  # fmt: skip
+
+
 def carry_out(command: Command, words: Sequence[str]) -> int:
     """Import the command's module, parse its arguments and run it."""
     try:
         module = importlib.import_module(command.module)
-        parser = argparse.ArgumentParser(prog=f"vapo {command.name}", description=command.summary)
+        parser = Parser(prog=f"vapo {command.name}", description=command.summary)
         module.add_arguments(parser)
         return int(module.run(parser.parse_args(list(words))))
     except CommandError as error:

@@ -13,6 +13,7 @@ from vapo.cli.connection_options import add_connection_options, gateway
 from vapo.cli.errors import CommandError
 from vapo.cli.problem_file import add_mapping_options, mapping_from, read_problems
 from vapo.client import GatewayClient
+from vapo.option_types import above, whole
 from vapo.startup import check_writable
 
 POLL_SECONDS = 0.5
@@ -24,13 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("file", type=Path, nargs="?", help="JSONL of problems with answers")
     parser.add_argument("--dataset", metavar="NAME", help="an uploaded data set instead of a file")
-    parser.add_argument("-k", "--samples", type=int, help="responses per problem")
+    parser.add_argument("-k", "--samples", type=whole(1), help="responses per problem")
     parser.add_argument("--temperature", type=float)
     parser.add_argument("--top-p", type=float)
-    parser.add_argument("--max-new-tokens", type=int)
+    parser.add_argument("--max-new-tokens", type=whole(1))
     parser.add_argument(
         "--deadline",
-        type=float,
+        type=above(0),
         default=86_400.0,
         metavar="SECONDS",
         help="give up waiting after this long (default: a day)",

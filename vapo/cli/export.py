@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vapo.cli.errors import CommandError
 from vapo.hf_export import ExportError, Source, find_source, write_folder
+from vapo.option_types import whole
 from vapo.run_folder import RunFolder, RunFolderError, newest_run
 from vapo.settings import Settings, SettingsError
 
@@ -26,8 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the run's base model lies now, if it was moved",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--version", type=int, help="this weight version instead of the newest")
-    which.add_argument("--step", type=int, help="the checkpoint of this step instead of the newest")
+    which.add_argument("--version", type=whole(1), help="this weight version instead of the newest")
+    which.add_argument(
+        "--step", type=whole(0), help="the checkpoint of this step instead of the newest"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

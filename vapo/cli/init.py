@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from vapo.cli.errors import CommandError
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.container_run import write_shared_files
 from vapo.demo.settings import demo_base
+from vapo.option_types import path
 from vapo.settings import SettingsError
 
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--demo", action="store_true", help="start from the demo's settings")
     parser.add_argument(
         "--directory",
-        type=Path,
+        type=path,
         required=True,
         metavar="FOLDER",
         help="where to write; secrets that are there are kept",

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from vapo.cli.connection_options import add_connection_options, gateway
 from vapo.cli.errors import CommandError
+from vapo.option_types import whole
 
 SHOWN = (
     "step",
@@ -30,7 +31,7 @@ SHOWN = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--last", type=int, default=20, metavar="N", help="rows (default: 20)")
+    parser.add_argument("--last", type=whole(1), default=20, metavar="N", help="rows (default: 20)")
     parser.add_argument("--all", action="store_true", help="all rows")
     parser.add_argument(
         "--fields",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from pathlib import Path
 
 from vapo.cli.errors import CommandError
+from vapo.option_types import above, amount, at_least, path, whole
 from vapo.planning.arithmetic import best_split, with_split
 from vapo.planning.measured import MeasurementError, measure_run
 from vapo.planning.plan import make_plan
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_workload(parser)
     _add_rates(parser)
     _add_deployment(parser)
-    parser.add_argument("--steps", type=int, default=30, help="training steps to simulate")
-    parser.add_argument("--seed", type=int, default=0, help="of the response lengths")
+    parser.add_argument("--steps", type=whole(1), default=30, help="training steps to simulate")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the response lengths")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -47,60 +47,62 @@ vapo_generator_tokens_total), of the trainer (benchmarks/trainer_step.py), and t
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument("--parameters", type=float, required=True, metavar="N", help="such as 7.6e9")
-    group.add_argument("--dtype-bytes", type=int, default=2, metavar="B",
+    group.add_argument("--parameters", type=amount, required=True, metavar="N",
+                       help="such as 7.6e9, 7B or 600M")
+    group.add_argument("--dtype-bytes", type=whole(1), default=2, metavar="B",
                        help="of a published parameter (default: 2, bfloat16)")
-    group.add_argument("--layers", type=int, default=0, help="for the key-value cache")
-    group.add_argument("--kv-heads", type=int, default=0, help="for the key-value cache")
-    group.add_argument("--head-size", type=int, default=128)
+    group.add_argument("--layers", type=whole(0), default=0, help="for the key-value cache")
+    group.add_argument("--kv-heads", type=whole(0), default=0, help="for the key-value cache")
+    group.add_argument("--head-size", type=whole(1), default=128)
 
 
 def _add_workload(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("rollouts")
-    group.add_argument("--prompts", type=int, default=512, metavar="N", help="a step (512)")
-    group.add_argument("--samples", type=int, default=16, metavar="N", help="of each prompt (16)")
-    group.add_argument("--prompt-length", type=float, default=200, metavar="TOKENS")
-    group.add_argument("--mean-length", type=float, default=8000, metavar="TOKENS",
+    group.add_argument("--prompts", type=whole(1), default=512, metavar="N", help="a step (512)")
+    group.add_argument("--samples", type=whole(1), default=16, metavar="N",
+                       help="of each prompt (16)")
+    group.add_argument("--prompt-length", type=at_least(1), default=200, metavar="TOKENS")
+    group.add_argument("--mean-length", type=at_least(1), default=8000, metavar="TOKENS",
                        help="of responses (8000)")
-    group.add_argument("--max-length", type=int, default=20000, metavar="TOKENS",
+    group.add_argument("--max-length", type=whole(1), default=20000, metavar="TOKENS",
                        help="responses are cut off here (20000)")
-    group.add_argument("--spread", type=float, default=0.5, metavar="S",
+    group.add_argument("--spread", type=at_least(0), default=0.5, metavar="S",
                        help="standard deviation of the lengths over their mean (0.5); 0: all alike")
-    group.add_argument("--max-staleness", type=int, default=1, metavar="STEPS")
+    group.add_argument("--max-staleness", type=whole(0), default=1, metavar="STEPS")
 
 
 def _add_rates(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("rates, as measured")
-    group.add_argument("--from-run", type=Path, metavar="DIR",
+    group.add_argument("--from-run", type=path, metavar="DIR",
                        help="take rollouts and rates from a run's folder")
-    group.add_argument("--generator-rate", type=float, metavar="TOKENS/S",
+    group.add_argument("--generator-rate", type=above(0), metavar="TOKENS/S",
                        help="of one replica at full load")
-    group.add_argument("--trainer-rate", type=float, metavar="TOKENS/S",
+    group.add_argument("--trainer-rate", type=above(0), metavar="TOKENS/S",
                        help="of the trainer; of one trainer GPU with --gpus")
-    group.add_argument("--generators", type=int, default=1, metavar="N", help="replicas")
-    group.add_argument("--gpus", type=int, metavar="N", help="to share out between the two")
-    group.add_argument("--gpus-per-generator", type=int, default=1, metavar="N")
-    group.add_argument("--sequences", type=int, default=256, metavar="N",
+    group.add_argument("--generators", type=whole(1), default=1, metavar="N", help="replicas")
+    group.add_argument("--gpus", type=whole(1), metavar="N", help="to share out between the two")
+    group.add_argument("--gpus-per-generator", type=whole(1), default=1, metavar="N")
+    group.add_argument("--sequences", type=whole(1), default=256, metavar="N",
                        help="at once in one replica (256)")
-    group.add_argument("--sequence-rate", type=float, metavar="TOKENS/S",
+    group.add_argument("--sequence-rate", type=above(0), metavar="TOKENS/S",
                        help="of one response alone in an engine (default: no limit)")
-    group.add_argument("--standstill", type=float, default=0.0, metavar="S",
+    group.add_argument("--standstill", type=at_least(0), default=0.0, metavar="S",
                        help="of generation per weight update")
-    group.add_argument("--publish", type=float, default=0.0, metavar="S",
+    group.add_argument("--publish", type=at_least(0), default=0.0, metavar="S",
                        help="trainer's time per publication")
 
 
 def _add_deployment(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("hosts")
-    group.add_argument("--uplink", type=float, default=10.0, metavar="GBIT/S",
+    group.add_argument("--uplink", type=above(0), default=10.0, metavar="GBIT/S",
                        help="of the trainer's host (10)")
-    group.add_argument("--generators-per-host", type=int, default=8, metavar="N")
-    group.add_argument("--value-replicas", type=int, default=1, metavar="N")
-    group.add_argument("--redis-memory", type=float, default=16.0, metavar="GIB")
-    group.add_argument("--retained", type=int, default=5000, metavar="N",
+    group.add_argument("--generators-per-host", type=whole(1), default=8, metavar="N")
+    group.add_argument("--value-replicas", type=whole(0), default=1, metavar="N")
+    group.add_argument("--redis-memory", type=above(0), default=16.0, metavar="GIB")
+    group.add_argument("--retained", type=whole(0), default=5000, metavar="N",
                        help="ledger.retained_rollouts (5000)")
-    group.add_argument("--checkpoint-every", type=int, default=10, metavar="STEPS")
-    group.add_argument("--cache-memory", type=float, default=0.0, metavar="GIB",
+    group.add_argument("--checkpoint-every", type=whole(1), default=10, metavar="STEPS")
+    group.add_argument("--cache-memory", type=at_least(0), default=0.0, metavar="GIB",
                        help="for keys and values of one replica")
 
 

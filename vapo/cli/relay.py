@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from pathlib import Path
 
 from vapo.cli.errors import CommandError
+from vapo.option_types import path
+from vapo.processes.python_module import module_command
 from vapo.settings import SettingsError, load_settings
 
 MODULE = "services.relay"
@@ -18,7 +18,7 @@ MODULE = "services.relay"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--config", type=Path, metavar="FILE",
+    parser.add_argument("--config", type=path, metavar="FILE",
                         help="settings of the run, as the trainer has them")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="one setting; may be repeated and wins over the file")
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def command(arguments: argparse.Namespace) -> list[str]:
     """The words that start the relay."""
-    words = [sys.executable, "-m", MODULE]
+    words = module_command(MODULE)
     if arguments.config is not None:
         words += ["--config", str(arguments.config)]
     return words + [word for one in arguments.set for word in ("--set", one)]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from vapo.cli.errors import CommandError
+from vapo.option_types import path
 from vapo.presets import preset
 from vapo.settings import Settings, SettingsError, load_settings
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, `--preset` and `--set` to a command."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file, TOML or JSON")
+    parser.add_argument("--config", type=path, metavar="FILE", help="settings file, TOML or JSON")
     parser.add_argument(
         "--preset",
         metavar="NAME",

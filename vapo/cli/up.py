@@ -14,6 +14,7 @@ from pathlib import Path
 from vapo.cli.errors import CommandError
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.model_folder import check_model_folder
+from vapo.option_types import path, whole
 from vapo.outcome import read_outcome
 from vapo.processes.interruption import interrupted_by_signals
 from vapo.processes.readiness import NotReadyError
@@ -28,10 +29,13 @@ CHECK_SECONDS = 1.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     add_settings_options(parser)
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="Hugging Face causal LM")
+    parser.add_argument("--model", type=path, metavar="FOLDER", help="Hugging Face causal LM")
     parser.add_argument("--run", metavar="NAME", help="name of the run; its folder is runs/NAME")
     for part in ("generators", "verifiers", "values"):
-        parser.add_argument(f"--{part}", type=int, default=1, metavar="N", help=f"how many {part}")
+        parser.add_argument(
+            f"--{part}", type=whole(0), default=1, metavar="N",
+            help=f"how many {part}; 0: none here, some on another host",
+        )  # fmt: skip
     end = parser.add_mutually_exclusive_group()
     end.add_argument(
         "--exit-when-done",
@@ -45,8 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the default",
     )
     parser.add_argument(
-        "--trainer-ranks", type=int, default=1, metavar="N", help="GPUs the trainer is sharded over"
-    )
+        "--trainer-ranks", type=whole(0), default=1, metavar="N",
+        help="GPUs the trainer is sharded over; 0: no trainer here",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,6 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     shape = Shape(
         arguments.generators, arguments.verifiers, arguments.values, arguments.trainer_ranks
     )
+    if arguments.exit_when_done and not shape.trainer_ranks:
+        raise CommandError("--exit-when-done waits for the trainer, and --trainer-ranks 0 starts "
+                           "none; leave one of them out")
     try:
         with interrupted_by_signals(), running_stack(settings, report, shape) as stack:
             report(f"starting; logs are in {stack.folder.directory / 'logs'}")
@@ -86,12 +94,11 @@ def chosen_settings(arguments: argparse.Namespace) -> Settings:
 def keep_running(stack: Stack, exit_when_done: bool) -> None:
     """Return when the trainer has finished if asked to, else never; raise when a part was given up.
 
-    A trainer that was given up does not run either, so whether it failed is asked last.
+    A stack without a trainer of its own serves until it is interrupted.
     """
     pause, told = threading.Event(), False
     while True:
-        done = not stack.supervisor.is_running("trainer")
-        stack.check()
+        done = not stack.trains and stack.has_trainer
         if done and exit_when_done:
             return
         if done and not told:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 from pathlib import Path
 
 from vapo.cli.errors import CommandError
+from vapo.option_types import whole
+from vapo.processes.python_module import module_command
 
 MODULE = "services.verifier.judge_file"
 
@@ -31,20 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where an answer may stand: boxed (only in a box, as in training), response (a box "
         "or the end of a whole response), any (also a bare answer; the default)",
     )
-    parser.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")
+    parser.add_argument("--workers", type=whole(1), default=1, help="worker processes (default: 1)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the same rows with verdict, extracted answer and reason."""
     if not arguments.rows.is_file():
         raise CommandError(f"there is no file {arguments.rows}")
-    if arguments.workers < 1:
-        raise CommandError(f"--workers is {arguments.workers}; at least 1 is needed")
     return subprocess.run(command(arguments), check=False).returncode
 
 
 def command(arguments: argparse.Namespace) -> list[str]:
     """The words that start the verifier on the file."""
-    words = [sys.executable, "-m", MODULE, str(arguments.rows), "--verifier", arguments.verifier,
-             "--rules", arguments.rules, "--workers", str(arguments.workers)]  # fmt: skip
+    words = module_command(MODULE, str(arguments.rows), "--verifier", arguments.verifier,
+             "--rules", arguments.rules, "--workers", str(arguments.workers))  # fmt: skip
     return words if arguments.output is None else [*words, "--output", str(arguments.output)]

@@ -96,12 +96,13 @@ class Session:
             )
             self._save()
             time.sleep(POLL_SECONDS)
+        self.stack.check()
         self.state.trained = True
         self._save()
 
     def _trainer_has_work(self) -> bool:
         budget_left = self._clock.seconds(time.monotonic()) < self.options.rl_seconds
-        return budget_left and self.stack.supervisor.is_running("trainer")
+        return budget_left and self.stack.trains
 
     def _note_start_of_training(self, metrics: dict[str, Any]) -> None:
         settings = self.stack.settings
@@ -144,7 +145,7 @@ class Session:
         self.client.post("/v1/control/pause")
         self.client.post("/v1/control/stop")
         deadline = time.monotonic() + STOP_DEADLINE_SECONDS
-        while self.stack.supervisor.is_running("trainer"):
+        while self.stack.trains:
             self._wait("writing the checkpoint", deadline, STOP_DEADLINE_SECONDS)
         self.state.rl_seconds = self._clock.seconds(time.monotonic())
         self._save()

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from vapo.processes.python_module import SAFE_PATH, without_current_folder
+
 CPU_DEFAULTS: Mapping[str, str] = {
     # Several processes share few cores: one thread each, and no thread spins while it waits. An
     # engine bound to a core that another process is using decodes at a tenth of its speed, hence no
@@ -38,9 +40,11 @@ NO_GPU: Mapping[str, str] = {
 
 
 def part_environment(inherited: Mapping[str, str], on_gpu: bool) -> dict[str, str]:
-    """The whole environment of a part: defaults, then what is inherited."""
+    """The whole environment of a part: defaults, then what is inherited, but for what would let
+    the current folder be searched for modules."""
     defaults = {**OFFLINE_DEFAULTS, **({} if on_gpu else {**CPU_DEFAULTS, **NO_GPU})}
-    return {**defaults, "PYTHONUNBUFFERED": "1", **inherited}
+    chosen = {**defaults, "PYTHONUNBUFFERED": "1", **without_current_folder(inherited)}
+    return {**chosen, **SAFE_PATH}
 
 
 def computes_on_gpu() -> bool:

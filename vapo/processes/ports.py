@@ -12,7 +12,7 @@ part binds its port seconds after it was chosen, and meanwhile nobody's connecti
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """`count` different ports free at this moment.
+    """`count` different ports free at this moment; none when `count` is 0 or less.
 
     Another server may take one before it is used; what binds it then fails, is restarted or says
     so.
@@ -24,7 +24,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     found: list[int] = []
     with ExitStack() as held:
         for port in random.SystemRandom().sample(candidates, len(candidates)):
-            if len(found) == count:
+            if len(found) >= count:
                 break
             if _hold(held.enter_context(socket.socket()), host, port):
                 found.append(port)

@@ -68,10 +68,12 @@ class Supervisor:
             }
 
     def is_running(self, name: str) -> bool:
-        """Whether a process runs or is about to be started again; not once it has finished."""
+        """Whether a process runs or is about to be started again; not once it has finished, nor
+        when there is none of that name.
+        """
         with self._lock:
-            one = self._supervised[name]
-            return one.process is not None or one.restart_at is not None
+            one = self._supervised.get(name)
+            return one is not None and (one.process is not None or one.restart_at is not None)
 
     def restarts(self) -> dict[str, int]:
         """How often each process has died so far, by name."""
