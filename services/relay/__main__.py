@@ -1,4 +1,4 @@
-"""``python -P -m services.relay --config FILE`` (also: ``vapo relay``); ``--set section.key=value``."""
+"""``python -P -m services.relay --config FILE [--set section.key=value]`` (or ``vapo relay``)."""
 
 from __future__ import annotations
 
