@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from vapo.addresses import reachable_url
 from vapo.ledger import Ledger
 from vapo.ledger.connection import wait_for_redis
 from vapo.model_folder import check_model_folder
@@ -298,6 +299,4 @@ def launcher(part: str, shape: Shape) -> list[str]:
 
 def part_url(settings: Settings, part: str, port: int) -> str:
     """Where a part of this stack is reached from this machine."""
-    host = getattr(settings, part).host
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+    return reachable_url(getattr(settings, part).host, port)

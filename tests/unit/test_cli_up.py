@@ -94,7 +94,7 @@ def test_a_finished_trainer_ends_the_stack_only_when_that_was_asked_for(
 ) -> None:
     note_training(tmp_path, "finished", 3, 3)
     assert kept_running(standing_in(tmp_path, "pass"), exit_when_done) == expected
-    told = "the trainer has finished at step 3 of 3; evaluations, chat and export go on"
+    told = "trainer finished at step 3 of 3; evaluations, chat and export go on"
     assert (told in capsys.readouterr().out) == (not exit_when_done)
 
 

@@ -1,54 +1,183 @@
-"""The options by which client commands find a gateway."""
+"""The options by which client commands find a gateway, and what is said when it is not there.
+
+Invariant: an option that is given holds. `--token` and `--token-file` replace the token of whatever
+was found; options that exclude each other are refused.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vapo.cli.errors import CommandError
-from vapo.client import GatewayClient, GatewayError, connection
+from vapo.cli.progress import ProgressLine
+from vapo.client import GatewayClient, GatewayError
 from vapo.run_folder import RunFolderError
+from vapo.runs import Run, all_runs, choose, overview
 from vapo.settings import SettingsError
+
+PATIENCE_SECONDS = 2.0
+UNAUTHORISED = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The gateway a command was pointed at."""
+
+    url: str
+    token: str | None
+    given_by: str
+    """Where the token was found, in words for a message."""
+    run: Run | None
+    """The run on this machine that it serves, where that is known."""
+
+    @property
+    def expected(self) -> bool:
+        """Whether someone on this machine keeps a gateway running there."""
+        return self.run is not None and self.run.live
 
 
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--url`, `--token` and `--run` to a command."""
-    parser.add_argument("--url", help="gateway, e.g. http://127.0.0.1:8000 (default: $VAPO_URL)")
-    parser.add_argument(
-        "--token", help="bearer token (default: $VAPO_TOKEN, which `ps` does not show)"
+    """Add `--url`, `--run`, `--token` and `--token-file` to a command."""
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--url",
+        type=_not_empty,
+        help="gateway, e.g. http://127.0.0.1:8000 (default: $VAPO_URL)",
     )
-    parser.add_argument(
+    place.add_argument(
         "--run",
         type=Path,
-        metavar="FOLDER",
-        help="run folder on this machine (default: the newest)",
+        metavar="RUN",
+        help="folder or name of a run on this machine (default: the live one, else the newest)",
     )
+    token = parser.add_mutually_exclusive_group()
+    token.add_argument(
+        "--token",
+        type=_not_empty,
+        help="bearer token (default: the run's own; with --url or $VAPO_URL: $VAPO_TOKEN, which "
+        "`ps` does not show)",
+    )
+    token.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="read the bearer token from FILE"
+    )
+
+
+def _not_empty(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text.strip()
 
 
 @contextmanager
 def gateway(
-    arguments: argparse.Namespace, patience_seconds: float = 2.0
+    arguments: argparse.Namespace, patience_seconds: float = PATIENCE_SECONDS
 ) -> Iterator[GatewayClient]:
     """A client for the gateway the command was pointed at.
 
     Raises:
         CommandError: there is none, it does not answer, or it refused a request.
     """
+    target = find_target(arguments)
+    with (
+        ProgressLine() as progress,
+        told_plainly(target),
+        client_of(target, patience_seconds, progress) as client,
+    ):
+        yield client
+
+
+def client_of(target: Target, patience_seconds: float, progress: ProgressLine) -> GatewayClient:
+    """A client for `target` that shows what it waits for. Raises GatewayError."""
+    return GatewayClient(
+        target.url, target.token, patience_seconds, progress, expected=target.expected
+    )
+
+
+@contextmanager
+def told_plainly(target: Target) -> Iterator[None]:
+    """Errors of the gateway as a message with its remedy. Raises CommandError."""
     try:
-        with _client(arguments, patience_seconds) as client:
-            yield client
+        yield
     except GatewayError as error:
-        hint = "" if error.status else "; start the platform with `vapo up`, or see --url"
-        raise CommandError(f"{error}{hint}") from None
+        raise CommandError(explained(error, target)) from None
+
+
+def explained(error: GatewayError, target: Target) -> str:
+    """An error of the gateway, with what to do about it."""
+    if error.status == UNAUTHORISED:
+        return f"{error}; {_about_token(target)}"
+    if error.status is not None or "does not answer" not in str(error):
+        return str(error)
+    run = target.run
+    if run is None:
+        live = [one for one in all_runs() if one.live]
+        here = f"; live runs here: {overview(live)}, see --run" if live else ""
+        return f"{error}; start the platform with `vapo up`, or see --url{here}"
+    if run.live:
+        return f"{error}; run {run.where} is live, so it may be starting: try again"
+    remedy = "the same `vapo up` starts it again, `vapo runs` lists the others"
+    return f"run {run.where} does not run ({run.story}): {error}; {remedy}"
+
+
+def _about_token(target: Target) -> str:
+    where = "section `security` of the run's settings.json has its tokens"
+    if target.token is None:
+        return f"no token was sent: give --token, --token-file or $VAPO_TOKEN; {where}"
+    return f"the token of {target.given_by} is not enough; {where}"
+
+
+def find_target(arguments: argparse.Namespace) -> Target:
+    """Whom the command was pointed at: `--url`, `--run`, `$VAPO_URL`, or a run here.
+
+    Raises:
+        CommandError: there is no such run, or the token cannot be read.
+    """
+    url = arguments.url or (None if arguments.run else os.environ.get("VAPO_URL"))
+    try:
+        target = _of_url(url) if url else _of_run(arguments.run)
     except (RunFolderError, SettingsError) as error:
         raise CommandError(f"{error}; or name a gateway with --url") from None
+    if arguments.token:
+        return replace(target, token=arguments.token, given_by="--token")
+    if arguments.token_file:
+        return replace(
+            target,
+            token=_read_token(arguments.token_file),
+            given_by=f"--token-file {arguments.token_file}",
+        )
+    return target
 
 
-def _client(arguments: argparse.Namespace, patience_seconds: float) -> GatewayClient:
-    if arguments.url:
-        token = arguments.token or os.environ.get("VAPO_TOKEN")
-        return GatewayClient(arguments.url, token, patience_seconds)
-    return connection(arguments.run, patience_seconds)
+def _of_url(url: str) -> Target:
+    token = os.environ.get("VAPO_TOKEN") or None
+    same = [run for run in all_runs() if run.live and run.url == url.rstrip("/")]
+    return Target(url, token, "$VAPO_TOKEN", same[0] if same else None)
+
+
+def _of_run(named: Path | None) -> Target:
+    run, choice = choose(named)
+    if choice:
+        print(choice, file=sys.stderr)
+    token = run.folder.read_settings().security.admin_token
+    return Target(
+        run.url or "",
+        token.get_secret_value() if token else None,
+        f"{run.where}/settings.json",
+        run,
+    )
+
+
+def _read_token(file: Path) -> str:
+    try:
+        token = file.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"--token-file {file} cannot be read: {error}") from None
+    if not token:
+        raise CommandError(f"--token-file {file} is empty")
+    return token

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from vapo.cli.errors import CommandError
+from vapo.cli.progress import ProgressLine
 from vapo.hf_export import ExportError, Source, find_source, write_folder
 from vapo.option_types import whole
-from vapo.run_folder import RunFolder, RunFolderError, newest_run
+from vapo.run_folder import RunFolderError
+from vapo.runs import choose
 from vapo.settings import Settings, SettingsError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "--run", type=Path, metavar="FOLDER", help="run folder (default: the newest)"
+        "--run",
+        type=Path,
+        metavar="RUN",
+        help="folder or name of a run (default: the live one, else the newest)",
     )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="must not exist yet"
@@ -38,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         settings = _settings(arguments.run)
         source = find_source(settings.run, arguments.version, arguments.step)
-        write_folder(source, arguments.model or settings.model.path, arguments.output)
+        with ProgressLine() as progress, progress.waiting(f"writing {arguments.output}"):
+            write_folder(source, arguments.model or settings.model.path, arguments.output)
     except (ExportError, RunFolderError, SettingsError, OSError) as error:
         raise CommandError(str(error)) from None
     print(f"{arguments.output}: the policy {describe(source)}, for transformers and vLLM")
@@ -50,10 +57,10 @@ def describe(source: Source) -> str:
     return f"after step {source.step} ({source.kind} {source.folder.name})"
 
 
-def _settings(run_folder: Path | None) -> Settings:
-    folder = RunFolder(run_folder) if run_folder else newest_run()
-    if folder is None:
-        raise CommandError("no run under runs/; name one with --run FOLDER")
-    settings = folder.read_settings()
-    here = settings.run.model_copy(update={"directory": folder.directory})
+def _settings(named: Path | None) -> Settings:
+    chosen, choice = choose(named)
+    if choice:
+        print(choice, file=sys.stderr)
+    settings = chosen.folder.read_settings()
+    here = settings.run.model_copy(update={"directory": chosen.folder.directory})
     return settings.model_copy(update={"run": here})

@@ -35,6 +35,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("submit", "vapo.cli.submit", "send a JSONL file of prompts with reference answers"),
     Command("eval", "vapo.cli.eval", "measure avg@k, pass@k and maj@k on a held-out file"),
     Command("verify", "vapo.cli.verify", "judge a JSONL file of answers against references"),
+    Command("runs", "vapo.cli.runs", "list the runs on this machine and how they go or ended"),
     Command(
         "status", "vapo.cli.status", "one look at the run: parts, queues, step, weight version"
     ),

@@ -20,6 +20,7 @@ from vapo.processes.interruption import interrupted_by_signals
 from vapo.processes.readiness import NotReadyError
 from vapo.redis_server import RedisServerError
 from vapo.run_folder import RunFolderError
+from vapo.runs import end_of_training
 from vapo.settings import Settings
 from vapo.stack import Shape, Stack, StackError, running_stack
 
@@ -102,18 +103,15 @@ def keep_running(stack: Stack, exit_when_done: bool) -> None:
         if done and exit_when_done:
             return
         if done and not told:
-            report(f"{end_of_training(stack)}; evaluations, chat and export go on until Ctrl-C")
+            report(f"{last_words(stack)}; evaluations, chat and export go on until Ctrl-C")
             told = True
         pause.wait(CHECK_SECONDS)
 
 
-def end_of_training(stack: Stack) -> str:
+def last_words(stack: Stack) -> str:
     """How the trainer ended, in its own words."""
     training = read_outcome(stack.folder.directory).training
-    if training is None or training.step is None:
-        return "the trainer has ended"
-    verb = "has finished" if training.state == "finished" else "has stopped"
-    return f"the trainer {verb} at step {training.step} of {training.max_steps}"
+    return (training and end_of_training(training)) or "trainer has ended"
 
 
 def how_to_use(stack: Stack) -> str:
