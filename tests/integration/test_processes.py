@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -197,3 +198,47 @@ def test_supervisor_stop_leaves_nothing(tmp_path: Path, supervisor: Supervisor) 
     pids = [pid for one in specs for pid in family_pids(one)]
     supervisor.stop(last=["part-0"])
     assert all(gone(pid) for pid in pids)
+
+
+def test_a_process_that_dies_of_one_cause_is_given_up_however_slowly(tmp_path: Path) -> None:
+    """A model that takes a minute to load never dies five times within one."""
+    messages: list[str] = []
+    supervisor = Supervisor(messages.append, replace(QUICK, window_seconds=0.0))
+    broken = (sys.executable, "-S", "-c", "raise ValueError('no room at ' + str(id(object())))")
+    supervisor.start([spec(tmp_path, broken)])
+    eventually(lambda: supervisor.failure)
+    supervisor.stop()
+    assert supervisor.restarts() == {"part": 3}
+    assert "part died 3 times of one cause" in str(supervisor.failure)
+    assert ["ValueError: no room at " in message for message in messages] == [True, True]
+    assert "time 2 of 3 before it is given up" in messages[1]
+
+
+def test_a_reason_is_not_taken_from_an_earlier_life(tmp_path: Path) -> None:
+    spoken = (sys.executable, "-S", "-c", "raise ValueError('earlier')")
+    silent = (sys.executable, "-S", "-c", "import os; os._exit(1)")
+    for command, said in ((spoken, "ValueError: earlier"), (silent, "")):
+        process = ManagedProcess(spec(tmp_path, command))
+        assert process.wait(10) == 1
+        assert process.reason() == said
+
+
+def test_all_that_a_process_and_its_children_say_is_in_the_log_but_no_flood(tmp_path: Path) -> None:
+    code = (
+        "import os, subprocess, sys\n"
+        "subprocess.run([sys.executable, '-S', '-c', 'print(\"from a child\")'])\n"
+        "for _ in range(100_000): print('again and again', flush=False)\n"
+        "print('last words', end='', flush=True)\n"
+    )
+    process = ManagedProcess(one := spec(tmp_path, (sys.executable, "-S", "-c", code)))
+    assert process.wait(30) == 0
+    said = one.log_file.read_text().splitlines()
+    assert said[0] == "from a child"
+    assert said[-2:] == ["last words", "(99980 lines like ones above were left out)"]
+    assert len(said) == 23
+
+
+def test_a_command_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    process = ManagedProcess(spec(tmp_path, (str(tmp_path / "none"),)))
+    assert process.wait(10) == os.EX_IOERR
+    assert process.log_tail() == f"guard: {tmp_path / 'none'}: No such file or directory"

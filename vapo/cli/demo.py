@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vapo.cli.errors import CommandError
+from vapo.cli.lasting_output import lasting_output
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.client import GatewayError
 from vapo.demo.display import choose_display
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"resuming {folder} at {state.rl_seconds:.0f} s of reinforcement learning")
     try:
         if not state.finished:
-            with interrupted_by_signals(), choose_display() as display:
+            with interrupted_by_signals(), lasting_output(), choose_display() as display:
                 run_session(settings, options, state, display)
     except FAILURES as error:
         raise CommandError(str(error)) from None

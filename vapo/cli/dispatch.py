@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from vapo import __version__
 from vapo.cli.errors import CommandError
+from vapo.cli.lasting_output import lead_nowhere, open_closed_streams
 from vapo.cli.registry import COMMANDS, Command, find
 from vapo.startup import StartupError, one_line
 
@@ -33,6 +34,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; `argv` without the program's name. Returns the exit status."""
+    open_closed_streams()
     leave_current_folder_out(sys.path)
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
@@ -71,18 +73,25 @@ def carry_out(command: Command, words: Sequence[str]) -> int:
         module.add_arguments(parser)
         return int(module.run(parser.parse_args(list(words))))
     except CommandError as error:
-        print(f"vapo {command.name}: {error}", file=sys.stderr)
-        return 1
+        return failed(f"vapo {command.name}: {error}")
     except StartupError as error:
-        print(f"vapo {command.name}: {one_line(error)}", file=sys.stderr)
-        return 1
+        return failed(f"vapo {command.name}: {one_line(error)}")
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (`head`, `less`) has gone; keep the interpreter from writing to it again as it
         # exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        lead_nowhere(sys.stdout)
         return 1
+
+
+def failed(message: str) -> int:
+    """Say why on standard error, if anybody is there; returns the exit status."""
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        lead_nowhere(sys.stderr)
+    return 1
 
 
 def overview() -> str:

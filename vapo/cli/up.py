@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 from vapo.cli.errors import CommandError
+from vapo.cli.lasting_output import lasting_output
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.model_folder import check_model_folder
 from vapo.option_types import path, whole
@@ -65,10 +66,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError("--exit-when-done waits for the trainer, and --trainer-ranks 0 starts "
                            "none; leave one of them out")
     try:
-        with interrupted_by_signals(), running_stack(settings, report, shape) as stack:
+        with (
+            interrupted_by_signals(),
+            lasting_output(),
+            running_stack(settings, report, shape) as stack,
+        ):
             report(f"starting; logs are in {stack.folder.directory / 'logs'}")
             stack.wait_ready()
-            print(how_to_use(stack), flush=True)
+            print(how_to_use(stack), *left_out(shape), sep="\n", flush=True)
             keep_running(stack, arguments.exit_when_done)
     except (StackError, NotReadyError, RedisServerError, RunFolderError, OSError) as error:
         raise CommandError(str(error)) from None
@@ -126,6 +131,14 @@ def how_to_use(stack: Stack) -> str:
             "and starting the same run again resumes it",
         ]
     )
+
+
+def left_out(shape: Shape) -> list[str]:
+    """A line on the parts that others have to run, if there are such."""
+    names = {"generators": shape.generators, "verifiers": shape.verifiers, "values": shape.values,
+             "trainer": shape.trainer_ranks}  # fmt: skip
+    absent = ", ".join(name for name, count in names.items() if not count)
+    return [f"not started here: {absent}; the run waits for some on another host"] * bool(absent)
 
 
 def report(message: str) -> None:

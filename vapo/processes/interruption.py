@@ -1,4 +1,7 @@
-"""SIGTERM and a closed terminal end a command the way Ctrl-C does: with everything stopped."""
+"""SIGTERM and a closed terminal end a command the way Ctrl-C does: with everything stopped.
+
+Invariant: a SIGHUP that was ignored when the command began, as under nohup, stays ignored.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ def interrupted_by_signals() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    previous = {one: signal.signal(one, interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    handled = (signal.SIGTERM,) if ignored else (signal.SIGTERM, signal.SIGHUP)
+    previous = {one: signal.signal(one, interrupt) for one in handled}
     try:
         yield
     finally:

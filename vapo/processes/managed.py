@@ -11,12 +11,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-GUARD = Path(__file__).with_name("guard.py")
+from vapo.processes.log_file import numbered
+from vapo.processes.log_reason import reason
+
+INSTALLED_IN = Path(__file__).resolve().parents[2]
+GUARD = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from vapo.processes.guard import main; sys.exit(main())"
+)
+LINES_OF_REASON = 400
 REAP_SECONDS = 5.0
 
 
@@ -36,7 +44,9 @@ class ProcessSpec:
 
 
 class ManagedProcess:
-    """A running `ProcessSpec`. Its output is appended to the spec's log file."""
+    """A running `ProcessSpec`. Its output is appended to the spec's log file, which the guard
+    keeps within bounds (`vapo.processes.log_file`).
+    """
 
     def __init__(self, spec: ProcessSpec) -> None:
         """Start it.
@@ -48,7 +58,9 @@ class ManagedProcess:
         spec.log_file.parent.mkdir(parents=True, exist_ok=True)
         spec.pid_file.parent.mkdir(parents=True, exist_ok=True)
         spec.pid_file.unlink(missing_ok=True)
+        self.started_at = time.monotonic()
         with spec.log_file.open("ab") as log:
+            self._log_began = position(spec.log_file)
             self._guard = subprocess.Popen(
                 guarded(spec),
                 stdin=subprocess.PIPE,
@@ -104,6 +116,10 @@ class ManagedProcess:
         """The last lines of its log."""
         return tail(self.spec.log_file, lines)
 
+    def reason(self) -> str:
+        """What its log says about its end; empty when it has said nothing."""
+        return reason(lines_since(self.spec.log_file, self._log_began)[-LINES_OF_REASON:])
+
     def _signal(self, number: int) -> None:
         if self._guard.poll() is None:
             self._guard.send_signal(number)
@@ -122,16 +138,41 @@ class ManagedProcess:
 
 def guarded(spec: ProcessSpec) -> list[str]:
     """The command line of the guard around `spec`'s command."""
-    # -S: the guard needs no installed package, and starts in a few milliseconds without looking for
-    # them.
+    # -I -S: the guard needs no installed package, starts in a few milliseconds without looking for
+    # them, and takes nothing from the environment, which is the command's.
     options = ["--grace", str(spec.grace_seconds), "--pid-file", str(spec.pid_file)]
-    return [sys.executable, "-S", str(GUARD), *options, "--", *spec.command]
+    options += ["--log", str(spec.log_file)]
+    start = [sys.executable, "-I", "-S", "-c", GUARD, str(INSTALLED_IN)]
+    return [*start, *options, "--", *spec.command]
 
 
 def tail(file: Path, lines: int) -> str:
-    """The last `lines` lines of a text file; empty when there is no such file."""
+    """The last `lines` lines of a log; empty when there is no such file."""
+    texts = [read_from(one) for one in (numbered(file, 1), file)]
+    return "\n".join("".join(texts).splitlines()[-lines:]).rstrip()
+
+
+def position(file: Path) -> tuple[int, int]:
+    """Where a log ends: which file it is, and its length in bytes."""
+    status = file.stat()
+    return status.st_ino, status.st_size
+
+
+def lines_since(file: Path, began: tuple[int, int]) -> list[str]:
+    """What was appended to a log since a `position`; where it was begun anew, all there is."""
     try:
-        with file.open(encoding="utf-8", errors="replace") as text:
-            return "".join(deque(text, maxlen=lines)).rstrip()
+        same = file.stat().st_ino == began[0]
+    except OSError:
+        return []
+    return read_from(file, began[1] if same else 0).splitlines()
+
+
+def read_from(file: Path, offset: int = 0) -> str:
+    """The text of a log from an offset on, its last megabyte at most; empty when there is none."""
+    try:
+        with file.open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            log.seek(max(offset, end - 2**20))
+            return log.read().decode("utf-8", errors="replace")
     except OSError:
         return ""

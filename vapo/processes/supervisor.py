@@ -4,24 +4,34 @@ once.
 Invariants:
 - a process that dies is reported and started again, at the rate of its `RestartPolicy`; one that
   says that it cannot work as it is configured (status 78, `vapo.startup`) is given up at once;
+- what its log says of its end is reported with each death, and how many deaths are left to it;
 - one that is given up fails the whole set: all are stopped and `failure` says why, with its last
   log lines;
+- a supervisor that cannot go on fails the set, too;
 - after `stop` none of them and none of their descendants runs.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vapo.processes.managed import REAP_SECONDS, ManagedProcess, ProcessSpec, tail
-from vapo.processes.restarts import RestartPolicy, restart_delay
+from vapo.processes.restarts import RestartPolicy, of_one_cause, recent, restart_delay
 
 CHECK_SECONDS = 0.2
 LOG_LINES_SHOWN = 20
+FULL_BYTES = 2**20
+KILLED = {
+    128 + signal.SIGKILL: "the kernel does that when memory runs out",
+    128 + signal.SIGBUS: "a disk or /dev/shm may be full",
+}
 
 
 @dataclass
@@ -29,6 +39,7 @@ class _Supervised:
     spec: ProcessSpec
     process: ManagedProcess | None
     deaths: list[float] = field(default_factory=list)
+    causes: list[str] = field(default_factory=list)
     restart_at: float | None = None
 
 
@@ -105,18 +116,22 @@ class Supervisor:
             return [one.process for one in self._supervised.values() if one.process]
 
     def _run(self) -> None:
-        while not self._stopping.wait(CHECK_SECONDS):
-            with self._lock:
-                for one in self._supervised.values():
-                    self._check(one, time.monotonic())
-            if self._failure:
-                self.stop()
+        try:
+            while not self._stopping.wait(CHECK_SECONDS):
+                with self._lock:
+                    for one in self._supervised.values():
+                        self._check(one, time.monotonic())
+                if self._failure:
+                    self.stop()
+        except BaseException as error:
+            self._failure = self._failure or f"the parts cannot be watched any more: {error!r}"
+            raise
 
     def _check(self, one: _Supervised, now: float) -> None:
         if one.process is not None:
             status = one.process.exit_status()
             if status is not None:
-                self._note_death(one, status, now)
+                self._note_death(one, one.process, status, now)
         elif one.restart_at is not None and now >= one.restart_at:
             self._start_again(one)
 
@@ -125,25 +140,34 @@ class Supervisor:
         try:
             one.process = ManagedProcess(one.spec)
         except OSError as error:
-            self._failure = f"{one.spec.name} cannot be started again: {error}"
+            self._failure = f"{one.spec.name} cannot be started again: {in_words(error)}"
 
-    def _note_death(self, one: _Supervised, status: int, now: float) -> None:
+    def _note_death(
+        self, one: _Supervised, process: ManagedProcess, status: int, now: float
+    ) -> None:
         one.process = None
         if status == 0 and one.spec.may_finish:
             self._report(f"{one.spec.name} has finished")
             return
+        why = process.reason() if status <= 128 else KILLED.get(status, "")
         one.deaths.append(now)
+        sound = now - process.started_at > self._policy.sound_seconds
+        one.causes.append("" if sound or not is_fault(status) else why)
         if status == os.EX_CONFIG:
-            self._failure = self._failure or misconfigured(one.spec)
+            self._failure = self._failure or misconfigured(one.spec, why)
             return
         delay = restart_delay(self._policy, one.deaths, now)
-        if delay is None:
-            self._failure = self._failure or given_up(one.spec, self._policy, status)
+        alike, often = of_one_cause(one.causes), len(recent(self._policy, one.deaths, now))
+        if delay is None or alike >= self._policy.limit:
+            within = f"within {self._policy.window_seconds:.0f} s"
+            times = f"{often} times {within}" if delay is None else f"{alike} times of one cause"
+            self._failure = self._failure or given_up(one.spec, times, status)
             return
         one.restart_at = now + delay
         self._report(
-            f"{one.spec.name} ended ({describe(status)}); starting it again "
-            f"in {delay:.2g} s (log: {one.spec.log_file})"
+            f"{one.spec.name} ended ({describe(status)}){': ' * bool(why)}{why}; starting it again "
+            f"in {delay:.2g} s, time {max(alike, often)} of {self._policy.limit} before it is "
+            f"given up (log: {one.spec.log_file})"
         )
 
 
@@ -168,18 +192,37 @@ def describe(status: int) -> str:
     return f"killed by signal {status - 128}" if status > 128 else f"exit status {status}"
 
 
-def misconfigured(spec: ProcessSpec) -> str:
+def is_fault(status: int) -> bool:
+    """Whether a process ended by its own fault: not killed, nor for want of something else."""
+    return status <= 128 and status != os.EX_UNAVAILABLE
+
+
+def misconfigured(spec: ProcessSpec, why: str) -> str:
     """The message of a set one of whose processes cannot work as it is configured."""
     return (
         f"{spec.name} cannot work as it is configured. Its log is {spec.log_file}; the last line:\n"
-        + tail(spec.log_file, 1)
+        + (why or tail(spec.log_file, 1))
     )
 
 
-def given_up(spec: ProcessSpec, policy: RestartPolicy, status: int) -> str:
+def given_up(spec: ProcessSpec, times: str, status: int) -> str:
     """The message of a failed set."""
     return (
-        f"{spec.name} died {policy.limit} times within {policy.window_seconds:.0f} s, last with "
-        f"{describe(status)}. Its log is {spec.log_file}; the last lines:\n"
+        f"{spec.name} died {times}, last with {describe(status)}"
+        f"{disk_note(spec.log_file)}. Its log is {spec.log_file}; the last lines:\n"
         + tail(spec.log_file, LOG_LINES_SHOWN)
     )
+
+
+def disk_note(file: Path) -> str:
+    """Words on the disk of a log that may lack its last lines; empty when there is room."""
+    try:
+        free = shutil.disk_usage(file.parent).free
+    except OSError:
+        return f"; {file.parent} cannot be read"
+    return f"; the disk of {file.parent} is full" if free < FULL_BYTES else ""
+
+
+def in_words(error: OSError) -> str:
+    """An error of the file system: the file and what is wrong with it."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)

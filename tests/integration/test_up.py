@@ -1,0 +1,136 @@
+"""`vapo up` with stand-ins as parts: how it fails, what ends it, and what does not."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.stand_in_stack import command, environment, parts_of, read_until, started
+
+RUN = ["up", "--run", "a"]
+
+
+def ended(words: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command, run until it ends by itself."""
+    return subprocess.run(command(*words), cwd=folder, env=environment(**variables), text=True,
+                          capture_output=True, timeout=120, check=False)  # fmt: skip
+
+
+def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.05)
+
+
+def all_gone(parts: dict[str, int]) -> bool:
+    return not any(psutil.pid_exists(pid) for pid in parts.values())
+
+
+@pytest.mark.parametrize("when", ["", "ready:"])
+@pytest.mark.parametrize("status", [1, 78])
+def test_a_trainer_that_fails_for_good_ends_it_with_its_reason(
+    tmp_path: Path, status: int, when: str
+) -> None:
+    fault = f"{when}print('OSError: no space left', flush=True); raise SystemExit({status})"
+    done = ended(RUN, tmp_path, STAND_IN_TRAINER=fault)
+    assert done.returncode == 1
+    assert "no space left" in done.stderr
+    assert str(tmp_path / "runs" / "a" / "logs" / "trainer.log") in done.stderr
+    assert "Traceback" not in done.stderr
+    again = done.stdout.count("trainer ended (exit status 1): OSError: no space left; starting it")
+    assert again == (4 if status == 1 else 0)
+    assert parts_of(tmp_path / "runs" / "a") == {}
+
+
+def test_a_part_that_keeps_dying_is_told_with_its_own_reason(tmp_path: Path) -> None:
+    fault = "raise ValueError('max_model_len (100000) is greater than the derived max_model_len')"
+    done = ended(RUN, tmp_path, STAND_IN_GENERATOR=fault)
+    assert done.returncode == 1
+    told = [line for line in done.stdout.splitlines() if "generator ended" in line]
+    assert len(told) == 4
+    assert all("ValueError: max_model_len (100000) is greater" in line for line in told)
+    assert "time 4 of 5 before it is given up" in told[-1]
+    assert "generator died 5 times" in done.stderr
+
+
+def test_none_of_a_part_starts_none_and_without_a_trainer_it_serves(tmp_path: Path) -> None:
+    with started([*RUN, "--generators", "0", "--trainer-ranks", "0"], tmp_path) as running:
+        read_until(running, "not started here: generators, trainer")
+        folder = tmp_path / "runs" / "a"
+        parts = parts_of(folder)
+        assert set(parts) == {"gateway", "verifier", "value", "redis"}
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 130
+        assert all_gone(parts)
+
+
+def test_under_nohup_a_hangup_is_nothing(tmp_path: Path) -> None:
+    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    with started(RUN, tmp_path, **ignored) as running:
+        read_until(running, "Ctrl-C stops everything")
+        parts = parts_of(tmp_path / "runs" / "a")
+        running.send_signal(signal.SIGHUP)
+        for pid in parts.values():
+            os.kill(pid, signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(2)
+        assert parts_of(tmp_path / "runs" / "a") == parts
+        running.terminate()
+        assert running.wait(30) == 130
+        assert all_gone(parts)
+
+
+def test_a_closed_terminal_stops_everything(tmp_path: Path) -> None:
+    near, far = pty.openpty()
+    own = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
+    with started(RUN, tmp_path, stdin=far, stdout=far, stderr=far, **own) as running:
+        os.close(far)
+        said = b""
+        while b"Ctrl-C stops everything" not in said:
+            said += os.read(near, 4096)
+        parts = parts_of(tmp_path / "runs" / "a")
+        assert len(parts) == 6
+        os.close(near)
+        assert running.wait(30) == 130
+        assert all_gone(parts)
+
+
+def test_a_reader_that_goes_leaves_the_stack_running(tmp_path: Path) -> None:
+    with started(RUN, tmp_path) as running:
+        read_until(running, "starting; logs are in")
+        assert running.stdout is not None
+        running.stdout.close()
+        folder = tmp_path / "runs" / "a"
+        eventually(lambda: len(parts_of(folder)) == 6)
+        first = parts_of(folder)["verifier"]
+        os.kill(first, signal.SIGKILL)  # its death is told, and nobody listens
+        eventually(lambda: parts_of(folder).get("verifier", first) != first)
+        assert running.poll() is None
+        running.terminate()
+        assert running.wait(30) == 130
+        eventually(lambda: all_gone(parts_of(folder)))
+
+
+def test_it_runs_without_standard_streams(tmp_path: Path) -> None:
+    words = f"exec {' '.join(command(*RUN))} <&- >&- 2>&-"
+    running = subprocess.Popen(["sh", "-c", words], cwd=tmp_path, env=environment())
+    try:
+        eventually(lambda: len(parts_of(tmp_path / "runs" / "a")) == 6)
+        parts = parts_of(tmp_path / "runs" / "a")
+        running.terminate()
+        assert running.wait(30) == 130
+        assert all_gone(parts)
+    finally:
+        running.kill()
+        running.wait()
