@@ -6,6 +6,7 @@ names thing, value and remedy, and the HTTP status; never as a stack trace.
 
 from __future__ import annotations
 
+import json
 import logging
 from http import HTTPStatus
 from typing import Any
@@ -16,9 +17,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from vapo.messages import MessageError
+from vapo.openai_errors import error_object, speaks_openai
 
 logger = logging.getLogger(__name__)
-
+BODY = "body"
+"""Where FastAPI says a fault of the body is."""
+NO_SUCH_CALL = (404, 405)
 
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {"default": {
     "description": "Anything but success: a problem document (RFC 9457).",
@@ -43,12 +47,28 @@ class Problem(Exception):
         self.status, self.detail, self.headers, self.extra = status, detail, headers, extra
 
 
+class ProblemResponse(JSONResponse):
+    """A problem document; text that is no Unicode (a lone surrogate) is written as its escape."""
+
+    media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8", "backslashreplace")
+
+
 def problem_response(status: int, detail: str, headers: dict[str, str] | None = None,
+                     path: str = "", param: str | None = None, code: str | None = None,
                      **extra: Any) -> JSONResponse:
-    """A problem document (RFC 9457)."""
+    """A problem document (RFC 9457), on OpenAI's paths with the ``error`` its clients show;
+    ``param`` and ``code`` are of that form only.
+    """
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status,
             "detail": detail, **extra}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    if speaks_openai(path):
+        body["error"] = error_object(status, detail, param, code)
+    return ProblemResponse(body, status, headers)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -60,27 +80,49 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _problem(_: Request, error: Any) -> JSONResponse:
-    return problem_response(error.status, error.detail, error.headers, **error.extra)
+async def _problem(request: Request, error: Any) -> JSONResponse:
+    return problem_response(error.status, error.detail, error.headers, request.url.path,
+                            **error.extra)
 
 
-async def _http(_: Request, error: Any) -> JSONResponse:
-    return problem_response(error.status_code, str(error.detail), getattr(error, "headers", None))
+async def _http(request: Request, error: Any) -> JSONResponse:
+    detail, path = str(error.detail), request.url.path
+    if error.status_code in NO_SUCH_CALL and detail == HTTPStatus(error.status_code).phrase:
+        # A client of OpenAI's API may ask for any of its calls, and shows their form of errors.
+        detail = f"there is no {request.method} {path} here; GET /docs lists the calls"
+        return problem_response(error.status_code, detail, getattr(error, "headers", None),
+                                error=error_object(error.status_code, detail))
+    return problem_response(error.status_code, detail, getattr(error, "headers", None), path)
 
 
-async def _validation(_: Request, error: Any) -> JSONResponse:
-    errors = [{"field": ".".join(map(str, item["loc"])), "message": item["msg"]}
-              for item in error.errors()]
+async def _validation(request: Request, error: Any) -> JSONResponse:
+    errors = [{"field": _field(item), "message": _plain(item)} for item in error.errors()]
     detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:5])
-    return problem_response(422, detail, errors=errors[:50])
+    param = errors[0]["field"] if errors[0]["field"] != BODY else None
+    return problem_response(422, detail, path=request.url.path, errors=errors[:50], param=param)
+
+
+def _field(error: dict[str, Any]) -> str:
+    location = error["loc"]
+    if error["type"] == "json_invalid":
+        return BODY
+    inside = location[1:] if len(location) > 1 and location[0] == BODY else location
+    return ".".join(map(str, inside))
+
+
+def _plain(error: dict[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "is no field of this request; leave it out"
+    return error["msg"].removeprefix("Value error, ")
 
 
 async def _message(request: Request, error: Any) -> JSONResponse:
     # What a client sends is checked before it becomes a record: this one was stored long ago.
     logger.error("%s %s: a stored record is malformed: %s", request.method, request.url.path, error)
-    return problem_response(500, f"a stored record cannot be read: {error}")
+    return problem_response(500, f"a stored record cannot be read: {error}", path=request.url.path)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(500, f"{type(error).__name__}; see this service's log")
+    return problem_response(500, f"{type(error).__name__}; see this service's log",
+                            path=request.url.path)

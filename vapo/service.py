@@ -107,8 +107,9 @@ async def _called(hook: LifespanHook | None) -> None:
         await done
 
 
-async def _redis_does_not_answer(_: Request, error: Any) -> JSONResponse:
-    return problem_response(503, f"Redis does not answer: {error}; try again", {"Retry-After": "2"})
+async def _redis_does_not_answer(request: Request, error: Any) -> JSONResponse:
+    return problem_response(503, f"Redis does not answer: {error}; try again", {"Retry-After": "2"},
+                            request.url.path)
 
 
 BEARER = HTTPBearer(auto_error=False, description="A token of the run's section `security`.")
@@ -167,7 +168,7 @@ class BodyLimit:
         limit = self.exceptions.get(scope["path"], self.limit)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > limit:
-            await self._refuse(limit)(scope, receive, send)
+            await self._refuse(limit, scope["path"])(scope, receive, send)
             return
         await self._counted(limit, scope, receive, send)
 
@@ -188,8 +189,8 @@ class BodyLimit:
     def _detail(self, limit: int) -> str:
         return f"the body is larger than {limit} bytes; send it in parts"
 
-    def _refuse(self, limit: int) -> Response:
-        return problem_response(413, self._detail(limit))
+    def _refuse(self, limit: int, path: str) -> Response:
+        return problem_response(413, self._detail(limit), path=path)
 
 
 def _add_health(app: FastAPI, readiness: Readiness, registry: CollectorRegistry) -> None:

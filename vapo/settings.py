@@ -34,6 +34,15 @@ from pydantic import (
     model_validator,
 )
 
+from vapo.sampling_bounds import (
+    NewTokens,
+    RunSeed,
+    Samples,
+    Temperature,
+    TopP,
+    TrainingTemperature,
+    greedy_refusal,
+)
 from vapo.startup import StartupError
 
 HTTP_URL = r"^https?://[^/?#\s]+/?$"
@@ -72,7 +81,7 @@ class RunSettings(Section):
     """Name of the run; prefix of all its Redis keys, so that runs can share a Redis."""
     directory: Path = Path("runs/default")
     """Folder of the run: logs, checkpoints, weights, metrics, plots."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: RunSeed = 0
     """Seed of everything random: sampling and data order. (A new value head is zero.)"""
 
     @property
@@ -169,13 +178,14 @@ class SecuritySettings(Section):
 class SamplingSettings(Section):
     """How responses are sampled for training."""
 
-    samples_per_prompt: int = Field(16, ge=1)
+    samples_per_prompt: Samples = 16
     """Group sampling: responses per prompt (VAPO section 5.1: 16)."""
-    temperature: float = Field(1.0, gt=0)
-    """Sampling temperature (DAPO and VAPO evaluate at 1.0; training temperature is silent)."""
-    top_p: float = Field(1.0, gt=0, le=1)
+    temperature: TrainingTemperature = 1.0
+    """Sampling temperature (DAPO and VAPO evaluate at 1.0; training temperature is silent), 0.01 to
+    2: the engine takes no more, and greedy responses teach nothing."""
+    top_p: TopP = 1.0
     """Nucleus; below 1 the behaviour log-probs are of the truncated distribution."""
-    max_new_tokens: int = Field(256, ge=1)
+    max_new_tokens: NewTokens = 256
     """Longest response, in tokens; longer ones end with finish reason ``length``."""
 
 
@@ -501,12 +511,19 @@ class RelaySettings(Section):
 class EvaluationSettings(Section):
     """Held-out evaluation (VAPO: avg@32 at temperature 1.0, top-p 0.7)."""
 
-    samples: int = Field(32, ge=1)
+    samples: Samples = 32
     """Responses per problem (k of avg@k)."""
-    temperature: float = Field(1.0, gt=0)
-    """Sampling temperature."""
-    top_p: float = Field(0.7, gt=0, le=1)
+    temperature: Temperature = 1.0
+    """Sampling temperature, at most 2; 0 is greedy, with 1 sample."""
+    top_p: TopP = 0.7
     """Nucleus."""
+
+    @model_validator(mode="after")
+    def _greedy_once(self) -> EvaluationSettings:
+        refusal = greedy_refusal(self.temperature, self.samples)
+        if refusal:
+            raise ValueError(f"{refusal} (evaluation.samples=1)")
+        return self
 
 
 class Settings(Section):

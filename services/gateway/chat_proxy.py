@@ -8,6 +8,7 @@ deadline.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 
@@ -15,6 +16,7 @@ import httpx
 from fastapi.responses import Response, StreamingResponse
 
 from vapo.ledger import Ledger
+from vapo.openai_errors import error_object
 from vapo.problems import Problem
 from vapo.service import service_headers
 from vapo.settings import Settings
@@ -56,11 +58,9 @@ class ChatProxy:
         first = next(self._turn) % len(ready)
         return ready[first:] + ready[:first]
 
-    async def pass_on(
-        self, urls: Sequence[str], path: str, body: bytes, content_type: str
-    ) -> Response:
+    async def pass_on(self, urls: Sequence[str], path: str, body: bytes) -> Response:
         """The answer of the first generator that has room; if none has, what the last one says.
-        Raises Problem 502.
+        Raises Problem 502 or 504.
         """
         problem: httpx.HTTPError | None = None
         refusal: httpx.Response | None = None
@@ -69,13 +69,15 @@ class ChatProxy:
                 "POST",
                 url + path,
                 content=body,
-                headers={"Content-Type": content_type or "application/json"},
+                headers={"Content-Type": "application/json"},
             )
             try:
                 answer = await self._client.send(request, stream=True)
             except httpx.ConnectError as error:
                 logger.warning("generator %s cannot be reached: %s", url, error)
                 problem = error
+            except httpx.TimeoutException as error:
+                raise Problem(504, _silent(url, error)) from None
             except httpx.HTTPError as error:
                 raise Problem(502, f"the generator at {url} failed: {error!r}") from None
             else:
@@ -96,9 +98,23 @@ def _headers(answer: httpx.Response) -> dict[str, str]:
     return {name: answer.headers[name] for name in PASSED_HEADERS if name in answer.headers}
 
 
+def _silent(url: str, error: httpx.TimeoutException) -> str:
+    return (
+        f"the generator at {url} did not answer in time ({type(error).__name__}; it may be silent "
+        f"for {DEADLINES.read:g} s); stream the answer, or ask for fewer tokens at a time"
+    )
+
+
 async def _chunks(answer: httpx.Response) -> AsyncIterator[bytes]:
     try:
         async for chunk in answer.aiter_bytes():
             yield chunk
+    except httpx.HTTPError as error:
+        # The status is long gone: only a stream of events has room to say what happened.
+        logger.warning("the answer of %s broke off: %r", answer.url, error)
+        if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+            raise
+        broken = error_object(502, f"the generator's answer broke off: {error!r}")
+        yield f"data: {json.dumps({'error': broken})}\n\n".encode()
     finally:
         await answer.aclose()

@@ -69,14 +69,16 @@ class Evaluations:
             RowErrors: rows that do not fit the model.
             TaskTaken: prompts have the ids that its tasks would have.
         """
+        settings = self._ledger.settings
+        default = settings.evaluation.temperature
         record = EvaluationRecord(
             evaluation_id or f"eval-{uuid.uuid4().hex[:12]}",
             dataset,
             len(rows),
             samples,
-            sampling.temperature or self._ledger.settings.evaluation.temperature,
-            sampling.top_p or self._ledger.settings.evaluation.top_p,
-            sampling.max_new_tokens or self._ledger.settings.sampling.max_new_tokens,
+            default if sampling.temperature is None else sampling.temperature,
+            sampling.top_p or settings.evaluation.top_p,
+            sampling.max_new_tokens or settings.sampling.max_new_tokens,
             time.time(),
         )
         tasks = self._tasks(record, rows)

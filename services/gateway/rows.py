@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import msgpack
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-LARGEST_SAMPLES = 1024
+from vapo.sampling_bounds import NewTokens, Samples, Temperature, TopP
+
 _VALUE_ERROR = "Value error, "
 _UNSAFE_IN_IDS = re.compile(r"[\s.\x00-\x1f\x7f]")
 
@@ -53,9 +54,9 @@ class ChatMessage(Strict):
 class RowSampling(Strict):
     """Replacements of the run's sampling settings."""
 
-    temperature: float | None = Field(None, gt=0, allow_inf_nan=False)
-    top_p: float | None = Field(None, gt=0, le=1)
-    max_new_tokens: int | None = Field(None, ge=1)
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    max_new_tokens: NewTokens | None = None
 
 
 class Row(Strict):
@@ -70,7 +71,7 @@ class Row(Strict):
     """Encode ``prompt`` as it stands, without the chat template."""
     answer: str
     verifier: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    samples: int | None = Field(None, ge=1, le=LARGEST_SAMPLES)
+    samples: Samples | None = None
     sampling: RowSampling = RowSampling()
     metadata: dict[str, Any] = Field(default_factory=dict)
 

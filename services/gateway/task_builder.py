@@ -14,6 +14,7 @@ from typing import Any
 from services.gateway.rows import Row, RowError, RowSampling, check_task_id
 from services.gateway.verifier_names import VerifierNames
 from vapo.messages import MessageError, Purpose, SamplingOverrides, Task, token_array
+from vapo.sampling_bounds import training_refusal
 from vapo.settings import Settings
 from vapo.tokenizer import PromptTokenizer, TokenizerError
 
@@ -51,6 +52,7 @@ class TaskBuilder:
             self._check_verifier(index, row)
         token_ids = self._encode(index, row)
         sampling = self._overrides(row, belonging)
+        self._check_temperature(index, sampling.temperature, belonging.purpose)
         self._check_length(index, len(token_ids), sampling.max_new_tokens)
         try:
             return Task(
@@ -100,9 +102,22 @@ class TaskBuilder:
                 )
         return token_ids
 
+    @staticmethod
+    def _check_temperature(index: int, temperature: float | None, purpose: Purpose) -> None:
+        refusal = training_refusal(temperature) if purpose == "train" else None
+        if refusal:
+            raise RowError(index, "sampling.temperature", refusal)
+
     def _check_length(self, index: int, prompt_tokens: int, max_new_tokens: int | None) -> None:
         new_tokens = max_new_tokens or self._sampling.max_new_tokens
         room = self._context - new_tokens
+        if room < 1:
+            raise RowError(
+                index,
+                "sampling.max_new_tokens",
+                f"max_new_tokens={new_tokens} leaves no room for a prompt in a context of "
+                f"{self._context} (model.max_context_tokens); ask for less",
+            )
         if prompt_tokens > room:
             raise RowError(
                 index,
@@ -124,10 +139,14 @@ class TaskBuilder:
         own, imposed = row.sampling, belonging.sampling or RowSampling()
         return SamplingOverrides(
             **{
-                name: getattr(imposed, name) or getattr(own, name)
+                name: _first(getattr(imposed, name), getattr(own, name))
                 for name in RowSampling.model_fields
             }
         )
+
+
+def _first(imposed: Any, own: Any) -> Any:
+    return own if imposed is None else imposed
 
 
 def _metadata(row: Row, task_id: str | None) -> dict[str, Any]:

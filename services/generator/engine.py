@@ -21,12 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from services.generator import engine_options
-from vapo.messages import FinishReason, VersionSpan
+from services.generator import engine_options, vllm_forms
+from services.generator.samples import Completion, Piece, Sampling
+from vapo.failure_log import reason_of
+from vapo.messages import VersionSpan
 from vapo.settings import Settings
 
 if TYPE_CHECKING:
-    from vllm.outputs import CompletionOutput, RequestOutput
+    from vllm import SamplingParams
+    from vllm.outputs import RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
 logger = logging.getLogger(__name__)
@@ -35,6 +38,8 @@ Result = TypeVar("Result")
 BASE_LABEL = "default"
 """vLLM's label of the weights it started with: version 0."""
 SHUTDOWN_SECONDS = 3.0
+NOT_SENDABLE = (ValueError, TypeError, OverflowError)
+"""What vLLM raises, beside its own errors, at a request that no engine could read."""
 
 
 class EngineError(RuntimeError):
@@ -45,38 +50,20 @@ class StepTimeout(EngineError):
     """A step of the engine exceeded its deadline; the text names both."""
 
 
+class RequestRefused(ValueError):
+    """vLLM refuses this request, and would every time; the text is its reason."""
+
+
+class RequestFailed(RuntimeError):
+    """vLLM failed at this request, and goes on serving others; the text is its reason."""
+
+
 class GenerationInterrupted(RuntimeError):
     """A response was given up because a load failed; it can be generated again."""
 
 
 class WeightsNotReady(RuntimeError):
     """No proven weights within the deadline; try again later."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How one response is sampled."""
-
-    max_new_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One finished response of L tokens, end of sequence included."""
-
-    token_ids: list[int]
-    log_probs: list[float]
-    """[L] log-prob of each token under the distribution sampled from (temperature, top-p)."""
-    version_spans: tuple[VersionSpan, ...]
-    finish_reason: FinishReason
-    text: str = ""
-    """Only of streamed responses and those with stop strings; decode the token ids otherwise."""
-    cached_prompt_tokens: int = 0
-    """Prompt tokens whose keys came from the prefix cache."""
 
 
 @dataclass(frozen=True)
@@ -171,27 +158,33 @@ class Engine:
 
         Raises:
             WeightsNotReady: no proven weights within the deadline.
+            RequestRefused: vLLM will not serve this request, ever.
+            RequestFailed: vLLM could not serve it this time.
             EngineError: the engine is gone.
         """
         while True:
             try:
-                return await self._proven(await _last(self._outputs(prompt, sampling, False)))
+                final = await _last(self._outputs(prompt, sampling, False))
+                return await self._proven(final, sampling, streamed=False)
             except GenerationInterrupted as error:
                 self.interruptions += 1
                 logger.info("a response begins again: %s", error)
 
-    async def stream(self, prompt: Sequence[int],
-                     sampling: Sampling) -> AsyncIterator[tuple[str, Completion | None]]:
-        """Sample one response by pieces of text; the completion comes with the last piece.
+    async def stream(self, prompt: Sequence[int], sampling: Sampling) -> AsyncIterator[Piece]:
+        """Sample one response piece by piece; the completion comes with the last.
 
         Raises as :meth:`generate`, and:
             GenerationInterrupted: a load failed meanwhile; what was sent cannot be taken back.
         """
-        text = ""
+        text, told, first = "", 0, True
         async for output in self._outputs(prompt, sampling, True):
-            piece = output.outputs[0]
-            delta, text = piece.text[len(text):], piece.text
-            yield delta, await self._proven(output) if output.finished else None
+            seen = output.outputs[0]
+            completion = await self._proven(output, sampling, True) if output.finished else None
+            yield Piece(
+                seen.text[len(text):], list(seen.token_ids[told:]),
+                () if sampling.ranked is None else vllm_forms.positions(seen.logprobs, told),
+                vllm_forms.positions(output.prompt_logprobs) if first else (), completion)
+            text, told, first = seen.text, len(seen.token_ids), False
 
     async def score(self, token_ids: Sequence[int]) -> list[float]:
         """[n - 1] log-prob of each token but the first given those before it, at temperature 1.
@@ -256,12 +249,19 @@ class Engine:
 
     async def _outputs(self, prompt: Sequence[int], sampling: Sampling,
                        streamed: bool) -> AsyncIterator[RequestOutput]:
+        from vllm.exceptions import VLLMClientError
+
         await self._wait_until_proven()
-        async for output in self._requested(prompt, _parameters(sampling, streamed)):
+        try:
+            parameters = vllm_forms.sampling_parameters(sampling, streamed)
+        except (VLLMClientError, *NOT_SENDABLE) as error:
+            raise RequestRefused(str(error)) from None
+        async for output in self._requested(prompt, parameters):
             yield output
 
     async def _requested(self, prompt: Sequence[int],
-                         parameters: Any) -> AsyncIterator[RequestOutput]:
+                         parameters: SamplingParams) -> AsyncIterator[RequestOutput]:
+        from vllm.exceptions import VLLMClientError
         from vllm.inputs.engine import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -270,8 +270,17 @@ class Engine:
                 async for output in self._llm.generate(tokens_input(list(prompt)), parameters,
                                                        request_id):
                     yield output
+            except VLLMClientError as error:
+                raise RequestRefused(str(error)) from None
             except (EngineDeadError, EngineGenerateError) as error:
-                raise EngineError(f"vLLM's engine failed: {error}") from error
+                raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> Exception:
+        cause = error.__cause__
+        if self._llm.errored or cause is None:
+            return EngineError(f"vLLM's engine failed: {error}")
+        kind = RequestRefused if isinstance(cause, NOT_SENDABLE) else RequestFailed
+        return kind(reason_of(cause))
 
     @asynccontextmanager
     async def _request_id(self) -> AsyncIterator[str]:
@@ -283,20 +292,30 @@ class Engine:
         finally:
             del self._active[request_id]
 
-    async def _proven(self, output: RequestOutput) -> Completion:
+    async def _proven(self, output: RequestOutput, sampling: Sampling,
+                      streamed: bool) -> Completion:
         piece = output.outputs[0]
+        if piece.finish_reason == "abort":
+            raise GenerationInterrupted("vLLM gave the response up")
         if piece.finish_reason not in ("stop", "length"):
-            raise GenerationInterrupted(f"vLLM ended the response with {piece.finish_reason!r}")
+            raise RequestFailed(f"vLLM ended the response with {piece.finish_reason!r}")
         await self._wait_until_proven()
         spans = piece.weight_versions or []
         if self._gate.failed & {_load_of(span.version) for span in spans}:
             raise GenerationInterrupted("tokens were sampled under weights whose load failed")
+        try:
+            log_probs = vllm_forms.log_probs(piece)
+        except ValueError as error:
+            raise EngineError(str(error)) from None
         return Completion(
-            token_ids=list(piece.token_ids), log_probs=_log_probs(piece),
+            token_ids=list(piece.token_ids), log_probs=log_probs,
             version_spans=tuple(VersionSpan(_version_of(span.version), span.start, span.end)
                                 for span in spans),
             finish_reason=piece.finish_reason,  # type: ignore[arg-type]
-            text=piece.text, cached_prompt_tokens=output.num_cached_tokens or 0)
+            text=piece.text if vllm_forms.detokenized(sampling, streamed) else None,
+            cached_prompt_tokens=output.num_cached_tokens or 0,
+            positions=() if sampling.ranked is None else vllm_forms.positions(piece.logprobs),
+            prompt_positions=vllm_forms.positions(output.prompt_logprobs))
 
     async def _wait_until_proven(self) -> None:
         if self._gate.open.is_set():
@@ -315,19 +334,6 @@ class Engine:
                               "(generator.update_deadline_seconds)") from None
 
 
-def _parameters(sampling: Sampling, streamed: bool) -> Any:
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
-
-    # Detokenising and handing over every token costs as much as a third of decoding on CPU; only
-    # streams and stop strings need it.
-    return SamplingParams(
-        temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_new_tokens,
-        seed=sampling.seed, stop=list(sampling.stop) or None, logprobs=0,
-        flat_logprobs=True, detokenize=streamed or bool(sampling.stop),
-        output_kind=RequestOutputKind.CUMULATIVE if streamed else RequestOutputKind.FINAL_ONLY)
-
-
 async def _last(outputs: AsyncIterator[RequestOutput]) -> RequestOutput:
     final = None
     async for output in outputs:
@@ -335,14 +341,6 @@ async def _last(outputs: AsyncIterator[RequestOutput]) -> RequestOutput:
     if final is None:
         raise EngineError("vLLM ended a request without an output")
     return final
-
-
-def _log_probs(piece: CompletionOutput) -> list[float]:
-    flat: Any = piece.logprobs
-    if list(flat.token_ids) != list(piece.token_ids):
-        raise EngineError("vLLM's log-probs are not those of the sampled tokens: "
-                          f"{len(piece.token_ids)} tokens, {len(flat.token_ids)} log-probs")
-    return list(flat.logprobs)
 
 
 def _version_of(label: str) -> int:

@@ -7,8 +7,8 @@ Invariants:
 - a task's lease ends when all its samples exist, in the dead letters with a reason, or by giving
   the missing samples back; a worker that dies is taken over, and only the missing samples are made
   again;
-- a task that cannot be served (its prompt does not fit, its log-probs are not finite) is buried
-  with its reason, never retried for ever.
+- a task that cannot be served (its prompt does not fit, the engine refuses it, its log-probs are
+  not finite) is buried at once with its reason; one whose attempts fail, after the last of them.
 
 Redis calls run in threads; everything else in the event loop.
 """
@@ -24,16 +24,12 @@ from typing import TypeVar
 
 from redis.exceptions import RedisError
 
-from services.generator.engine import (
-    Completion,
-    Engine,
-    EngineError,
-    Sampling,
-    WeightsNotReady,
-)
+from services.generator.engine import Engine, EngineError, RequestRefused, WeightsNotReady
 from services.generator.prompts import PromptError, check_prompt
 from services.generator.sample_seeds import sample_seed
+from services.generator.samples import Completion, Sampling
 from services.generator.state import GeneratorState, State
+from vapo.failure_log import FailureLog, reason_of
 from vapo.ledger import Lease, Ledger
 from vapo.ledger.keys import TASK_STAGES
 from vapo.messages import Generated, MessageError, Task, float_array, token_array
@@ -75,6 +71,7 @@ class GenerationWorker:
         self._busy, self._stopping = 0, False
         self._leasing = asyncio.Lock()
         self._held: dict[str, tuple[Lease, asyncio.Task[None]]] = {}
+        self._failures = FailureLog(logger)
         self.totals = Totals()
 
     @property
@@ -162,9 +159,11 @@ class GenerationWorker:
             await self._work(lease)
         except EngineError as error:
             self._state.engine_failed(str(error))
-        except Exception:
+            await self._patiently(self._ledger.note_failure, lease, reason_of(error))
+        except Exception as error:
             # The lease runs out and the task is delivered again, at most ledger.max_attempts times.
-            logger.exception("task %s failed", lease.id)
+            self._failures.tell(f"task {lease.id}", error)
+            await self._patiently(self._ledger.fail, lease, reason_of(error))
         finally:
             self._busy -= len(lease.samples)
             if not self._stopping:
@@ -194,11 +193,11 @@ class GenerationWorker:
 
     async def _sample(self, task: Task, sample: int) -> str | None:
         """Generate and record one sample; returns why it is refused, or None."""
-        async with self._free:
-            completion = await self._generated(task, sample)
         try:
+            async with self._free:
+                completion = await self._generated(task, sample)
             generated = self._record_of(completion)
-        except MessageError as error:
+        except (RequestRefused, MessageError) as error:
             return f"sample {sample}: {error}"
         self.totals.rollouts += 1
         self.totals.tokens += len(completion.token_ids)

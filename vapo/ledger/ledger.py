@@ -12,6 +12,7 @@ All methods are synchronous and thread-safe; asynchronous callers use ``asyncio.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -222,7 +223,7 @@ class Ledger:
             self.bury(
                 lease,
                 f"delivered {lease.deliveries - 1} times without a result "
-                f"(ledger.max_attempts={limits.max_attempts})",
+                f"(ledger.max_attempts={limits.max_attempts}){self._last_failure(lease)}",
             )
         return leases.claim(self.redis, self.keys, stage, consumer, limits.lease_seconds, fresh)
 
@@ -330,6 +331,32 @@ class Ledger:
             )
             == 1
         )
+
+    def fail(self, lease: Lease, reason: str) -> bool:
+        """An attempt ended with ``reason``. The last one allowed buries the id; until then it stays
+        leased, to be delivered again. Returns whether it was buried.
+        """
+        limit = self.settings.ledger.max_attempts
+        if lease.deliveries >= limit:
+            return self.bury(
+                lease,
+                f"failed {lease.deliveries} times (ledger.max_attempts={limit}); last: {reason}",
+            )
+        self.note_failure(lease, reason)
+        return False
+
+    def note_failure(self, lease: Lease, reason: str) -> None:
+        """Remember why an attempt ended, for the dead letter of an id delivered too often."""
+        limits = self.settings.ledger
+        seconds = math.ceil(limits.lease_seconds * (limits.max_attempts + 1)) + 60
+        self.redis.set(self._failure_key(lease), reason[:1000], ex=seconds)
+
+    def _last_failure(self, lease: Lease) -> str:
+        reason = self.redis.get(self._failure_key(lease))
+        return f"; last failure: {reason.decode()}" if reason else ""
+
+    def _failure_key(self, lease: Lease) -> str:
+        return self.keys.named(f"failure:{lease.stage}:{lease.entry}")
 
     # Trainer ---------------------------------------------------------------------------------
 

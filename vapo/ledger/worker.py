@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from redis.exceptions import RedisError
 
+from vapo.failure_log import FailureLog, reason_of
 from vapo.ledger.keys import Stage
 from vapo.ledger.leases import Lease
 from vapo.ledger.ledger import Ledger
@@ -39,6 +40,7 @@ class StageWorker:
         self._handler, self._batch_size = handler, batch_size
         self._lease_seconds = ledger.settings.ledger.lease_seconds
         self._held: list[Lease] = []
+        self._failures = FailureLog(logger)
         self._stopping = threading.Event()
         self._next_take_over = 0.0
 
@@ -80,9 +82,13 @@ class StageWorker:
             work = self._ledger.load(leases)
             if work:
                 self._handler(work)
-        except Exception:
+        except RedisError:
+            raise
+        except Exception as error:
             # The leases expire and the work is delivered again, at most ledger.max_attempts times.
-            logger.exception("batch of %d rollouts at stage %s failed", len(leases), self._stage)
+            self._failures.tell(f"batch of {len(leases)} rollouts at stage {self._stage}", error)
+            for lease in leases:
+                self._ledger.fail(lease, reason_of(error))
 
     def _renew_until_stopped(self) -> None:
         while not self._stopping.wait(self._lease_seconds / 3):

@@ -8,8 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from services.gateway.context import GatewayDependency
+from services.gateway.context import Gateway, GatewayDependency
 from services.gateway.documented_bodies import ANY_OBJECT, documented
+from vapo.model_names import listed_name, unknown_name
+from vapo.problems import Problem
 from vapo.service import USER, require
 
 router = APIRouter(prefix="/v1", tags=["live policy"], dependencies=[require(USER)])
@@ -33,20 +35,29 @@ async def completions(gateway: GatewayDependency, request: Request) -> Response:
 @router.get("/models")
 def models(gateway: GatewayDependency) -> dict[str, Any]:
     """The one model there is."""
+    return {"object": "list", "data": [_model(gateway, listed_name(gateway.settings))]}
+
+
+@router.get("/models/{name:path}")
+def model(gateway: GatewayDependency, name: str) -> dict[str, Any]:
+    """The model under any of its names: the listed one, `policy`, or the run's."""
+    unknown = unknown_name(gateway.settings, name)
+    if unknown:
+        raise Problem(404, unknown, param="model", code="model_not_found")
+    return _model(gateway, name)
+
+
+def _model(gateway: Gateway, name: str) -> dict[str, Any]:
     return {
-        "object": "list",
-        "data": [
-            {
-                "id": gateway.settings.model.path.name,
-                "object": "model",
-                "created": 0,
-                "owned_by": gateway.settings.run.name,
-            }
-        ],
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": gateway.settings.run.name,
+        "max_model_len": gateway.settings.model.max_context_tokens,
     }
 
 
-async def _pass_on(gateway: GatewayDependency, request: Request, path: str) -> Response:
+async def _pass_on(gateway: Gateway, request: Request, path: str) -> Response:
     body = await request.body()
     urls = await run_in_threadpool(gateway.proxy.targets)
-    return await gateway.proxy.pass_on(urls, path, body, request.headers.get("content-type", ""))
+    return await gateway.proxy.pass_on(urls, path, body)

@@ -13,10 +13,12 @@ from services.gateway.context import Gateway, GatewayDependency
 from services.gateway.documented_bodies import documented, schema_of
 from services.gateway.evaluations import EvaluationRecord, RowErrors
 from services.gateway.routes.prompts import raw_body
-from services.gateway.rows import LARGEST_SAMPLES, Row, RowSampling, Strict, parse_row
+from services.gateway.rows import Row, RowSampling, Strict, parse_row
 from vapo.ledger import TaskTaken
 from vapo.problems import Problem
+from vapo.sampling_bounds import NewTokens, Samples, Temperature, TopP, greedy_refusal
 from vapo.service import USER, require
+from vapo.settings import EvaluationSettings
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], dependencies=[require(USER)])
 
@@ -28,10 +30,12 @@ class EvaluationRequest(Strict):
     """Idempotency key; made when absent."""
     dataset: str | None = None
     problems: list[Any] | None = None
-    samples: int | None = Field(None, ge=1, le=LARGEST_SAMPLES)
-    temperature: float | None = Field(None, gt=0, allow_inf_nan=False)
-    top_p: float | None = Field(None, gt=0, le=1)
-    max_new_tokens: int | None = Field(None, ge=1)
+    samples: Samples | None = None
+    """Default: evaluation.samples; 1 when the request is greedy."""
+    temperature: Temperature | None = None
+    """0 is greedy. Default: evaluation.temperature."""
+    top_p: TopP | None = None
+    max_new_tokens: NewTokens | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> EvaluationRequest:
@@ -47,7 +51,7 @@ BODY = documented({"application/json": schema_of(EvaluationRequest)})
 def start(gateway: GatewayDependency, body: Annotated[bytes, Depends(raw_body)]) -> dict[str, Any]:
     """Start an evaluation under the weights each generator has when it begins a response."""
     request = _parse(body)
-    samples = request.samples or gateway.settings.evaluation.samples
+    samples = _samples(request, gateway.settings.evaluation)
     sampling = RowSampling(
         temperature=request.temperature, top_p=request.top_p, max_new_tokens=request.max_new_tokens
     )
@@ -89,6 +93,17 @@ def _parse(body: bytes) -> EvaluationRequest:
         raise Problem(
             422, f"{errors[0]['field'] or 'evaluation'}: {errors[0]['message']}", errors=errors
         ) from None
+
+
+def _samples(request: EvaluationRequest, defaults: EvaluationSettings) -> int:
+    """Responses per problem. Raises Problem 422: several that would all be the same."""
+    temperature = defaults.temperature if request.temperature is None else request.temperature
+    if request.samples is None:
+        return defaults.samples if temperature > 0 else 1
+    refusal = greedy_refusal(temperature, request.samples)
+    if refusal:
+        raise Problem(422, f"samples: {refusal}", errors=[{"field": "samples", "message": refusal}])
+    return request.samples
 
 
 def _rows(gateway: Gateway, request: EvaluationRequest) -> list[Row]:
