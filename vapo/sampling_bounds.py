@@ -40,7 +40,8 @@ def _greedy_is_no_training(temperature: float) -> float:
 
 Temperature = Annotated[float, Field(ge=0, le=GREATEST_TEMPERATURE, allow_inf_nan=False)]
 """0 is greedy."""
-TrainingTemperature = Annotated[Temperature, AfterValidator(_greedy_is_no_training)]
+TrainingTemperature = Annotated[
+    float, Field(gt=0, le=GREATEST_TEMPERATURE), AfterValidator(_greedy_is_no_training)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 NewTokens = Annotated[int, Field(ge=1)]
 """Bounded above by the context, where prompt and context are known."""

@@ -137,6 +137,13 @@ def test_a_chat_streams_the_text_it_would_answer_whole(http: httpx.Client) -> No
     assert events[-2]["weight_version"] == 0
 
 
+def test_a_stop_string_at_the_very_start_leaves_no_text(http: httpx.Client) -> None:
+    body = {"prompt": "1+1=", "max_tokens": 20, "seed": 3}
+    text = http.post("/v1/completions", json=body).json()["choices"][0]["text"]
+    cut = http.post("/v1/completions", json={**body, "stop": text[0]}).json()["choices"][0]
+    assert (cut["text"], cut["finish_reason"]) == ("", "stop")
+
+
 def test_stop_strings_end_the_text(http: httpx.Client) -> None:
     body = {"prompt": "1+1=", "max_tokens": 200, "seed": 3}
     text = http.post("/v1/completions", json=body).json()["choices"][0]["text"]
@@ -156,13 +163,26 @@ def test_stop_strings_end_the_text(http: httpx.Client) -> None:
     ("generate", {"prompt_token_ids": ["a"]}, 422, "prompt_token_ids"),
     ("completions", {"prompt": ""}, 422, "empty"),
     ("completions", {"prompt": "1" * 600}, 422, "shorten"),
-    ("completions", {"prompt": "1", "logprobs": 3}, 422, "use /v1/generate"),
+    ("completions", {"prompt": "1", "logprobs": 30}, 422, "logprobs"),
+    ("completions", {"prompt": "1", "n": 10**9}, 422, "n: "),
+    ("completions", {"prompt": "1", "stop": [""]}, 422, "stop string is empty"),
+    ("completions", {"prompt": "1", "stop": "\ud800"}, 422, "the engine refuses"),
+    ("completions", {"prompt": "1", "stop": "\ud800", "stream": True}, 422, "the engine refuses"),
+    ("completions", {"prompt": "1", "logit_bias": {"99999": 1}}, 422, "the engine refuses"),
+    ("completions", {"prompt": "1", "min_tokens": 9, "max_tokens": 5}, 422, "the engine refuses"),
+    ("completions", {"prompt": [[5], [-1]], "echo": True}, 422, "vocabulary"),
+    ("completions", {"prompt": "1", "temperature": 2.5}, 422, "temperature"),
+    ("chat/completions", {"messages": [{"role": "tool", "content": "?"}]}, 422, "role"),
     ("completions", {"prompt": "1", "model": "gpt-4"}, 404, "no model 'gpt-4'"),
     ("completions", {"prompt": "\ud800"}, 422, "Unicode"),
     ("chat/completions", {"messages": []}, 422, "messages"),
     ("chat/completions", {"messages": [{"role": "robot", "content": "?"}]}, 422, "role"),
-    ("chat/completions", {"messages": [{"role": "user", "content": "?"}], "tools": []}, 422,
+    ("chat/completions", {"messages": [{"role": "user", "content": "?"}], "tools": [{}]}, 422,
      "no tools"),
+    ("chat/completions", {"messages": [{"role": "user", "content": "?"}], "\ud800": 1}, 422,
+     "unicode"),
+    ("chat/completions", {"messages": [{"role": "user", "content": "?"}], "top_n": 1}, 422,
+     "top_n: is no field of this request"),
 ])
 def test_bad_requests_get_a_problem_document(http: httpx.Client, path: str, body: dict[str, Any],
                                              status: int, complaint: str) -> None:
@@ -170,7 +190,25 @@ def test_bad_requests_get_a_problem_document(http: httpx.Client, path: str, body
                        headers={"content-type": "application/json"})
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    assert complaint in answer.json()["detail"]
+    document = answer.json()
+    assert complaint in document["detail"]
+    if path != "generate":
+        assert document["error"]["message"] == document["detail"]
+        assert set(document["error"]) == {"message", "type", "param", "code"}
+
+
+ODD_VALUES = [None, "", "x", "\ud800", -1, 0, 0.5, 1e308, -(10**30), True, [], [[]], ["a"], [-1],
+              [10**30], {}, {"a": None}]
+
+
+@pytest.mark.parametrize("name", [
+    "prompt_token_ids", "max_new_tokens", "temperature", "top_p", "n", "seed", "\ud800"])
+def test_nothing_odd_makes_a_defect_of_generate(http: httpx.Client, name: str) -> None:
+    for value in ODD_VALUES:
+        body = {"prompt_token_ids": [5], "max_new_tokens": 2, name: value}
+        answer = http.post("/v1/generate", content=json.dumps(body).encode(),
+                           headers={"content-type": "application/json"})
+        assert answer.status_code in (200, 422), (value, answer.text)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe{", b"{", b'{"prompt": "\xc3"}', b"[]"])
@@ -235,6 +273,19 @@ def test_tasks_that_cannot_be_served_become_dead_letters(
     assert ledger.task(name).made == 0  # type: ignore[union-attr]
     ledger.submit(task(f"after-{name}", PROMPT))
     eventually(lambda: ledger.task(f"after-{name}").made == 4)  # type: ignore[union-attr]
+
+
+def test_what_the_engine_refuses_is_a_dead_letter_with_its_reason_and_no_traceback(
+        generator: TinyGenerator, ledger: Ledger) -> None:
+    ledger.submit(task("too-hot", PROMPT, sampling=SamplingOverrides(temperature=3.0)))
+    eventually(lambda: any(letter.id == "too-hot" for letter in ledger.dead_letters.list()))
+    letter = next(letter for letter in ledger.dead_letters.list() if letter.id == "too-hot")
+    assert "temperature must be in [0, 2], got 3.0" in letter.reason
+    assert letter.samples == "0,1,2,3"
+    assert generator.part is not None
+    assert "Traceback" not in generator.part.process.log_tail(1000)
+    ledger.submit(task("after-too-hot", PROMPT))
+    eventually(lambda: ledger.task("after-too-hot").made == 4)  # type: ignore[union-attr]
 
 
 def test_the_fleet_knows_it(generator: TinyGenerator, ledger: Ledger) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from services.generator.engine import Completion, EngineError, Sampling, WeightsNotReady
+from services.generator.engine import EngineError, RequestRefused, WeightsNotReady
+from services.generator.samples import Completion, Sampling
 from services.generator.state import GeneratorState, State
 from services.generator.worker import GenerationWorker
 from tests.support.ledger_records import task
@@ -112,6 +113,65 @@ async def test_one_bad_sample_does_not_cost_the_good_ones(
     letter, = ledger.dead_letters.list()
     assert made(ledger, "half") == 3
     assert len(letter.samples.split(",")) == 1
+
+
+async def test_what_the_engine_refuses_is_buried_at_once_with_its_reason(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer,
+        caplog: pytest.LogCaptureFixture) -> None:
+    ledger = make_ledger()
+    ledger.submit(task("refused", samples=3))
+
+    def refuse(_: Sampling) -> Completion:
+        raise RequestRefused("temperature must be in [0, 2], got 3.0.")
+
+    async with working(ScriptedEngine(refuse), ledger, tokenizer):
+        await eventually(lambda: bool(ledger.dead_letters.list()))
+    letter, = ledger.dead_letters.list()
+    assert "temperature must be in [0, 2], got 3.0." in letter.reason
+    assert letter.samples == "0,1,2"
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_attempts_that_fail_end_in_a_dead_letter_with_the_last_reason(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer,
+        caplog: pytest.LogCaptureFixture) -> None:
+    ledger = make_ledger("ledger.lease_seconds=0.2", "ledger.max_attempts=3")
+    attempts: list[int] = []
+
+    def fail(_: Sampling) -> Completion:
+        attempts.append(len(attempts))
+        raise RuntimeError(f"attempt {len(attempts)} broke")
+
+    ledger.submit(task("broken", samples=1))
+    async with working(ScriptedEngine(fail), ledger, tokenizer):
+        await eventually(lambda: bool(ledger.dead_letters.list()))
+    letter, = ledger.dead_letters.list()
+    assert len(attempts) == 3
+    assert "failed 3 times (ledger.max_attempts=3); last: RuntimeError: attempt 3 broke" \
+        in letter.reason
+    told = [record for record in caplog.records if "broke" in record.getMessage()]
+    assert len(told) == 3, "every attempt is told"
+    assert sum(bool(record.exc_info) for record in told) == 1, "with one traceback"
+
+
+async def test_an_engine_that_dies_of_a_task_leaves_its_reason_for_the_dead_letter(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    ledger = make_ledger("ledger.lease_seconds=0.2", "ledger.max_attempts=2")
+    ledger.submit(task("deadly", samples=1))
+
+    def die(_: Sampling) -> Completion:
+        raise EngineError("vLLM's engine failed: out of memory")
+
+    for _ in range(2):
+        state = ready()
+        async with working(ScriptedEngine(die), ledger, tokenizer, state):
+            await eventually(lambda state=state: state.state is State.DEAD)  # type: ignore[misc]
+            await asyncio.sleep(0.1)
+    async with working(ScriptedEngine(), ledger, tokenizer):
+        await eventually(lambda: bool(ledger.dead_letters.list()))
+    letter, = ledger.dead_letters.list()
+    assert "delivered 2 times without a result" in letter.reason
+    assert "out of memory" in letter.reason
 
 
 async def test_every_sample_has_its_own_seed_whoever_generates_it(

@@ -282,7 +282,9 @@ def test_a_handler_that_fails_once_sees_its_batch_again(make_ledger: MakeLedger)
     assert len(attempts) >= 2
 
 
-def test_one_rollout_that_always_fails_takes_no_other_with_it(make_ledger: MakeLedger) -> None:
+def test_one_rollout_that_always_fails_takes_no_other_with_it(
+    make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
+) -> None:
     ledger = make_ledger("ledger.lease_seconds=0.2", "ledger.max_attempts=3")
     make_generated(ledger, samples=4)
 
@@ -295,7 +297,12 @@ def test_one_rollout_that_always_fails_takes_no_other_with_it(make_ledger: MakeL
     with working(StageWorker(ledger, Stage.GENERATED, "worker", handler, 8)):
         wait_for(lambda: ledger.depths()["dead"] >= 1, "the poison is buried")
         wait_for(lambda: ledger.depths()["verified"] == 3, "the others are verified")
-    assert [letter.id for letter in ledger.dead_letters.list()] == ["a.1"]
+    [letter] = ledger.dead_letters.list()
+    assert letter.id == "a.1"
+    assert "failed 3 times (ledger.max_attempts=3); last: RuntimeError: poison" in letter.reason
+    told = [record for record in caplog.records if "poison" in record.getMessage()]
+    assert len(told) == 3, "every attempt is told"
+    assert sum(bool(record.exc_info) for record in told) == 1, "with one traceback"
 
 
 def test_a_slow_handler_keeps_its_leases(make_ledger: MakeLedger) -> None:

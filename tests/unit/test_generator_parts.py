@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +13,20 @@ from pydantic import ValidationError
 from safetensors.numpy import save_file
 
 from services.generator.engine_options import EngineMissing, check_device
-from services.generator.prompts import PromptError, check_prompt
-from services.generator.requests import (
-    MAX_SEED,
-    ChatRequest,
-    CompletionRequest,
-    GenerateRequest,
-    sampling_of,
+from services.generator.merged import merged
+from services.generator.openai_log_probs import (
+    LOWEST,
+    Tokens,
+    chat_log_probs,
+    completion_log_probs,
 )
+from services.generator.openai_requests import ChatRequest, CompletionRequest
+from services.generator.prompts import PromptError, check_prompt
+from services.generator.requests import GenerateRequest, sampling_of
 from services.generator.sample_seeds import sample_seed
 from services.generator.weight_files import base_shapes, check_complete
 from vapo.canary import CANARY_TOKENS, canary_difference, canary_token_ids
+from vapo.sampling_bounds import MAX_SEED
 from vapo.settings import SamplingSettings
 from vapo.weights import WeightsError
 
@@ -54,11 +59,12 @@ def test_a_prompt_may_leave_room_for_a_single_token() -> None:
 
 
 @pytest.mark.parametrize(("extra", "complaint"), [
-    ({"logprobs": 1}, "use /v1/generate"), ({"tools": []}, "no tools"),
+    ({"logprobs": 21}, "logprobs"), ({"suffix": "!"}, "left to right"),
     ({"temprature": 1}, "temprature"), ({"temperature": math.nan}, "temperature"),
-    ({"top_p": 0}, "top_p"), ({"n": 0}, r"\bn\b"), ({"stream": True, "n": 2}, "n requests"),
-    ({"presence_penalty": 0.5}, "presence_penalty"), ({"max_tokens": 0}, "max_tokens"),
-    ({"seed": -1}, "seed")])
+    ({"top_p": 0}, "top_p"), ({"n": 0}, r"\bn\b"), ({"best_of": 2}, "use n"),
+    ({"presence_penalty": 2.5}, "presence_penalty"), ({"max_tokens": 0}, "max_tokens"),
+    ({"seed": -1}, "seed"), ({"stop": [""]}, "stop string is empty"),
+    ({"stop": ["a"] * 17}, "stop"), ({"n": 128, "prompt": ["a"] * 9}, "1024 responses")])
 def test_fields_that_are_not_served_are_refused_by_name(
         extra: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint):
@@ -68,8 +74,72 @@ def test_fields_that_are_not_served_are_refused_by_name(
 def test_neutral_values_that_clients_send_are_taken() -> None:
     body = ChatRequest.model_validate({
         "model": "policy", "messages": [{"role": "user", "content": "1+1=?"}], "user": "me",
-        "presence_penalty": 0, "frequency_penalty": 0.0, "n": 1, "stop": "\n"})
-    assert body.stops == ("\n",)
+        "presence_penalty": 0, "frequency_penalty": 0.0, "n": 1, "stop": "\n", "tools": [],
+        "logprobs": False, "temperature": None, "logit_bias": {}, "stream_options": None})
+    assert body.stop == ["\n"]
+    assert body.ranked is None
+
+
+@pytest.mark.parametrize(("written", "prompts"), [
+    ("1+1=", ["1+1="]), ([5, 6], [[5, 6]]), (["a", "b"], ["a", "b"]),
+    ([[5, 6], [7]], [[5, 6], [7]]), (["a", [5]], ["a", [5]])])
+def test_a_prompt_may_be_a_text_token_ids_or_a_list_of_either(
+        written: object, prompts: list[object]) -> None:
+    assert CompletionRequest.model_validate({"prompt": written}).prompt == prompts
+
+
+@pytest.mark.parametrize("written", [[], {}, 5, [5, "a"], [[5], 6], [5.5], [True], [["a"]]])
+def test_a_prompt_that_is_neither_is_refused_in_plain_words(written: object) -> None:
+    with pytest.raises(ValidationError, match="token id"):
+        CompletionRequest.model_validate({"prompt": written})
+
+
+def test_a_message_may_be_written_in_parts() -> None:
+    parts = [{"type": "text", "text": "1+"}, {"type": "text", "text": "1=?"}]
+    body = ChatRequest.model_validate({"messages": [{"role": "user", "content": parts}]})
+    assert body.messages[0].content == "1+1=?"
+
+
+@pytest.mark.parametrize("content", [
+    [{"type": "image_url", "image_url": {"url": "data:"}}], [{"type": "text"}], [5], 5, None, {}])
+def test_a_message_that_is_no_text_is_refused(content: object) -> None:
+    with pytest.raises(ValidationError, match="content"):
+        ChatRequest.model_validate({"messages": [{"role": "user", "content": content}]})
+
+
+def test_log_probs_name_the_token_first_and_hold_no_infinity() -> None:
+    tokens = Tokens([2, 1], [{2: -3.0, 1: -0.1, 3: -math.inf}, {1: -0.2, 2: -2.0}])
+    content = chat_log_probs(tokens, 2, str)["content"]
+    assert [(one["token"], one["logprob"]) for one in content] == [("[2]", -3.0), ("[1]", -0.2)]
+    assert [[top["token"] for top in one["top_logprobs"]] for one in content] == [
+        ["[1]", "[2]"], ["[1]", "[2]"]]
+    told = completion_log_probs(Tokens([7, *tokens.token_ids], [{}, *tokens.positions]), 3, str)
+    assert told["token_logprobs"] == [None, -3.0, -0.2]
+    assert told["top_logprobs"][:2] == [None, {"[2]": -3.0, "[1]": -0.1, "[3]": LOWEST}]
+    assert told["text_offset"] == [0, 3, 6]
+
+
+async def test_streams_merge_and_the_first_to_fail_ends_them_all() -> None:
+    ended: list[str] = []
+
+    async def counting(name: str, last: int) -> AsyncIterator[str]:
+        try:
+            for number in range(last):
+                yield f"{name}{number}"
+                await asyncio.sleep(0)
+        finally:
+            ended.append(name)
+
+    async def failing() -> AsyncIterator[str]:
+        yield "f0"
+        raise ValueError("broken")
+
+    whole = [item async for item in merged([counting("a", 3), counting("b", 2)])]
+    assert [text for number, text in whole if number == 0] == ["a0", "a1", "a2"]
+    assert len(whole) == 5
+    with pytest.raises(ValueError, match="broken"):
+        [item async for item in merged([counting("endless", 10**9), failing()])]
+    assert ended == ["b", "a", "endless"]
 
 
 def test_sampling_takes_the_runs_settings_where_the_body_is_silent() -> None:
