@@ -32,9 +32,9 @@ def _not_empty(text: str) -> str:
 
 def _greedy_is_no_training(temperature: float) -> float:
     if temperature < LEAST_TRAINING_TEMPERATURE:
-        raise ValueError(f"training needs a temperature from {LEAST_TRAINING_TEMPERATURE} to "
-                         f"{GREATEST_TEMPERATURE:g}, got {temperature:g}; only evaluations and "
-                         "chat may be greedy (0)")
+        raise ValueError("training needs a temperature greater than 0, from "
+                         f"{LEAST_TRAINING_TEMPERATURE} to {GREATEST_TEMPERATURE:g}, got "
+                         f"{temperature:g}; only evaluations and chat may be greedy (0)")
     return temperature
 
 

@@ -114,9 +114,9 @@ class TaskBuilder:
         if room < 1:
             raise RowError(
                 index,
-                "sampling.max_new_tokens",
-                f"max_new_tokens={new_tokens} leaves no room for a prompt in a context of "
-                f"{self._context} (model.max_context_tokens); ask for less",
+                "prompt",
+                f"does not fit: max_new_tokens={new_tokens} leaves no room in a context of "
+                f"{self._context} (model.max_context_tokens); ask for fewer",
             )
         if prompt_tokens > room:
             raise RowError(

@@ -71,7 +71,7 @@ def test_a_nucleus_it_refuses(reader: str, top_p: float) -> None:
 
 @pytest.mark.parametrize("temperature", [0, 0.001])
 def test_training_is_never_greedy_and_evaluations_may_be(temperature: float) -> None:
-    with pytest.raises(SettingsError, match=r"greater than 0|a temperature from 0\.01 to 2"):
+    with pytest.raises(SettingsError, match="greater than 0"):
         READERS["setting of training"]({"temperature": temperature})
     for reader in set(READERS) - {"setting of training"}:
         READERS[reader]({"temperature": temperature})
