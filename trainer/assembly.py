@@ -93,7 +93,8 @@ def build_setup(
     """All that the loop works with; ``ledger`` is rank 0's.
 
     Raises:
-        ModelError, CriticError: the model folder or the pretrained critic cannot be used.
+        ModelFolderError, ModelFormError, CriticError: the model folder or the pretrained critic
+            cannot be used.
         DisagreementError: the run belongs to another tokenizer.
     """
     torch.manual_seed(settings.run.seed)

@@ -19,19 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from trainer.batch import MicroBatch
-from vapo.startup import StartupError
+from vapo.model_weights import load_causal_lm
 
-SUPPORTED_MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
-"""Forms whose logits are the output head applied to the last hidden state, and nothing else."""
 LOGIT_CHUNK_ELEMENTS = 2**24
 """Logits held at a time: 64 MiB of float32 (our choice)."""
-
-
-class ModelError(StartupError, ValueError):
-    """A checkpoint cannot be trained; the text names it and what is supported."""
 
 
 class TokenScores(NamedTuple):
@@ -109,29 +103,13 @@ def load_policy(
     """The causal LM in a local Hugging Face ``folder``, in float32, ready to train.
 
     Raises:
-        ModelError: the folder has no config, or a form whose logits need more than an output head.
+        ModelFolderError, ModelFormError: the folder's model cannot be used.
     """
-    check_model_type(folder)
-    causal_lm = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation=attention, local_files_only=True,
-        attention_dropout=0.0,  # the generator drops nothing, and ratios must be the policy's own
-    )
+    causal_lm = load_causal_lm(folder, attention)
     if gradient_checkpointing:
         enable_gradient_checkpointing(causal_lm)
     causal_lm.train()
     return Policy(causal_lm, entropy_gradient).to(device)
-
-
-def check_model_type(folder: Path) -> None:
-    """Raises ModelError unless ``folder`` holds a model of a supported form."""
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} has no config.json; give a local Hugging Face model folder")
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if config.model_type not in SUPPORTED_MODEL_TYPES:
-        raise ModelError(
-            f"{folder} is of model type {config.model_type!r}; the trainer supports "
-            f"{', '.join(SUPPORTED_MODEL_TYPES)}"
-        )
 
 
 def enable_gradient_checkpointing(model: PreTrainedModel) -> None:

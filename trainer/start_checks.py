@@ -12,9 +12,10 @@ def check_models(settings: Settings) -> None:
     """Every rank reads them.
 
     Raises:
-        StartupError: the model's folder is none, or the pretrained critic is not there.
+        StartupError: the model's folder cannot be used, or the pretrained critic is not there.
     """
-    check_model_folder(settings.model.path)
+    check_model_folder(settings.model.path,
+                       context_tokens=settings.model.max_context_tokens)
     pretrained = settings.value_pretraining.checkpoint
     if pretrained is not None and not (pretrained / WEIGHTS_NAME).is_file():
         raise StartupError(

@@ -21,8 +21,9 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
+from vapo.model_weights import load_causal_lm, load_config
 from vapo.packing import Packed, TokenSequence, pack, plan
 from vapo.startup import StartupError
 
@@ -110,18 +111,16 @@ def load_critic(
 
     Raises:
         CriticError: ``weights`` lacks or adds tensors, or shapes differ.
+        ModelFolderError, ModelFormError: the folder's model cannot be used.
     """
     saved = folder / WEIGHTS_NAME
     if weights is None and saved.is_file():
         weights = saved
     if weights is None:
-        causal_lm = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation=attention, local_files_only=True,
-            attention_dropout=0.0,  # values of one critic must not differ from call to call
-        )
+        causal_lm = load_causal_lm(folder, attention)
         return Critic(cast(PreTrainedModel, causal_lm.base_model), bounds).to(device)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, attention_dropout=0.0)
-    backbone = AutoModel.from_config(config, dtype=torch.float32, attn_implementation=attention)
+    backbone = AutoModel.from_config(load_config(folder), dtype=torch.float32,
+                                     attn_implementation=attention)
     critic = Critic(backbone, bounds)
     load_weights(critic, load_file(weights) if isinstance(weights, Path) else weights)
     return critic.to(device)

@@ -148,10 +148,11 @@ def running_stack(
         RunFolderError: another stack uses the run's folder.
         RedisServerError: no Redis server, or it does not start.
         StackError: a port that the user's settings name is taken.
-        StartupError: the model's folder is none, the run's cannot be written, or the Redis that the
-            settings name does not answer.
+        StartupError: the model's folder cannot be used, the run's cannot be written, or the Redis
+            that the settings name does not answer.
     """
-    check_model_folder(settings.model.path)
+    check_model_folder(settings.model.path,
+                       context_tokens=settings.model.max_context_tokens)
     shape = shape or Shape()
     folder = RunFolder(settings.run.directory.resolve())
     supervisor = Supervisor(report)

@@ -17,6 +17,7 @@ from services.gateway.housekeeping import Housekeeping
 from services.gateway.task_builder import TaskBuilder
 from services.gateway.verifier_names import VerifierNames
 from vapo.ledger import Ledger
+from vapo.model_folder import check_model_description
 from vapo.settings import Settings
 from vapo.startup import check_writable
 from vapo.tokenizer import PromptTokenizer, load_tokenizer
@@ -48,6 +49,7 @@ class Gateway:
         """Connect everything and check that the run uses this tokenizer.
 
         Raises:
+            ModelFolderError, ModelFormError: the model cannot be used.
             TokenizerError: the model folder has no usable tokenizer.
             DisagreementError: the run was started with another tokenizer.
             StartupError: data sets cannot be kept under ``run.directory``.
@@ -55,6 +57,8 @@ class Gateway:
         datasets = settings.run.directory / "datasets"
         check_writable("run.directory", datasets)
         patient = Ledger.open(settings)
+        check_model_description(settings.model.path,
+                                context_tokens=settings.model.max_context_tokens)
         tokenizer = load_tokenizer(settings.model.path)
         patient.control.agree("tokenizer", tokenizer.fingerprint)
         hasty = Ledger.open(settings, HTTP_PATIENCE_SECONDS)

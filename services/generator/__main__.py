@@ -33,7 +33,8 @@ def run(settings: Settings) -> int:
     A Redis that is away is no reason to end: the engine answers without it, and works on the queue
     once it is there.
     """
-    check_model_folder(settings.model.path)
+    check_model_folder(settings.model.path,
+                       context_tokens=settings.model.max_context_tokens)
     check_cache(settings)
     tokenizer = load_tokenizer(settings.model.path)
     listener = bind(settings.generator.host, settings.generator.port)

@@ -107,17 +107,16 @@ class Engine:
 
         Raises:
             EngineMissing: vLLM is not installed, or is its CUDA build on a machine without a GPU.
+            EngineRefusal: vLLM refuses the model or the settings.
         """
         on_cpu = engine_options.is_cpu_build()
         from vllm.platforms import current_platform
-        from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
         engine_options.check_device(on_cpu, current_platform.device_type)
         logger.info("computing on %s (vLLM's %s build is installed)",
                     current_platform.device_type, "CPU" if on_cpu else "CUDA")
-        config = engine_options.engine_arguments(settings, on_cpu).create_engine_config(
-            UsageContext.ENGINE_CONTEXT)
+        config = engine_options.engine_config(settings, on_cpu)
         if on_cpu:
             engine_options.fork_engine(config)
         return cls(AsyncLLM.from_vllm_config(config, disable_log_stats=True),
@@ -132,11 +131,6 @@ class Engine:
     def vocabulary_size(self) -> int:
         """Token ids are below this."""
         return int(self._llm.model_config.get_vocab_size())
-
-    @property
-    def tied(self) -> bool:
-        """Whether the output head is the embedding."""
-        return bool(getattr(self._llm.model_config.hf_text_config, "tie_word_embeddings", False))
 
     @property
     def half_precision(self) -> bool:

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from services.generator.weight_plugin import BACKEND
+from services.generator.weight_plugin import BACKEND, LOAD_FORMAT
 from vapo.settings import Settings
 from vapo.startup import StartupError
 
@@ -47,6 +47,10 @@ _CPU_ENVIRONMENT = {
 
 class EngineMissing(StartupError):
     """vLLM is not installed, or has nothing to run on."""
+
+
+class EngineRefusal(StartupError, ValueError):
+    """vLLM refuses the model or the settings; the text is its own."""
 
 
 def prepare_environment(on_cpu: bool) -> None:
@@ -95,6 +99,10 @@ def engine_arguments(settings: Settings, on_cpu: bool) -> AsyncEngineArgs:
     generator = settings.generator
     return AsyncEngineArgs(
         model=str(settings.model.path),
+        # Named, not "auto": what else lies in the folder must not choose the form it is read in.
+        load_format=LOAD_FORMAT,
+        config_format="hf",
+        tokenizer_mode="hf",
         dtype=_dtype(settings, on_cpu),
         seed=settings.run.seed,
         max_model_len=settings.model.max_context_tokens,
@@ -114,6 +122,22 @@ def engine_arguments(settings: Settings, on_cpu: bool) -> AsyncEngineArgs:
         **(_cpu_arguments(settings) if on_cpu else
            {"gpu_memory_utilization": generator.gpu_memory_utilization}),
     )
+
+
+def engine_config(settings: Settings, on_cpu: bool) -> VllmConfig:
+    """vLLM's configuration for these settings.
+
+    Raises:
+        EngineRefusal: vLLM refuses the model's configuration or a setting.
+    """
+    from vllm.usage.usage_lib import UsageContext
+
+    try:
+        return engine_arguments(settings, on_cpu).create_engine_config(
+            UsageContext.ENGINE_CONTEXT)
+    except ValueError as error:  # pydantic's errors, which vLLM's checks become, are of this kind
+        raise EngineRefusal(
+            f"vLLM refuses model.path={settings.model.path} with these settings: {error}") from None
 
 
 def fork_engine(config: VllmConfig) -> None:

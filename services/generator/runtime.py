@@ -50,7 +50,7 @@ class Runtime:
         self.state = GeneratorState(time.monotonic, MISSED_HEARTBEATS * heartbeat)
         self._transport = transport_for(settings)
         self.follower = WeightFollower(engine, self.state, self._transport,
-                                       base_shapes(settings.model.path, engine.tied))
+                                       base_shapes(settings.model.path))
         self.worker: GenerationWorker | None = None
         self._heartbeat: Heartbeat | None = None
         self._tasks: list[asyncio.Task[None]] = []

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from vapo.model_folder import model_description
+from vapo.model_form import expected_tensors
 from vapo.weights import WeightsError
 
 Shapes = Mapping[str, tuple[int, ...]]
-NOT_NEEDED = ("rotary_emb.inv_freq",)
-"""Name endings old checkpoints carry and no model loads."""
-TIED_HEAD = "lm_head.weight"
 
 
 def tensor_shapes(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
@@ -32,11 +31,9 @@ def tensor_shapes(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def base_shapes(model_folder: Path, tied: bool) -> dict[str, tuple[int, ...]]:
+def base_shapes(model_folder: Path) -> Shapes:
     """What every publication must hold: the tensors of the model the engine started with."""
-    shapes = tensor_shapes(sorted(model_folder.glob("*.safetensors")))
-    return {name: shape for name, shape in shapes.items()
-            if not name.endswith(NOT_NEEDED) and not (tied and name == TIED_HEAD)}
+    return expected_tensors(model_description(model_folder))
 
 
 def check_complete(actor: Path, expected: Shapes) -> None:

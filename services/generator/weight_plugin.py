@@ -1,4 +1,5 @@
-"""Makes vLLM's processes know our weight transfer engine, and end with the generator.
+"""Makes vLLM's processes know our loader of the base model and our weight transfer engine, and end
+with the generator.
 
 vLLM calls :func:`register` in each of its processes through the entry point group
 ``vllm.general_plugins`` when the project is installed. When it runs from a checkout there is no
@@ -9,15 +10,19 @@ registers.
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 
 from services.generator.orphan_guard import die_with_parent
 
 BACKEND = "vapo_file"
 """Name of the transfer engine in ``WeightTransferConfig(backend=...)``."""
 
+LOAD_FORMAT = "vapo_folder"
+"""Name of the loader of the base model in ``LoadConfig(load_format=...)``."""
+
 
 def register() -> None:
-    """Register the transfer engine and guard this process; harmless when called again."""
+    """Register loader and transfer engine and guard this process; harmless when called again."""
     die_with_parent()
     _register_engine()
 
@@ -28,3 +33,4 @@ def _register_engine() -> None:
 
     WeightTransferEngineFactory.register_engine(
         BACKEND, "services.generator.weight_engine", "FileWeightTransferEngine")
+    import_module("services.generator.folder_loader")  # registers itself

@@ -1,4 +1,5 @@
-"""Registers our weight transfer engine in vLLM's workers when the project is not installed.
+"""Registers our loader and weight transfer engine in vLLM's workers when the project is not
+installed.
 
 vLLM imports :class:`WorkerExtension` by name in every worker (``worker_extension_cls``), before it
 creates the transfer engine; the import is what counts.

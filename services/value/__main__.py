@@ -30,7 +30,8 @@ def run(settings: Settings) -> int:
     """Serve with ``settings``."""
     torch.set_num_threads(1)  # on one machine the other cores belong to vLLM and the trainer
     device = choose_device("value.device", settings.value.device)
-    check_model_folder(settings.model.path)
+    check_model_folder(settings.model.path,
+                       context_tokens=settings.model.max_context_tokens)
     check_cache(settings)
     listener = bind(settings.value.host, settings.value.port)
     wait_for_redis(settings.redis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -169,21 +170,23 @@ def test_canary_difference_is_a_mean_and_never_hides_a_nan() -> None:
 
 
 def test_a_publication_must_hold_all_of_the_model(tmp_path: Path) -> None:
-    base, actor = tmp_path / "base", tmp_path / "actor.safetensors"
-    base.mkdir()
-    weights = {"embed.weight": np.zeros((4, 2), np.float32),
-               "lm_head.weight": np.zeros((4, 2), np.float32),
-               "layers.0.rotary_emb.inv_freq": np.zeros(1, np.float32)}
-    save_file(weights, base / "model.safetensors")
-    untied, tied = base_shapes(base, tied=False), base_shapes(base, tied=True)
-    assert set(untied) == {"embed.weight", "lm_head.weight"}
-    save_file({"embed.weight": weights["embed.weight"]}, actor)
-    check_complete(actor, tied)
+    actor = tmp_path / "actor.safetensors"
+    sizes = {"vocab_size": 4, "hidden_size": 2, "intermediate_size": 2, "num_hidden_layers": 1,
+             "num_attention_heads": 1}
+    tied = {"model_type": "llama", **sizes, "tie_word_embeddings": True}
+    (tmp_path / "config.json").write_text(json.dumps(tied))
+    expected = base_shapes(tmp_path)
+    weights = {name: np.zeros(shape, np.float32) for name, shape in expected.items()}
+    assert "lm_head.weight" not in expected
+    save_file(weights, actor)
+    check_complete(actor, expected)
+    embedding = "model.embed_tokens.weight"
+    save_file({**weights, embedding: np.zeros((4, 3), np.float32)}, actor)
+    with pytest.raises(WeightsError, match=r"embed_tokens\.weight has shape"):
+        check_complete(actor, expected)
+    save_file({name: tensor for name, tensor in weights.items() if name != embedding}, actor)
     with pytest.raises(WeightsError, match="lacks 1 tensors"):
-        check_complete(actor, untied)
-    save_file({"embed.weight": np.zeros((4, 3), np.float32)}, actor)
-    with pytest.raises(WeightsError, match=r"embed\.weight has shape"):
-        check_complete(actor, tied)
+        check_complete(actor, expected)
     actor.write_bytes(b"not safetensors")
     with pytest.raises(WeightsError, match="not a readable"):
-        check_complete(actor, tied)
+        check_complete(actor, expected)

@@ -11,8 +11,10 @@ import torch
 
 from tests.trainer_cases import FORMS, random_rows, tiny_folder, tiny_policy
 from trainer.batch import Batch, TrainingRow
-from trainer.models import ModelError, Policy, enable_gradient_checkpointing, load_policy
+from trainer.models import Policy, enable_gradient_checkpointing, load_policy
 from vapo.critic import load_critic
+from vapo.model_folder import ModelFolderError
+from vapo.model_form import ModelFormError
 
 
 def _reference(policy: Policy, row: TrainingRow) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,13 +74,13 @@ def test_nothing_is_dropped_out_even_if_the_base_model_was_trained_so(
 
 
 def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no config\.json"):
+    with pytest.raises(ModelFolderError, match=r"no config\.json"):
         load_policy(tmp_path)
 
 
 def test_an_unsupported_form_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "gemma2"}')
-    with pytest.raises(ModelError, match="gemma2"):
+    with pytest.raises(ModelFormError, match="gemma2"):
         load_policy(tmp_path)
 
 
