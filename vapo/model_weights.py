@@ -8,7 +8,7 @@ Invariants:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -30,7 +30,7 @@ def load_causal_lm(folder: Path, attention: str = "sdpa") -> PreTrainedModel:
         ModelFormError: its model type is not supported.
     """
     config = load_config(folder)
-    kind = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     return cast(PreTrainedModel, kind.from_pretrained(
         None, config=config, state_dict=read_weights(folder), dtype=torch.float32,
         attn_implementation=attention))

@@ -28,6 +28,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     SecretStr,
     ValidationError,
     field_validator,
@@ -99,12 +100,26 @@ class ModelSettings(Section):
     """The policy that is trained."""
 
     path: Path = Path(__file__).parent / "assets" / "chain-base"
-    """Local Hugging Face folder of a causal language model (Qwen2, Qwen3, Llama, SmolLM form)."""
+    """Local Hugging Face folder of a causal language model (Llama, Mistral, Qwen2, Qwen3 or SmolLM3
+    form; SmolLM and SmolLM2 are of the Llama form)."""
     max_context_tokens: int = Field(512, ge=8)
-    """Longest prompt plus response, in tokens; longer prompts are refused at the door."""
+    """Longest prompt plus response, in tokens; longer prompts are refused at the door. No more than
+    the model has positions for."""
+    chat_template_name: str | None = None
+    """Which of several named chat templates prompts are rendered with; unset: ``default``."""
+    chat_template_arguments: dict[str, JsonValue] = {}
+    """Values of the chat template's own names, such as ``{"enable_thinking": false}``."""
     value_bounds: tuple[float, float] | None = None
     """Lowest and highest reward: the critic's head is then held between them (BPCO); unset: a
     linear head, as in the paper. Critic weights are refused by the other form of head."""
+
+    @field_validator("path")
+    @classmethod
+    def _home(cls, path: Path) -> Path:
+        try:
+            return path.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{path}: {error}; write the path out") from None
 
     @field_validator("value_bounds")
     @classmethod

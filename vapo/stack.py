@@ -32,6 +32,7 @@ from vapo.redis_server import prepare, process_spec
 from vapo.redis_server import wait_ready as wait_redis_ready
 from vapo.run_folder import RunFolder
 from vapo.settings import SecuritySettings, Settings
+from vapo.tokenizer_files import NO_TEMPLATE, chat_template_source
 
 PARTS = ("gateway", "verifier", "generator", "value", "trainer")
 START_ORDER = ("generator", "trainer", "value", "gateway", "verifier")
@@ -153,6 +154,8 @@ def running_stack(
     """
     check_model_folder(settings.model.path,
                        context_tokens=settings.model.max_context_tokens)
+    if chat_template_source(settings.model.path, settings.model.chat_template_name) is None:
+        report(f"{settings.model.path}: {NO_TEMPLATE}")
     shape = shape or Shape()
     folder = RunFolder(settings.run.directory.resolve())
     supervisor = Supervisor(report)

@@ -2,40 +2,32 @@
 
 Invariants:
 - a prompt is tokenised once, at the door; from there on the token ids are the truth;
-- the fingerprint of ``tokenizer.json`` names the tokenizer: parts that disagree on it refuse to
-  work on one run;
-- a chat template runs sandboxed, with the names and functions Hugging Face templates rely on.
+- the fingerprint of ``tokenizer.json``, and of the tokens that other files add to it, names the
+  tokenizer: parts that disagree on it refuse to work on one run;
+- token ids are those that transformers gives to the same folder, and below the model's vocabulary.
 """
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from jinja2.exceptions import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer as FastTokenizer
 
-from vapo.startup import StartupError
+from vapo.chat_template import Message, Render, renderer
+from vapo.settings import ModelSettings
+from vapo.special_tokens import SpecialTokens, add_special_tokens
+from vapo.tokenizer_files import TokenizerError, chat_template_source, read_json
+
+__all__ = ["Message", "PromptTokenizer", "TokenizerError", "load_tokenizer", "model_config",
+           "policy_tokenizer", "tokenizer_fingerprint"]
 
 TOKENIZER_FILE = "tokenizer.json"
-TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 MODEL_CONFIG_FILE = "config.json"
 GENERATION_CONFIG_FILE = "generation_config.json"
-CHAT_TEMPLATE_FILE = "chat_template.jinja"
-SPECIAL_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
-
-Message = Mapping[str, Any]
-"""One chat message: ``role`` and ``content``."""
-
-
-class TokenizerError(StartupError, ValueError):
-    """A model folder has no usable tokenizer, or a prompt cannot be tokenised; says which."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class PromptTokenizer:
     """What the gateway knows of the policy's model: how to tokenise, and its limits."""
 
     fingerprint: str
-    """SHA-256 of ``tokenizer.json``, hex."""
+    """SHA-256 of ``tokenizer.json`` and the tokens that other files add, hex."""
     vocabulary_size: int
     """Token ids are 0 up to (not including) this."""
     context_tokens: int | None
@@ -51,7 +43,7 @@ class PromptTokenizer:
     end_of_sequence_ids: tuple[int, ...]
     """Tokens that end a response."""
     fast: FastTokenizer
-    render: Callable[[Sequence[Message]], str] | None
+    render: Render | None
     """The chat template with the generation prompt, or None when the model has none."""
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
@@ -64,7 +56,7 @@ class PromptTokenizer:
             raise TokenizerError(
                 "the model has no chat template; send `prompt` instead of `messages`"
             )
-        return self.fast.encode(self.render(messages), add_special_tokens=False).ids
+        return self._ids(self.render(messages), add_special_tokens=False)
 
     def encode_prompt(self, prompt: str, raw: bool = False) -> list[int]:
         """Token ids of one question: a user message if the model has a chat template.
@@ -73,8 +65,16 @@ class PromptTokenizer:
         tokens the tokenizer itself adds (the beginning of sequence, for some models).
         """
         if self.render is None or raw:
-            return self.fast.encode(prompt).ids
+            return self._ids(prompt, add_special_tokens=True)
         return self.encode_messages([{"role": "user", "content": prompt}])
+
+    def _ids(self, text: str, add_special_tokens: bool) -> list[int]:
+        ids = self.fast.encode(text, add_special_tokens=add_special_tokens).ids
+        if ids and max(ids) >= self.vocabulary_size:
+            token = self.fast.id_to_token(max(ids))
+            raise TokenizerError(f"the prompt holds {token!r}, token {max(ids)}, and the model has "
+                                 f"embeddings for {self.vocabulary_size}; leave it out")
+        return ids
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of ``token_ids``, special tokens included."""
@@ -82,37 +82,55 @@ class PromptTokenizer:
 
 
 def tokenizer_fingerprint(folder: Path) -> str:
-    """SHA-256 of the folder's ``tokenizer.json``, hex: what the parts of a run must agree on.
+    """SHA-256 of the folder's ``tokenizer.json`` and of the tokens that other files add to it, hex:
+    what the parts of a run must agree on.
 
     Raises:
-        TokenizerError: there is no such file.
+        TokenizerError: there is no such file, or one is malformed.
     """
-    return hashlib.sha256(_tokenizer_bytes(folder)).hexdigest()
+    return _fingerprint(folder, add_special_tokens(folder, _parse_tokenizer(folder)))
 
 
-def load_tokenizer(folder: Path) -> PromptTokenizer:
+def load_tokenizer(
+    folder: Path,
+    template_name: str | None = None,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> PromptTokenizer:
     """Read the tokenizer of a Hugging Face model folder.
 
+    Args:
+        template_name: which of several named chat templates (``model.chat_template_name``).
+        template_arguments: values of its own names (``model.chat_template_arguments``).
+
     Raises:
-        TokenizerError: the folder lacks ``tokenizer.json``, or a file in it is malformed.
+        TokenizerError: the folder lacks ``tokenizer.json``, a file in it is malformed, or it has no
+            such chat template.
     """
     fast = _parse_tokenizer(folder)
-    settings, model = _read_json(folder / TOKENIZER_CONFIG_FILE), model_config(folder)
-    known = fast.get_vocab(with_added_tokens=True)
-    embedded = model.get("vocab_size", len(known))
+    special = add_special_tokens(folder, fast)
+    known, model = fast.get_vocab(with_added_tokens=True), model_config(folder)
     return PromptTokenizer(
-        fingerprint=tokenizer_fingerprint(folder),
-        vocabulary_size=min(max(known.values()) + 1, embedded),
+        fingerprint=_fingerprint(folder, special),
+        vocabulary_size=min(max(known.values()) + 1, model.get("vocab_size", len(known))),
         context_tokens=model.get("max_position_embeddings"),
-        end_of_sequence_ids=_end_of_sequence_ids(folder, fast, settings),
+        end_of_sequence_ids=_end_of_sequence_ids(folder, fast, special),
         fast=fast,
-        render=_renderer(folder, settings),
+        render=_renderer(folder, special, template_name, template_arguments or {}),
     )
+
+
+def policy_tokenizer(model: ModelSettings) -> PromptTokenizer:
+    """The tokenizer of a run's policy, with the chat template that its settings choose.
+
+    Raises:
+        TokenizerError: as :func:`load_tokenizer`.
+    """
+    return load_tokenizer(model.path, model.chat_template_name, model.chat_template_arguments)
 
 
 def model_config(folder: Path) -> dict[str, Any]:
     """The language model's part of ``config.json``; empty when there is no such file."""
-    config = _read_json(folder / MODEL_CONFIG_FILE)
+    config = read_json(folder / MODEL_CONFIG_FILE)
     return config.get("text_config", config)
 
 
@@ -137,91 +155,31 @@ def _parse_tokenizer(folder: Path) -> FastTokenizer:
     return fast
 
 
+def _fingerprint(folder: Path, special: SpecialTokens) -> str:
+    digest = hashlib.sha256(_tokenizer_bytes(folder))
+    for token in special.added:
+        digest.update(token.encode())
+    return digest.hexdigest()
+
+
 def _end_of_sequence_ids(
-    folder: Path, fast: FastTokenizer, settings: Mapping[str, Any]
+    folder: Path, fast: FastTokenizer, special: SpecialTokens
 ) -> tuple[int, ...]:
-    for source in (_read_json(folder / GENERATION_CONFIG_FILE), model_config(folder)):
+    for source in (read_json(folder / GENERATION_CONFIG_FILE), model_config(folder)):
         stated = source.get("eos_token_id")
         if stated is not None:
             return tuple(stated) if isinstance(stated, list) else (stated,)
-    named = fast.token_to_id(_token_text(settings.get("eos_token")))
+    named = fast.token_to_id(special.named.get("eos_token", ""))
     return () if named is None else (named,)
 
 
 def _renderer(
-    folder: Path, settings: Mapping[str, Any]
-) -> Callable[[Sequence[Message]], str] | None:
-    source = _template_source(folder, settings)
-    if source is None:
-        return None
-    names = {name: _token_text(settings.get(name)) for name in SPECIAL_TOKENS}
-    try:
-        template = _environment().from_string(source)
-    except TemplateError as error:
-        raise TokenizerError(f"the chat template of {folder} is malformed: {error}") from None
-
-    def render(messages: Sequence[Message]) -> str:
-        try:
-            return template.render(
-                messages=messages, add_generation_prompt=True, tools=None, documents=None, **names
-            )
-        except (TemplateError, TypeError, KeyError) as error:
-            raise TokenizerError(
-                f"the model's chat template refuses the messages: {error}"
-            ) from None
-
-    return render
-
-
-def _template_source(folder: Path, settings: Mapping[str, Any]) -> str | None:
-    path = folder / CHAT_TEMPLATE_FILE
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    stated = settings.get("chat_template")
-    if isinstance(stated, list):  # several named templates
-        named = {entry["name"]: entry["template"] for entry in stated}
-        return named.get("default")
-    return stated
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = _now
-    return environment
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-
-
-def _refuse(message: str) -> NoReturn:
-    raise TemplateError(message)
-
-
-def _now(form: str) -> str:
-    return datetime.datetime.now().strftime(form)
-
-
-def _token_text(token: str | Mapping[str, Any] | None) -> str:
-    return token.get("content", "") if isinstance(token, Mapping) else token or ""
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise TokenizerError(f"{path} cannot be read: {error}") from None
+    folder: Path, special: SpecialTokens, name: str | None, arguments: Mapping[str, Any]
+) -> Render | None:
+    source = chat_template_source(folder, name)
+    if source is not None:
+        return renderer(source, str(folder), special.named, arguments)
+    if arguments:
+        raise TokenizerError(f"model.chat_template_arguments has no effect: {folder} has no chat "
+                             "template; leave it out")
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,8 +21,11 @@ from vapo.ledger import Ledger
 from vapo.model_folder import check_model_description
 from vapo.settings import Settings
 from vapo.startup import check_writable
-from vapo.tokenizer import PromptTokenizer, load_tokenizer
+from vapo.tokenizer import PromptTokenizer, policy_tokenizer
+from vapo.tokenizer_files import NO_TEMPLATE
 from vapo.weights import WeightChannel
+
+logger = logging.getLogger(__name__)
 
 HTTP_PATIENCE_SECONDS = 8.0
 """A request waits this long for a Redis that restarts, then it is answered 503."""
@@ -59,7 +63,9 @@ class Gateway:
         patient = Ledger.open(settings)
         check_model_description(settings.model.path,
                                 context_tokens=settings.model.max_context_tokens)
-        tokenizer = load_tokenizer(settings.model.path)
+        tokenizer = policy_tokenizer(settings.model)
+        if tokenizer.render is None:
+            logger.warning("%s: %s", settings.model.path, NO_TEMPLATE)
         patient.control.agree("tokenizer", tokenizer.fingerprint)
         hasty = Ledger.open(settings, HTTP_PATIENCE_SECONDS)
         verifiers = VerifierNames(lambda: hasty.fleet.members("verifier"))

@@ -13,7 +13,7 @@ from vapo.service import bind, bound_url, member_name, parse_arguments, serve
 from vapo.settings import Settings
 from vapo.startup import run_part
 from vapo.telemetry import configure_logging
-from vapo.tokenizer import load_tokenizer
+from vapo.tokenizer import policy_tokenizer
 from vapo.weights.assembly import check_cache
 
 logger = logging.getLogger("services.generator")
@@ -36,7 +36,7 @@ def run(settings: Settings) -> int:
     check_model_folder(settings.model.path,
                        context_tokens=settings.model.max_context_tokens)
     check_cache(settings)
-    tokenizer = load_tokenizer(settings.model.path)
+    tokenizer = policy_tokenizer(settings.model)
     listener = bind(settings.generator.host, settings.generator.port)
     reason = why_silent(settings.redis)
     if reason:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
@@ -36,7 +37,7 @@ class FolderLoader(BaseModelLoader):
             RuntimeError: a parameter of the model is not in the folder.
         """
         folder = Path(model_config.model)
-        loaded = model.load_weights(_tensors(folder))
+        loaded = cast(Any, model).load_weights(_tensors(folder))
         tied = is_tied(model_description(folder))
         missing = {name for name, _ in model.named_parameters()} - set(loaded)
         missing = {name for name in missing if not (tied and name.startswith("lm_head."))}

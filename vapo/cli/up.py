@@ -89,7 +89,7 @@ def chosen_settings(arguments: argparse.Namespace) -> Settings:
     """
     own = {}
     if arguments.model:
-        check_model_folder(arguments.model, "--model")
+        check_model_folder(arguments.model.expanduser(), "--model")
         own["model.path"] = str(arguments.model)
     if arguments.run:
         own |= {"run.name": arguments.run, "run.directory": str(Path("runs") / arguments.run)}
