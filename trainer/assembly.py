@@ -105,7 +105,7 @@ def build_setup(
         ledger.control.agree("tokenizer", tokenizer_fingerprint(settings.model.path))
         channel = WeightChannel(ledger.redis, ledger.keys)
         ingest = Ingest(ledger, channel, CONSUMER, learner.policy.causal_lm.config.vocab_size,
-                        algorithm.estimator == "group" or algorithm.drop_uniform_groups)
+                        settings.trains_whole_groups)
         coordinator = Coordinator(ledger, ingest, requests, status)
     publisher = Publisher(settings.run.weights_directory, settings.trainer.keep_weight_versions,
                           channel, ranks)

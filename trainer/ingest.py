@@ -227,18 +227,17 @@ class Ingest:
                 for arrival in group]
 
     def _over(self, rollout_ids: set[str]) -> set[str]:
-        """Those that will not come: they ended, their payload is gone, or their task is dead."""
+        """Those that will not come: they ended, their payload is gone, or they are dead letters."""
         ids, keys = sorted(rollout_ids), self._ledger.keys
         with self._ledger.redis.pipeline(transaction=False) as pipe:
             for rollout_id in ids:
                 task_id, _, sample = rollout_id.rpartition(".")
                 pipe.hget(keys.rollout(rollout_id), "state")
-                pipe.hmget(keys.task(task_id), f"made:{sample}", "state")
+                pipe.hmget(keys.task(task_id), f"made:{sample}", f"dead:{sample}")
             replies = pipe.execute()
-        return {rollout_id for rollout_id, state, (made, task_state)
+        return {rollout_id for rollout_id, state, (made, dead)
                 in zip(ids, replies[::2], replies[1::2], strict=True)
-                if (state in OVER if state is not None
-                    else made is not None or task_state == b"dead")}
+                if (state in OVER if state is not None else made is not None or dead is not None)}
 
     def _step_of(self, version: int) -> int:
         if version not in self._steps:

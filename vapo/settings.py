@@ -442,7 +442,7 @@ class TrainerSettings(Section):
     critic_version_lag: int = Field(1, ge=0)
     """Service values are reused when the critic is at most this many versions newer."""
     publish_every_steps: int = Field(1, ge=1)
-    """Rollout steps between weight publications."""
+    """Rollout steps between weight publications; at most ``ledger.max_staleness + 1``."""
     checkpoint_every_steps: int = Field(10, ge=1)
     """Rollout steps between checkpoints, in value pretraining too. Until then Redis keeps all
     rollouts trained on."""
@@ -597,6 +597,11 @@ class Settings(Section):
                 max(ends) + max(0.0, verifier.format_reward))
 
     @property
+    def trains_whole_groups(self) -> bool:
+        """Whether all rollouts of a task are trained in one batch: its rewards are compared."""
+        return self.algorithm.estimator == "group" or self.algorithm.drop_uniform_groups
+
+    @property
     def admission_capacity(self) -> int:
         """Most rollouts admitted and not yet trained (design section 4)."""
         return (self.ledger.max_staleness + 1) * self.rollouts_per_step
@@ -613,6 +618,19 @@ class Settings(Section):
                 f"sampling.max_new_tokens={self.sampling.max_new_tokens} leaves no room for a "
                 f"prompt in model.max_context_tokens={self.model.max_context_tokens}; "
                 "lower the first or raise the second"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_never_too_old(self) -> Settings:
+        unpublished = min(self.trainer.publish_every_steps, self.trainer.max_steps) - 1
+        if unpublished > self.ledger.max_staleness:
+            raise ValueError(
+                f"trainer.publish_every_steps={self.trainer.publish_every_steps} leaves generators "
+                f"with weights up to {unpublished} steps old, and what they make of them is "
+                f"dropped beyond ledger.max_staleness={self.ledger.max_staleness}, so no batch "
+                f"would come; raise ledger.max_staleness to {unpublished}, or publish every "
+                f"{self.ledger.max_staleness + 1} steps or more often"
             )
         return self
 

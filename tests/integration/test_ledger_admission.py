@@ -46,11 +46,81 @@ def test_a_trained_rollout_frees_its_slot(make_ledger: MakeLedger) -> None:
     assert [lease.id for lease in ledger.lease_tasks("generator", 9, version=0)] == ["b"]
 
 
-def test_a_task_larger_than_the_capacity_is_admitted_alone(make_ledger: MakeLedger) -> None:
+def _train_all(ledger: Ledger) -> None:
+    """What is admitted is trained: its slots are free."""
+    for rollout in ledger.redis.smembers(ledger.keys.named("admitted")):
+        ledger.redis.hset(ledger.keys.rollout(rollout.decode()), "state", "scored")
+        assert ledger.mark_trained(rollout.decode(), {})
+
+
+def test_a_task_larger_than_the_capacity_is_admitted_in_portions(make_ledger: MakeLedger) -> None:
     ledger = make_ledger()
     ledger.submit_all([task("large", 40), task("small", 1)])
-    assert [lease.id for lease in ledger.lease_tasks("generator", 9, version=0)] == ["large"]
-    assert ledger.depths()["admitted"] == 40
+    portions = []
+    for _ in range(3):
+        portions += ledger.lease_tasks("generator", 9, version=0)
+        assert ledger.depths()["admitted"] <= ledger.settings.admission_capacity == 16
+        _train_all(ledger)
+    assert [(lease.id, len(lease.samples)) for lease in portions] == [
+        ("large", 16), ("large", 16), ("large", 8), ("small", 1)]
+    samples = [sample for lease in portions[:3] for sample in lease.samples]
+    assert samples == list(range(40))
+
+
+def test_a_task_that_does_not_fit_waits_only_while_a_batch_is_admitted(
+    make_ledger: MakeLedger,
+) -> None:
+    ledger = make_ledger("ledger.max_staleness=1")
+    ledger.submit_all([task("a", 8), task("large", 9)])
+    assert [lease.id for lease in ledger.lease_tasks("g", 9, version=0)] == ["a"]
+    rollout = ledger.keys.rollout("a.0")
+    ledger.redis.hset(rollout, "state", "scored")
+    ledger.mark_trained("a.0", {})
+    [lease] = ledger.lease_tasks("g", 9, version=0)
+    assert (lease.id, lease.samples) == ("large", tuple(range(9))), "7 of a batch of 8 are there"
+
+
+def test_with_no_staleness_what_was_dropped_is_made_up_for(make_ledger: MakeLedger) -> None:
+    ledger = make_ledger("ledger.max_staleness=0")
+    ledger.submit_all([task(f"t{number}", 2) for number in range(6)])
+    for lease in ledger.lease_tasks("g", 9, version=0):
+        for sample in lease.samples:
+            ledger.record_generated(lease.id, sample, generated())
+    [dropped] = ledger.lease(Stage.GENERATED, "v", 1, 0)
+    ledger.record_verdict(dropped, ledger.rollout(dropped.id), NOT_JUDGED)
+    [first] = ledger.lease_tasks("g", 9, version=0)
+    assert (first.id, first.samples) == ("t4", (0,))
+    [buried] = ledger.lease(Stage.GENERATED, "v", 1, 0)
+    ledger.bury(buried, "a test")
+    [second] = ledger.lease_tasks("g", 9, version=0)
+    assert (second.id, second.samples) == ("t4", (1,))
+    assert ledger.depths()["admitted"] == 8
+
+
+def test_a_group_is_never_admitted_in_part_where_groups_are_trained_whole(
+    make_ledger: MakeLedger,
+) -> None:
+    ledger = make_ledger("ledger.max_staleness=0", "algorithm.estimator=group")
+    ledger.submit_all([task("a", 7), task("b", 5), task("c", 1)])
+    leases = ledger.lease_tasks("g", 9, version=0)
+    assert [(lease.id, len(lease.samples)) for lease in leases] == [("a", 7), ("b", 5)]
+    for sample in range(3):
+        ledger.record_generated("a", sample, generated())
+    held = ledger.lease(Stage.GENERATED, "v", 3, 0)
+    assert ledger.drop_all(held, "stale", requeue=True) == 3
+    again = ledger.lease_tasks("g", 9, version=0)
+    assert {lease.id for lease in again} == {"a"}, "the others of the group hold their slots"
+    assert sum(len(lease.samples) for lease in again) == 3
+
+
+def test_a_task_of_very_many_samples_is_admitted(make_ledger: MakeLedger) -> None:
+    """Lua's stack holds about 8,000 values."""
+    ledger = make_ledger("ledger.max_staleness=4000")
+    ledger.submit(task("a", 20_000))
+    [lease] = ledger.lease_tasks("g", 1, version=0)
+    assert len(lease.samples) == 20_000
+    assert ledger.bury(lease, "a test")
+    assert ledger.depths()["admitted"] == 0
 
 
 def test_a_pause_admits_nothing_but_evaluations_go_on(make_ledger: MakeLedger) -> None:
@@ -94,8 +164,7 @@ class RandomRun:
                 self.revive,
             ]
         )()
-        capacity = max(self.ledger.settings.admission_capacity, 5)
-        assert self.ledger.depths()["admitted"] <= capacity
+        assert self.ledger.depths()["admitted"] <= self.ledger.settings.admission_capacity
 
     def submit(self) -> None:
         self.ledger.submit(task(f"t{self.submitted}", self.random.randint(1, 5)))

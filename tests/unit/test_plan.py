@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from vapo.planning.measured import MeasurementError, measure_run
 from vapo.planning.plan import Plan, make_plan
 from vapo.planning.quantities import Deployment, ModelSize, Rates, Workload
 from vapo.planning.report import size
-from vapo.settings import Settings, dump_settings
+from vapo.settings import Settings, dump_settings, load_settings
 
 WORK = Workload(4, 16, 1000, 4000, max_staleness=1)
 RATES = Rates(4, 1000.0, 8000.0)
@@ -55,6 +56,20 @@ def test_the_steps_limit_is_named_first(
     found = _limits(rates=replace(RATES, **changes))
     assert next(iter(found)) == limit
     assert remedy in found[limit]
+
+
+@pytest.mark.parametrize("max_staleness", [0, 1, 3])
+def test_what_is_advised_about_publications_is_accepted_by_the_settings(max_staleness: int) -> None:
+    slow = replace(RATES, standstill_seconds=9.0)
+    poor = Deployment(uplink_bytes_per_second=1e8, generators_per_host=1)
+    found = _limits(replace(WORK, max_staleness=max_staleness), slow, deployment=poor)
+    advice = [remedy for remedy in found.values() if "publish_every_steps" in remedy]
+    assert advice
+    for remedy in advice:
+        [steps] = re.findall(r"publish_every_steps (?:up to )?(\d+)", remedy)
+        allowed = re.findall(r"max_staleness (\d+)", remedy) or [max_staleness]
+        load_settings(None, [f"trainer.publish_every_steps={steps}",
+                             f"ledger.max_staleness={allowed[0]}"], {})
 
 
 def test_without_staleness_both_sides_take_turns() -> None:

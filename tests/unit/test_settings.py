@@ -119,6 +119,17 @@ def test_every_field_is_documented() -> None:
             assert field.description, f"{name}.{key} has no docstring"
 
 
+@pytest.mark.parametrize(("publish", "staleness", "steps"), [(2, 0, 300), (4, 2, 300), (9, 1, 3)])
+def test_weights_that_would_always_be_too_old_are_refused(
+    publish: int, staleness: int, steps: int
+) -> None:
+    assignments = [f"trainer.publish_every_steps={publish}", f"trainer.max_steps={steps}"]
+    remedy = f"raise ledger.max_staleness to {min(publish, steps) - 1}"
+    with pytest.raises(SettingsError, match=remedy):
+        load_settings(None, [*assignments, f"ledger.max_staleness={staleness}"], {})
+    load_settings(None, [*assignments, f"ledger.max_staleness={min(publish, steps) - 1}"], {})
+
+
 def test_admission_capacity_follows_the_staleness_limit() -> None:
     settings = load_settings(
         assignments=["trainer.prompts_per_step=4", "sampling.samples_per_prompt=8",

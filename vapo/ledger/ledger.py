@@ -4,7 +4,9 @@ Invariants:
 - payload once, ids in streams: a rollout is one hash; a stage adds fields to it and moves its id
   to the next stream in one atomic script (at-least-once delivery, exactly-once effect);
 - every wait has a deadline, given by the caller;
-- the set of rollouts admitted and not yet trained never exceeds the admission capacity;
+- the set of rollouts admitted and not yet trained never exceeds the admission capacity, and may
+  always grow to a batch, so the trainer never waits for slots that only it could free (where groups
+  are trained whole, the last group that a batch needs may go beyond the capacity);
 - nothing vanishes: an id is in a stream, trained, dropped with a reason, or a dead letter.
 
 All methods are synchronous and thread-safe; asynchronous callers use ``asyncio.to_thread``.
@@ -126,7 +128,8 @@ class Ledger:
         return read_task(self.redis, self.keys, task_id)
 
     def lease_tasks(self, consumer: str, count: int, version: int) -> list[Lease]:
-        """Admit and lease up to ``count`` tasks, evaluations first; never waits.
+        """Admit and lease up to ``count`` tasks, evaluations first; never waits. A lease names the
+        samples it is for, which may be some of its task's.
 
         ``version`` is the weight version the generator has loaded; one that is behind the newest
         announced version gets nothing until it has caught up.
@@ -134,7 +137,16 @@ class Ledger:
         reply = self._scripts(
             "lease_tasks",
             [self.keys.named("backlog")],
-            [self.keys.prefix, GROUP, consumer, count, self.settings.admission_capacity, version],
+            [
+                self.keys.prefix,
+                GROUP,
+                consumer,
+                count,
+                self.settings.admission_capacity,
+                self.settings.rollouts_per_step,
+                int(self.settings.trains_whole_groups),
+                version,
+            ],
         )
         return [
             Lease(

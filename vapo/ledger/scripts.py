@@ -42,17 +42,16 @@ NAMES = (
     "trim",
 )
 
+RELEASING = frozenset({"finish_lease", "advance", "drop", "bury"})
+"""Moves that end a lease; ``release.lua`` is put before them."""
+
 
 class Scripts:
     """All scripts, registered on one connection; called by name."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
-        folder = files("vapo.ledger") / "lua"
-        self._scripts = {
-            name: redis.register_script((folder / f"{name}.lua").read_text("utf-8"))
-            for name in NAMES
-        }
+        self._scripts = {name: redis.register_script(_source(name)) for name in NAMES}
 
     def __call__(self, name: str, keys: list[str], args: list[Any]) -> Any:
         """Run script ``name`` atomically and return its reply."""
@@ -83,3 +82,9 @@ class Scripts:
             except NoScriptError:
                 continue
         return [self(name, keys, args) for keys, args in moves]
+
+
+def _source(name: str) -> str:
+    folder = files("vapo.ledger") / "lua"
+    parts = ["release", name] if name in RELEASING else [name]
+    return "".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)

@@ -105,8 +105,8 @@ def _step_limit(work: Workload, rates: Rates, outcome: Outcome) -> Finding:
     if needed is None:
         return Finding("weight updates", f"{sides}, and generation stands still for "
                        f"{rates.standstill_seconds:.3g} s an update: no number of generators is "
-                       "enough", "publish every few steps (trainer.publish_every_steps), or larger "
-                       "steps")
+                       "enough",
+                       f"publish every few steps ({_publish_less(work)}), or larger steps")
     if outcome.step_seconds > TAIL * expected:
         return Finding(
             "the longest responses", f"{sides}, yet a step takes {outcome.step_seconds:.3g} s: the "
@@ -125,8 +125,8 @@ def _warnings(
     found = [
         _redis_memory(work, deployment),
         _redis_time(work, outcome),
-        _network(rates, model, deployment, outcome),
-        _standstill(rates, outcome),
+        _network(work, rates, model, deployment, outcome),
+        _standstill(work, rates, outcome),
         _places(work, rates, model, deployment),
         _drops(work, outcome),
     ]
@@ -154,7 +154,7 @@ def _redis_time(work: Workload, outcome: Outcome) -> Finding | None:
 
 
 def _network(
-    rates: Rates, model: ModelSize, deployment: Deployment, outcome: Outcome
+    work: Workload, rates: Rates, model: ModelSize, deployment: Deployment, outcome: Outcome
 ) -> Finding | None:
     direct, relayed = (arithmetic.sync_bytes(model, rates, deployment, relay)
                        / deployment.uplink_bytes_per_second for relay in (False, True))
@@ -163,17 +163,25 @@ def _network(
     if relayed < 0.9 * direct:
         remedy = f"a relay on each host of generators ({relayed:.3g} s)"
     else:
-        remedy = "a faster link, or trainer.publish_every_steps above 1"
+        remedy = f"a faster link, or {_publish_less(work)}"
     return Finding("the trainer's uplink", f"one publication takes {direct:.3g} s of a step's "
                    f"{outcome.step_seconds:.3g} s; generators begin nothing new meanwhile", remedy)
 
 
-def _standstill(rates: Rates, outcome: Outcome) -> Finding | None:
+def _standstill(work: Workload, rates: Rates, outcome: Outcome) -> Finding | None:
     share = rates.standstill_seconds / outcome.step_seconds
     if share <= NOTICEABLE:
         return None
     return Finding("the standstill of updates", f"generation stands still {share:.0%} of the time",
-                   "larger steps, or trainer.publish_every_steps above 1")
+                   f"larger steps, or {_publish_less(work)}")
+
+
+def _publish_less(work: Workload) -> str:
+    """Advice that the settings accept: weights may be as old as the staleness limit, not older."""
+    most = work.max_staleness + 1
+    if most > 1:
+        return f"trainer.publish_every_steps up to {most} (ledger.max_staleness + 1)"
+    return "ledger.max_staleness 1, and with it trainer.publish_every_steps 2"
 
 
 def _places(

@@ -5,9 +5,9 @@
 -- Returns 1 moved, 0 had moved already.
 redis.replicate_commands()
 local prefix, group, entry, id, from, next_state, field, body, time, final = unpack(ARGV)
-local held = redis.call('XACK', KEYS[2], group, entry)
-redis.call('XDEL', KEYS[2], entry)
-if held == 0 or redis.call('HGET', KEYS[1], 'state') ~= from then return 0 end
+if not release(KEYS[2], group, entry, id) or redis.call('HGET', KEYS[1], 'state') ~= from then
+  return 0
+end
 local state = next_state ~= '' and next_state or final
 redis.call('HSET', KEYS[1], 'state', state, field, body, field .. '_at', time)
 if next_state ~= '' then

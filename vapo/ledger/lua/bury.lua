@@ -1,12 +1,10 @@
 -- Move an id to the dead letters, with its reason. KEYS: hash of the task or rollout, its stream.
 -- ARGV: prefix, group, entry, stage, id, samples ('' for a rollout), reason, time.
--- A task's letter names only the samples that do not exist. An evaluation counts what died as failed,
--- so that it ends. Returns 1 buried, 0 the entry was no longer leased or nothing of it is missing.
+-- A task's letter names only the samples that do not exist; its record says which those are, in fields
+-- `dead:{sample}`. An evaluation counts what died as failed, so that it ends. Returns 1 buried, 0 the entry was no longer leased or nothing of it is missing.
 redis.replicate_commands()
 local prefix, group, entry, stage, id, samples, reason, time = unpack(ARGV)
-local held = redis.call('XACK', KEYS[2], group, entry)
-redis.call('XDEL', KEYS[2], entry)
-if held == 0 then return 0 end
+if not release(KEYS[2], group, entry, id) then return 0 end
 local missing, lost, task = {}, {}, KEYS[1]
 if samples == '' then
   lost[1] = id
@@ -16,11 +14,12 @@ else
     if redis.call('HEXISTS', task, 'made:' .. sample) == 0 then
       missing[#missing + 1] = sample
       lost[#lost + 1] = id .. '.' .. sample
+      redis.call('HSET', task, 'dead:' .. sample, time)
     end
   end
   if #lost == 0 then return 0 end
 end
-redis.call('SREM', prefix .. 'admitted', unpack(lost))
+for _, rollout in ipairs(lost) do redis.call('SREM', prefix .. 'admitted', rollout) end
 local evaluation = redis.call('HGET', task, 'evaluation')
 if evaluation then
   local result = cjson.encode({verdict = 'failed', reason = reason, stage = stage})

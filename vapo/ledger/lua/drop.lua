@@ -4,9 +4,9 @@
 -- Returns 1 dropped, 0 had moved already.
 redis.replicate_commands()
 local prefix, group, entry, id, from, reason, requeue, time, field, body = unpack(ARGV)
-local held = redis.call('XACK', KEYS[2], group, entry)
-redis.call('XDEL', KEYS[2], entry)
-if held == 0 or redis.call('HGET', KEYS[1], 'state') ~= from then return 0 end
+if not release(KEYS[2], group, entry, id) or redis.call('HGET', KEYS[1], 'state') ~= from then
+  return 0
+end
 local task = redis.call('HGET', KEYS[1], 'task')
 local sample = redis.call('HGET', KEYS[1], 'sample')
 redis.call('SREM', prefix .. 'admitted', id)

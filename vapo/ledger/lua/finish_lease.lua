@@ -1,6 +1,6 @@
 -- End the lease of a task entry once all its samples exist; give the missing ones back if asked.
 -- KEYS: stream. ARGV: prefix, group, entry, task id, samples, give back ('1' or '0').
--- Returns 1 when the entry is gone, 0 when samples are missing and it stays leased.
+-- Returns 1 when the lease has ended, 0 when samples are missing and it stays leased.
 redis.replicate_commands()
 local prefix, group, entry, id, samples, give_back = unpack(ARGV)
 local missing = {}
@@ -10,8 +10,7 @@ for sample in string.gmatch(samples, '%d+') do
   end
 end
 if #missing > 0 and give_back == '0' then return 0 end
-if redis.call('XACK', KEYS[1], group, entry) == 1 and #missing > 0 then
+if release(KEYS[1], group, entry, id) and #missing > 0 then
   redis.call('XADD', KEYS[1], '*', 'id', id, 'samples', table.concat(missing, ','))
 end
-redis.call('XDEL', KEYS[1], entry)
 return 1

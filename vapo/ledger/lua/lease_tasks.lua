@@ -1,34 +1,57 @@
--- Admit tasks from the backlog while slots are free, then lease up to `count` of them.
--- ARGV: prefix, group, consumer, count, capacity, weight version the generator has loaded.
--- KEYS: the backlog. A generator behind the newest announced version gets nothing: a rollout begun
--- under old weights could be trained only beyond the staleness limit.
--- Admission counts rollouts; a task larger than the capacity is admitted when nothing else is.
+-- Admit samples from the backlog while slots are free, then lease up to `count` tasks.
+-- ARGV: prefix, group, consumer, count, capacity, rollouts of a batch, whether groups are trained whole
+-- ('1' or '0'), weight version the generator has loaded. KEYS: the backlog.
+-- A generator behind the newest announced version gets nothing: a rollout begun under old weights could
+-- be trained only beyond the staleness limit.
+-- Admission counts rollouts. A task that fits is admitted whole. One that does not waits while a batch or
+-- more is admitted, since the trainer can then train and free slots. Else it must not wait, or the
+-- trainer would for ever: it gets the slots there are and the rest of it stays at the front. Where groups
+-- are trained whole it is admitted whole all the same, and samples of a group that has begun always are,
+-- since the others of the group hold slots until they come.
 -- Samples that exist already (a late worker made them) take no slot: nothing would free it.
 -- Returns a list of {stage, entry, task id, samples}.
 redis.replicate_commands()
-local prefix, group, consumer, count, capacity, version = unpack(ARGV)
+local prefix, group, consumer, count = unpack(ARGV, 1, 4)
+local capacity, batch, whole, version = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8]
 if tonumber(version) < tonumber(redis.call('GET', prefix .. 'weight_newest') or 0) then return {} end
 local admitted = prefix .. 'admitted'
+
+local function begun(task, listed)
+  return listed < tonumber(redis.call('HGET', task, 'samples') or 0)
+end
+
+local function slots_for(task, listed, wanted)
+  local outstanding = redis.call('SCARD', admitted)
+  if outstanding + wanted <= capacity then return wanted end
+  if whole then return (outstanding < batch or begun(task, listed)) and wanted or 0 end
+  return outstanding < batch and capacity - outstanding or 0
+end
+
+local function admit(id, task, samples, many)
+  if many == 0 then return end
+  for at = 1, many do redis.call('SADD', admitted, id .. '.' .. samples[at]) end
+  redis.call('XADD', prefix .. 'stream:tasks', '*', 'id', id,
+             'samples', table.concat(samples, ',', 1, many))
+  redis.call('HSET', task, 'state', 'admitted')
+end
+
 local paused = redis.call('HGET', prefix .. 'control', 'paused') == '1'
 while not paused do
   local item = redis.call('LINDEX', KEYS[1], 0)
   if not item then break end
   local id, list = string.match(item, '^(.*)|([%d,]*)$')
-  local task = prefix .. 'task:' .. id
-  local samples, slots = {}, {}
+  local task, samples, listed = prefix .. 'task:' .. id, {}, 0
   for sample in string.gmatch(list, '%d+') do
-    if redis.call('HEXISTS', task, 'made:' .. sample) == 0 then
-      samples[#samples + 1] = sample
-      slots[#slots + 1] = id .. '.' .. sample
-    end
+    listed = listed + 1
+    if redis.call('HEXISTS', task, 'made:' .. sample) == 0 then samples[#samples + 1] = sample end
   end
-  local outstanding = redis.call('SCARD', admitted)
-  if outstanding > 0 and outstanding + #slots > tonumber(capacity) then break end
-  redis.call('LPOP', KEYS[1])
-  if #slots > 0 then
-    redis.call('SADD', admitted, unpack(slots))
-    redis.call('XADD', prefix .. 'stream:tasks', '*', 'id', id, 'samples', table.concat(samples, ','))
-    redis.call('HSET', task, 'state', 'admitted')
+  local many = slots_for(task, listed, #samples)
+  if many == 0 and #samples > 0 then break end
+  admit(id, task, samples, many)
+  if many == #samples then
+    redis.call('LPOP', KEYS[1])
+  else
+    redis.call('LSET', KEYS[1], 0, id .. '|' .. table.concat(samples, ',', many + 1))
   end
 end
 local leases = {}

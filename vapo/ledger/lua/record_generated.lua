@@ -6,6 +6,7 @@ local prefix, id, task, sample, body, tokens, time = unpack(ARGV)
 local wanted = redis.call('HGET', KEYS[2], 'samples')
 if not wanted or tonumber(sample) >= tonumber(wanted) then return 0 end
 if redis.call('HSETNX', KEYS[2], 'made:' .. sample, time) == 0 then return 0 end
+redis.call('HDEL', KEYS[2], 'dead:' .. sample)
 redis.call('HSET', KEYS[1], 'state', 'generated', 'task', task, 'sample', sample,
            'generated', body, 'generated_at', time)
 redis.call('XADD', prefix .. 'stream:generated', '*', 'id', id)

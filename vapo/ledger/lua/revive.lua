@@ -1,5 +1,6 @@
 -- Put a dead letter back where it died. KEYS: dead-letter stream. ARGV: prefix, dead entry.
 -- Returns 1 put back, 0 no such letter, -1 the payload is gone and the letter stays.
+-- A training task goes to the front: where groups are trained whole, others of its group wait for it.
 redis.replicate_commands()
 local prefix, entry = unpack(ARGV)
 local found = redis.call('XRANGE', KEYS[1], entry, entry)
@@ -22,8 +23,9 @@ end
 
 if is_task then
   redis.call('HSET', task, 'state', 'queued')
+  for sample in string.gmatch(letter.samples, '%d+') do redis.call('HDEL', task, 'dead:' .. sample) end
   if letter.stage == 'tasks' then
-    redis.call('RPUSH', prefix .. 'backlog', letter.id .. '|' .. letter.samples)
+    redis.call('LPUSH', prefix .. 'backlog', letter.id .. '|' .. letter.samples)
   else
     redis.call('XADD', prefix .. 'stream:' .. letter.stage, '*', 'id', letter.id,
                'samples', letter.samples)
