@@ -3,6 +3,7 @@
 Invariants:
 - an operation on exact numbers (``Fraction``) gives an exact number or a float, never a wrong one;
 - the size of an exact number is checked *before* it is computed, so no operation takes long;
+- a number too small for a float is out of range, never 0;
 - in real arithmetic what leaves the reals raises :class:`NotReal`; complex arithmetic takes the
   principal branch.
 """
@@ -19,6 +20,8 @@ Number = Fraction | float | complex
 
 MAXIMUM_BITS = 20_000
 """Size of the largest exact numerator or denominator."""
+MINIMUM_FLOAT = 1e-290
+"""What is smaller has lost digits, or all of them."""
 MAXIMUM_FACTORIAL = 1_500
 MAXIMUM_BINOMIAL = 10_000
 
@@ -32,8 +35,10 @@ class NotReal(ArithmeticError):
 
 
 def add(first: Number, second: Number) -> Number:
-    """``first + second``."""
+    """``first + second``. Raises OutOfRange."""
     if isinstance(first, Fraction) and isinstance(second, Fraction):
+        if _bits_of_sum(first, second) > MAXIMUM_BITS:
+            raise OutOfRange("a sum of fractions too large to write")
         return first + second
     return _finite(_inexact(first) + _inexact(second))
 
@@ -44,7 +49,7 @@ def multiply(first: Number, second: Number) -> Number:
         if bits(first) + bits(second) > MAXIMUM_BITS:
             raise OutOfRange("a product too large to write")
         return first * second
-    return _finite(_inexact(first) * _inexact(second))
+    return _not_underflown(_inexact(first) * _inexact(second), bool(first and second))
 
 
 def divide(first: Number, second: Number) -> Number:
@@ -53,7 +58,7 @@ def divide(first: Number, second: Number) -> Number:
         raise OutOfRange("a division by zero")
     if isinstance(first, Fraction) and isinstance(second, Fraction):
         return multiply(first, 1 / second)
-    return _finite(_inexact(first) / _inexact(second))
+    return _not_underflown(_inexact(first) / _inexact(second), bool(first))
 
 
 def power(base: Number, exponent: Number, real: bool) -> Number:
@@ -66,12 +71,12 @@ def power(base: Number, exponent: Number, real: bool) -> Number:
         return _power_of_zero(exponent)
     first, second = _inexact(base), _inexact(exponent)
     if isinstance(first, complex) or isinstance(second, complex):
-        return _calculated(lambda: complex(first) ** complex(second))
+        return _not_underflown(_calculated(lambda: complex(first) ** complex(second)))
     if first < 0 and second != int(second):
         if real:
             raise NotReal("a fractional power of a negative number")
-        return _calculated(lambda: complex(first) ** second)
-    return _calculated(lambda: first**second)
+        return _not_underflown(_calculated(lambda: complex(first) ** second))
+    return _not_underflown(_calculated(lambda: first**second))
 
 
 def factorial(number: Number) -> Number:
@@ -99,6 +104,8 @@ def binomial(total: Number, chosen: Number) -> Number:
 def apply(function: Callable[[complex], complex], argument: Number, real: bool) -> Number:
     """A function of :mod:`cmath`; real where its value is. Raises OutOfRange or NotReal."""
     value = complex(_calculated(lambda: function(complex(_inexact(argument)))))
+    if value == 0 and function is cmath.exp:
+        raise OutOfRange("a number too small for a float")
     if isinstance(argument, complex):
         return value
     if abs(value.imag) > 1e-12 * abs(value):
@@ -121,6 +128,16 @@ def rounded(number: Number, towards: Callable[[Fraction | float], int]) -> Numbe
 def bits(number: Fraction) -> int:
     """Size of an exact number."""
     return max(number.numerator.bit_length(), number.denominator.bit_length())
+
+
+def _bits_of_sum(first: Fraction, second: Fraction) -> int:
+    """Bound on the size of ``first + second`` before it is reduced."""
+    below = first.denominator.bit_length() + second.denominator.bit_length()
+    above = max(
+        first.numerator.bit_length() + second.denominator.bit_length(),
+        second.numerator.bit_length() + first.denominator.bit_length(),
+    )
+    return max(above, below if min(first.denominator, second.denominator) > 1 else 0)
 
 
 def approximate(number: Number) -> float | complex:
@@ -174,13 +191,23 @@ def _finite(number: float | complex) -> float | complex:
     return number
 
 
+def _not_underflown(number: float | complex, nonzero: bool = True) -> float | complex:
+    """``number``, which is not 0 by nature if ``nonzero``. Raises OutOfRange where it is tiny."""
+    if nonzero and abs(number) < MINIMUM_FLOAT:
+        raise OutOfRange("a number too small for a float")
+    return _finite(number)
+
+
 def _inexact(number: Number) -> float | complex:
     if isinstance(number, complex):
         return number
     try:
-        return float(number)
+        value = float(number)
     except OverflowError:
         raise OutOfRange("a number too large for a float") from None
+    if number and abs(value) < MINIMUM_FLOAT:
+        raise OutOfRange("a number too small for a float")
+    return value
 
 
 def _real(number: Number) -> Fraction | float:

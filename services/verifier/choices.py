@@ -5,6 +5,7 @@ Rules:
   the option is left out;
 - a letter beside a second one (``(A) or (B)``, ``A) B``), or in a formula (``(A) + 1``), is no
   choice: an answer that names every option earns nothing;
+- ``c`` and ``(c)`` name C up to J; a later letter is more often a symbol, whose case counts;
 - several letters have no order: ``A, C`` = ``CA``;
 - a reference such as ``(D) 12`` is the letter, and its text where the answer has no letter.
 
@@ -18,6 +19,7 @@ import re
 from services.verifier.normalisation import unwrapped
 
 _LETTER = re.compile(r"\(?([A-Z])[.)]?")
+_SMALL_LETTER = re.compile(r"\(?([a-j])[.)]?")
 _LETTERS = re.compile(r"\(?[A-J]\)?(?:\s?(?:,|;|and|&)\s?(?:and\s)?\(?[A-J]\)?)+")
 _RUN = re.compile(r"[A-J]{2,}")
 _NAMED = re.compile(r"(?:option|choice|answer)\s?:?\s?\(?([a-z])[.)]?", re.IGNORECASE)
@@ -42,7 +44,8 @@ def same_choice(reference: str, answer: str) -> bool | None:
     letter = _LETTER.fullmatch(expected)
     if letter is None:
         return _same_option(expected, given)
-    choice = _choice(given)
+    small = _SMALL_LETTER.fullmatch(given)
+    choice = small[1].upper() if small else _choice(given)
     return choice == letter[1] if choice else None
 
 

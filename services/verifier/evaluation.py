@@ -6,7 +6,8 @@ Invariants:
   between the two nothing is decided;
 - formulas with variables are the same when they agree at all of at least ``NEEDED_POINTS`` fixed
   points (Schwartz 1980, Zippel 1979: two different polynomials agree at a random point with
-  probability near 0), and different when they have the same variables and agree at none. Points
+  probability near 0), and different when both have variables and agree at none; ``R`` and ``r``
+  are two variables. Points
   where a part has no real value are left out, unless ``i`` occurs;
 - the points are fixed, so the answer never changes from one run to the next.
 """
@@ -235,7 +236,7 @@ def _comparable(first: Node, second: Node) -> bool:
     if _BASE_OF_LOG in one | other:
         return False
     if one and other:
-        return one == other
+        return True
     number, formula = (first, second) if other else (second, first)
     return has_sum(formula) or not _may_be_unit(number, formula)
 

@@ -25,6 +25,11 @@ _SPECIAL_BOX = re.compile(r"<\|begin_of_box\|>([^<]*)<\|end_of_box\|>")
 _BETWEEN_BOXES = re.compile(
     r"(?:[\s,;$.]|\\[()\[\],;:! ]|\\q?quad|and|or|\\text\s*\{\s*,?\s*(?:and|or)\s*\}){0,40}"
 )
+_NOTHING = re.compile(
+    r"(?:[\s${}~.]|\\[,;:! ]|\\(?:q?quad|[lc]?dots)(?![a-zA-Z])"
+    r"|\\(?:text|mathrm|mbox)(?=\s*\{))*+"
+)
+"""Content of a box that is left blank, or a placeholder of dots."""
 _SAME_SENTENCE = re.compile(r"[^.!?\n]{0,80}")
 _ANSWER_WORDS = (
     "answer", "(?:correct|right) (?:option|choice)", "答案", "答え", "답", "réponse", "respuesta",
@@ -100,13 +105,13 @@ def after_thinking(text: str) -> str | None:
 
 
 def boxed(text: str, parts: int = 1) -> str | None:
-    r"""Content of the last box with balanced braces.
+    r"""Content of the last box that is not empty, with balanced braces.
 
     Boxes that only separators divide (``\boxed{2}, \boxed{3}``) are one answer, joined by commas,
     so that boxing every candidate does not earn credit. Where an answer of ``parts`` parts is
     expected and the last box holds one, the last ``parts`` boxes are the answer.
     """
-    boxes = _boxes(text)
+    boxes = _filled(_boxes(text))
     if not boxes:
         return None
     contents = _joined(text, boxes, _BETWEEN_BOXES)
@@ -117,13 +122,19 @@ def boxed(text: str, parts: int = 1) -> str | None:
 
 def boxed_reference(text: str) -> str | None:
     """The boxed answer of a reference: all boxes of the sentence that ends with the last one."""
-    boxes = _boxes(text)
+    boxes = _filled(_boxes(text))
     return ", ".join(dict.fromkeys(_joined(text, boxes, _SAME_SENTENCE))) if boxes else None
 
 
 def _boxes(text: str) -> list[tuple[int, int, str]]:
     special = [(match.start(), match.end(), match[1]) for match in _SPECIAL_BOX.finditer(text)]
     return _braced_boxes(text) or special
+
+
+def _filled(boxes: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """The boxes that are not empty; where all are, the last one."""
+    filled = [box for box in boxes if not _NOTHING.fullmatch(box[2])]
+    return filled or boxes[-1:]
 
 
 def _joined(

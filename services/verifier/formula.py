@@ -31,6 +31,8 @@ _GREEK_NAMES = """
     Omega hbar ell
 """
 _GREEK = frozenset(_GREEK_NAMES.split())
+_VARIANTS = {"varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi", "ell": "l"}
+"""Two shapes of one letter."""
 _PLAIN_WORDS = {
     **{name: f"\\{name}" for name in FUNCTIONS}, "pi": r"\pi", "arcsine": r"\arcsin",
     "asin": r"\arcsin", "acos": r"\arccos", "atan": r"\arctan",
@@ -283,7 +285,7 @@ class _Reader:
         if name in CONSTANTS:
             return ("constant", name)
         if name in _GREEK:
-            return self._name(name)
+            return self._name(_VARIANTS.get(name, name))
         raise Unsupported(f"\\{name} is not understood")
 
     def _argument(self) -> Node:

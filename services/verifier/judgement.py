@@ -31,15 +31,16 @@ from services.verifier.exact import (
 )
 from services.verifier.extraction import answer_phrase, boxed_reference, extract, hashes
 from services.verifier.measures import in_radians, same_measure
-from services.verifier.normalisation import clean, plain, unwrapped
+from services.verifier.normalisation import clean, is_letters_of_word, plain, unwrapped
 from services.verifier.number_words import as_digits
 from services.verifier.numerals import same_numeral
-from services.verifier.remarks import has_reservation
+from services.verifier.remarks import has_reservation, words_at_end
 from services.verifier.residues import congruent, without_modulus
 from services.verifier.rounding import stands_for
 from services.verifier.statements import same_statement
 from services.verifier.structure import Kind, take_apart
 from services.verifier.synonyms import in_signs
+from services.verifier.unread import unread_pieces
 from services.verifier.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
 
 CACHED_REFERENCES = 16_384
@@ -63,6 +64,8 @@ class Answer:
     """Its value when it is a number written in digits."""
     written: str
     """The text itself, with its units."""
+    words: str = ""
+    """Words after the value that may say something (:func:`services.verifier.remarks`)."""
 
 
 def judge_cheaply(
@@ -86,7 +89,7 @@ def judge_cheaply(
         return Judgement(Outcome.NO_ANSWER, "no answer found by rule " + ", ".join(rules))
     if len(extracted) > MAXIMUM_CHARACTERS:
         return Judgement(Outcome.WRONG, f"an answer of {len(extracted)} characters", extracted)
-    decided = _decide(expected, _read(extracted))
+    decided = _decide(expected, _read_beside(expected, extracted))
     return decided and Judgement(*decided, extracted)
 
 
@@ -97,7 +100,7 @@ def judge(response: str, reference: str, rules: Sequence[str] = ("boxed",)) -> J
         return cheap
     expected = read_reference(reference)
     extracted = extract(response, rules, parts_of(expected)) or ""
-    outcome, reason, fault = _compare(expected, _read(extracted))
+    outcome, reason, fault = _compare(expected, _read_beside(expected, extracted))
     return Judgement(outcome, reason, extracted, fault)
 
 
@@ -124,7 +127,7 @@ def read_reference(reference: str) -> Answer:
     if len(reference) > MAXIMUM_CHARACTERS * 4:
         raise ReferenceFault(f"the reference has {len(reference)} characters")
     found = (rule(reference) for rule in (boxed_reference, hashes, answer_phrase))
-    answer = _read(next((content for content in found if content is not None), reference))
+    answer = _read(next((content for content in found if content is not None), reference), True)
     if not answer.plain:
         raise ReferenceFault("the reference is empty")
     if len(answer.cleaned) > MAXIMUM_CHARACTERS:
@@ -147,8 +150,11 @@ def parts_of(answer: Answer) -> int:
     return len(structure.items) if structure.kind in (Kind.LIST, Kind.SET) else 1
 
 
-def _read(text: str) -> Answer:
-    cleaned = as_digits(clean(text))
+def _read(text: str, trusted: bool = False) -> Answer:
+    """An answer or, where ``trusted``, a reference in its forms."""
+    layoutless = clean(text)
+    words = words_at_end(layoutless) if layoutless[-1:].isalpha() or layoutless[-1:] == "}" else ""
+    cleaned = as_digits(clean(text, trusted) if words and trusted else layoutless)
     if cleaned.startswith("\\text"):
         cleaned = _spelled_in_text(cleaned)
     simple = plain(cleaned)
@@ -156,8 +162,14 @@ def _read(text: str) -> Answer:
         cleaned = simple = signs
     number = read_number(cleaned)
     if number is None and "," not in simple:
-        number = read_number(as_digits(simple))
-    return Answer(cleaned, simple, number, text)
+        number = read_number(as_digits(unwrapped(cleaned)))
+    return Answer(cleaned, simple, number, text, words)
+
+
+def _read_beside(expected: Answer, text: str) -> Answer:
+    """An answer, trusted where the words after its value are those of the reference."""
+    answer = _read(text)
+    return _read(text, True) if answer.words and answer.words == expected.words else answer
 
 
 def _spelled_in_text(cleaned: str) -> str:
@@ -251,6 +263,15 @@ def _same_statement(expected: Answer, answer: Answer) -> bool | None:
     return same_statement(unwrapped(expected.cleaned), unwrapped(answer.cleaned)) or None
 
 
+def _same_word(expected: Answer, answer: Answer) -> bool | None:
+    """False for two runs of letters that are not the same text: words, no products."""
+    if not (expected.plain.isalpha() and answer.plain.isalpha()):
+        return None
+    words = any(map(is_letters_of_word, (expected.plain, answer.plain)))
+    values = (structure_of(one.cleaned).kind is Kind.VALUE for one in (expected, answer))
+    return False if words and all(values) else None
+
+
 def _same_angle(expected: Answer, answer: Answer) -> bool | None:
     r"""``150^\circ`` is ``\frac{5\pi}{6}``, where one has the sign and the other has pi."""
     for degrees, radians in ((expected, answer), (answer, expected)):
@@ -269,6 +290,12 @@ def _unreserved(expected: Answer, answer: Answer) -> bool | None:
     return False if reserved else None
 
 
+def _read_whole(expected: Answer, answer: Answer) -> bool | None:
+    """False where one has words or dots that the other lacks: the parser would not see them."""
+    same = unread_pieces(expected.cleaned) == unread_pieces(answer.cleaned)
+    return None if same else False
+
+
 def _not_too_large(expected: Answer, answer: Answer) -> bool | None:
     """False for a constant beyond all range, such as a tower of powers, as only the answer."""
     too_large = beyond_range(answer.cleaned) and not beyond_range(expected.cleaned)
@@ -279,6 +306,7 @@ _RULES: tuple[tuple[str, Callable[[Answer, Answer], bool | None]], ...] = (
     ("a formula that may be read", _readable),
     ("the same choice", _same_choice),
     ("the same statement", _same_statement),
+    ("the same word", _same_word),
     ("the same number, in a column", _same_column),
     ("the same numeral", _same_numeral),
     ("the same residue", _same_residue),
@@ -286,6 +314,7 @@ _RULES: tuple[tuple[str, Callable[[Answer, Answer], bool | None]], ...] = (
     ("the same value", _same_parts),
     ("the root that is described", _described),
     ("an answer without reservation", _unreserved),
+    ("an answer in the same words", _read_whole),
     ("a number within range", _not_too_large),
 )
 
@@ -339,15 +368,16 @@ def _compare(expected: Answer, answer: Answer) -> tuple[Outcome, str, Fault]:
     except symbolic.NotAFormula as error:
         return Outcome.WRONG, f"not a formula: {error}", Fault.NONE
     except symbolic.ComparisonFailed as error:
-        return Outcome.ERROR, f"the comparison failed: {error}", Fault.VERIFIER
+        return Outcome.WRONG, f"they cannot be compared: {error}", Fault.NONE
     outcome = Outcome.CORRECT if same else Outcome.WRONG
     return outcome, "symbolically equal" if same else "not equal", Fault.NONE
 
 
 def _without_formula(expected: Answer, error: str) -> tuple[Outcome, str, Fault]:
-    """The reference is text: any other text is wrong; broken LaTeX is the task's fault."""
+    """The reference can only be read as text: any other text is wrong.
+
+    An error would leave out the wrong answers alone and pay the same text all the same.
+    """
     if readable_in_parts(structure_of(expected.cleaned)):
         return Outcome.WRONG, "not the same in every part", Fault.NONE
-    if "\\" in expected.cleaned or "^" in expected.cleaned:
-        return Outcome.ERROR, f"the reference is not a formula: {error}", Fault.REFERENCE
-    return Outcome.WRONG, "other text", Fault.NONE
+    return Outcome.WRONG, f"other text; the reference is no formula: {error}", Fault.NONE

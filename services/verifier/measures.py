@@ -18,37 +18,38 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, product
 
 from services.verifier.folding import fold
 
 _SIMPLE = """
     length m metre meter : 1
-    length mm millimetre millimeter : 1/1000
-    length cm centimetre centimeter : 1/100
-    length dm decimetre decimeter : 1/10
-    length km kilometre kilometer : 1000
     length inch inches in : 254/10000
     length ft foot feet : 3048/10000
     length yd yard : 9144/10000
-    length mile : 1609344/1000
+    length mile mi : 1609344/1000
+    area acre : 316160658/78125
+    area hectare ha : 10000
     volume l L liter litre : 1/1000
-    volume ml mL milliliter millilitre : 1/1000000
-    volume cl cL centiliter centilitre : 1/100000
-    mass kg kilogram : 1
+    volume gallon gal : 473176473/125000000000
+    volume quart qt : 473176473/500000000000
+    volume pint pt : 473176473/1000000000000
+    volume cup : 473176473/2000000000000
+    volume tablespoon tbsp : 473176473/32000000000000
+    volume teaspoon tsp : 157725491/32000000000000
     mass g gram : 1/1000
-    mass mg milligram : 1/1000000
     mass tonne : 1000
     mass lb pound : 45359237/100000000
     mass oz ounce : 45359237/1600000000
     time s sec second : 1
-    time ms millisecond : 1/1000
     time min minute : 60
     time h hr hour : 3600
     time day : 86400
     time week : 604800
     month month : 1
     month yr year : 12
+    month decade : 120
+    month century centuries : 1200
     dollar $ dollar USD usd buck : 1
     dollar cent ¢ : 1/100
     euro € euro EUR : 1
@@ -61,12 +62,51 @@ _SIMPLE = """
     radian radian rad : 1
     celsius celsius : 1
     fahrenheit fahrenheit : 1
-    kelvin kelvin : 1
-    force newton N : 1
-    energy joule J : 1
-    power watt W : 1
+    kelvin kelvin K : 1
     frequency hz Hz hertz : 1
+    force N newton : 1
+    pressure Pa pascal : 1
+    pressure bar : 100000
+    pressure atm atmosphere : 101325
+    power W watt : 1
+    energy J joule : 1
+    energy Wh : 3600
+    energy cal calorie : 4184/1000
+    energy eV electronvolt : 1602176634/10000000000000000000000000000
+    charge C coulomb : 1
+    current A amp ampere : 1
+    voltage V volt : 1
+    resistance ohm Ω : 1
+    amount mol mole : 1
+    data bit : 1
+    data B byte : 8
 """
+_BASE = {
+    "area": (("length", 2),),
+    "volume": (("length", 3),),
+    "frequency": (("time", -1),),
+    "force": (("length", 1), ("mass", 1), ("time", -2)),
+    "pressure": (("length", -1), ("mass", 1), ("time", -2)),
+    "energy": (("length", 2), ("mass", 1), ("time", -2)),
+    "power": (("length", 2), ("mass", 1), ("time", -3)),
+    "charge": (("current", 1), ("time", 1)),
+    "voltage": (("current", -1), ("length", 2), ("mass", 1), ("time", -3)),
+    "resistance": (("current", -2), ("length", 2), ("mass", 1), ("time", -3)),
+}
+"""What is measured by powers of other dimensions; any other dimension is one of its own."""
+_SHORT_PREFIXES = {
+    "n": -9, "µ": -6, "u": -6, "m": -3, "c": -2, "d": -1, "k": 3, "M": 6, "G": 9, "T": 12,
+}  # fmt: skip
+_LONG_PREFIXES = {
+    "nano": -9, "micro": -6, "milli": -3, "centi": -2, "deci": -1, "kilo": 3, "mega": 6, "giga": 9,
+    "tera": 12,
+}  # fmt: skip
+_PREFIXED = """
+    m metre meter l L liter litre g gram s second hz Hz hertz N newton Pa pascal W watt J joule Wh
+    cal calorie eV electronvolt C coulomb A amp ampere V volt ohm Ω mol mole bit B byte bar
+""".split()
+SYMBOL_CHARACTERS = 3
+"""Names up to this length take short prefixes (``kJ``), from this length on long ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +132,20 @@ def _table() -> dict[str, Unit]:
     for line in _SIMPLE.strip().splitlines():
         words, _, size = line.partition(":")
         dimension, *names = words.split()
-        power = (("length", 3),) if dimension == "volume" else ((dimension, 1),)
-        units |= dict.fromkeys(names, Unit(power, Fraction(size.strip())))
-    return units
+        powers = _BASE.get(dimension, ((dimension, 1),))
+        units |= dict.fromkeys(names, Unit(powers, Fraction(size.strip())))
+    return _with_prefixes(units) | units
+
+
+def _with_prefixes(units: dict[str, Unit]) -> dict[str, Unit]:
+    """``km``, ``kilometer``, ``mL``: each name of a metric unit behind each prefix of its kind."""
+    short = [name for name in _PREFIXED if len(name) <= SYMBOL_CHARACTERS]
+    long = [name for name in _PREFIXED if len(name) >= SYMBOL_CHARACTERS]
+    pairs = [*product(_SHORT_PREFIXES.items(), short), *product(_LONG_PREFIXES.items(), long)]
+    return {
+        prefix + name: Unit(units[name].dimensions, units[name].size * Fraction(10) ** power)
+        for (prefix, power), name in pairs
+    }
 
 
 _UNITS = _table()
@@ -108,6 +159,7 @@ _LAYOUT = re.compile(
 )
 _CURRENCY_FIRST = re.compile(r"(-?)\s?(\\\$|[€£¥₹])\s?(?=[\d.])(.*)", re.DOTALL)
 _DEGREE = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})")
+_TEMPERATURE = re.compile(r"\s(?:degrees?\s+)(?:(c|celsius)|f|fahrenheit)$", re.IGNORECASE)
 _ARC_SECONDS = re.compile(r"(\d)\s?(?:''|\")")
 _ARC_MINUTES = re.compile(r"(\d)\s?'")
 _SIGNS = str.maketrans({"²": "^2", "³": "^3", "°": " degree "})
@@ -134,7 +186,8 @@ def read_measure(text: str) -> Measure | None:
         return None
     text = fold(text)
     text = " ".join(_TEXT.sub(r" \1 ", _LAYOUT.sub(" ", text)).split()).rstrip(".")
-    text = _DEGREE.sub(" degree", text.translate(_SIGNS))
+    text = " ".join(_DEGREE.sub(" degree ", text.translate(_SIGNS)).split())
+    text = _TEMPERATURE.sub(lambda name: " celsius" if name[1] else " fahrenheit", text)
     if "'" in text and " degree" in text:
         text = _ARC_MINUTES.sub(r"\1 arcminute", _ARC_SECONDS.sub(r"\1 arcsecond", text))
     money = _CURRENCY_FIRST.fullmatch(text)
@@ -162,6 +215,11 @@ def same_measure(reference: str, answer: str) -> tuple[str, str] | bool | None:
     if dimensions[0] != dimensions[1]:
         return None if set(dimensions) == _POUNDS else False
     return _in_base_unit(first), _in_base_unit(second)
+
+
+def is_unit_name(word: str) -> bool:
+    """Whether ``word`` is a unit of the table; in symbols such as ``kJ`` the case counts."""
+    return _named(word) is not None
 
 
 def in_radians(text: str) -> str | None:

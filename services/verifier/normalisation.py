@@ -13,7 +13,7 @@ import re
 
 from services.verifier.columns import join_column
 from services.verifier.folding import fold
-from services.verifier.remarks import without_remarks
+from services.verifier.remarks import without_introduction, without_remarks
 
 _BOX = re.compile(r"\\f?box(?:ed)?(?![a-zA-Z])")
 _SIZE = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|middle)(?![a-zA-Z])\.?")
@@ -45,19 +45,23 @@ _TEXT = re.compile(
 )
 _INDEX = re.compile(r"([_^])\s?\{\s?(\w)\s?\}")
 _BOLD = re.compile(r"\\(?:mathbf|boldsymbol|bm|textbf)\s*\{(?=.*\\[a-zA-Z]).*\}", re.DOTALL)
-_STATEMENT = re.compile(
-    r"^\\text\s*\{(?:[^{}]*(?:\sis|\sequals|:)\s*:?|\s*(?:exactly|precisely|simply|just|only|about"
-    r"|approximately|a total of))\s*\}\s*(?=\S)"
-)
 _DELIMITED = (("**", "**"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _SPACE_BETWEEN_DIGITS = re.compile(r"(?<!\d) | (?!\d)")
 _CURRENCY = re.compile(r"[€£¥₹]\s?(?=[\d.])|(?<=\d)\s?[€£¥₹]")
 _LINES = re.compile(r"\\\\(?:\[[^\]]*\])?(?![a-zA-Z])")
+_SHORT_WORDS = frozenset({"no", "up", "on", "in", "am", "pm"})
+SHORTEST_WORD = 3
+"""Two letters are a product, but for a few words."""
 _CHOICE = re.compile(r"\(?([A-Z])[.)]?")
 
 
-def clean(text: str) -> str:
-    """The same LaTeX without layout: sizes, styles, thin spaces, dollar signs, units at its end."""
+def clean(text: str, trusted: bool = False) -> str:
+    """The same LaTeX without layout: sizes, styles, thin spaces, dollar signs, units at its end.
+
+    Args:
+        text: as it was written.
+        trusted: whether it is a reference (:mod:`services.verifier.remarks`).
+    """
     text = _BLANK_LINES.sub(", ", fold_lines(text))
     text = _unescape(text)
     text = _EMPTY_INDEX.sub(lambda match: r"\sqrt" if match[0][1] == "s" else "", text)
@@ -68,11 +72,11 @@ def clean(text: str) -> str:
         text = pattern.sub(replacement, text)
     text = _strip_delimiters(_BLANKS.sub(" ", text).strip())
     if text.startswith("\\"):
-        text = _without_bold(_STATEMENT.sub("", text, count=1))
+        text = _without_bold(without_introduction(text, trusted))
     text = text.replace(r"\$", "").replace("$", "").replace(r"\%", "%")
     text = _LEADING_RELATION.sub("", text, count=1) if text[:1] in _RELATION_SIGNS else text
     text = _GROUPED_ARGUMENT.sub(lambda number: number[0].replace(",", ""), text)
-    return _short_fractions(without_remarks(text))
+    return _short_fractions(without_remarks(text, trusted))
 
 
 def plain(cleaned: str) -> str:
@@ -84,7 +88,20 @@ def plain(cleaned: str) -> str:
     choice = _CHOICE.fullmatch(text)
     if choice:
         return choice[1]
-    return text.casefold() if len(text) > 1 and text.isalpha() else text
+    return text.casefold() if _is_cased_word(text) else text
+
+
+def is_letters_of_word(text: str) -> bool:
+    """Whether ``text`` is a word and no product: letters alone, more than two of them (``xy``) but
+    for a few words.
+    """
+    return text.isalpha() and (len(text) >= SHORTEST_WORD or text.lower() in _SHORT_WORDS)
+
+
+def _is_cased_word(text: str) -> bool:
+    """Whether the case of ``text`` is that of a word (``May``, ``MAY``), not of symbols (``Mm``)."""
+    cases = text.lower(), text.upper(), text.capitalize()
+    return is_letters_of_word(text) and text in cases
 
 
 def unwrapped(cleaned: str) -> str:

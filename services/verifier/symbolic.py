@@ -19,18 +19,25 @@ import math_verify
 from latex2sympy2_extended import NormalizationConfig, latex2sympy, normalize_latex
 from math_verify import LatexExtractionConfig, verify
 from math_verify.grader import should_treat_as_complex
+from sympy import Expr
 
 from services.verifier.admission import refusal
 
 FLOAT_DECIMALS = 6
 """Decimals to which math-verify rounds floats (its own default)."""
 CACHED_FORMULAS = 4096
+DIGITS = 30
+SAME_RELATIVE = 1e-6
+"""Constants that differ by more are not the same."""
 
 _NORMALISATION = NormalizationConfig(
     basic_latex=True, units=True, malformed_operators=True, nits=True, boxed="none", equations=False
 )
 _LATEX = LatexExtractionConfig(boxed_match_priority=-1)
 _ORDINARY_ANSWER = "12"
+_LETTERS = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{1,3}(?![a-zA-Z])")
+_NAMES = frozenset("sin cos tan cot sec csc log ln lg exp pi max min gcd lcm det".split())
+_SPARE_LETTERS = "qwzuvhjkpmnstyxrabcfg"
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])")
 
 # Its warnings repeat, for every call, that time limits are left to the caller; they are, see above.
@@ -92,19 +99,49 @@ def equal(reference: str, answer: str) -> bool:
         NotAFormula: one of them cannot be parsed.
         ComparisonFailed: sympy failed, so neither yes nor no is known.
     """
+    reference, answer = with_distinct_letters(reference, answer)
     parsed = parse(reference), parse(answer)
     try:
-        return bool(
-            verify(
-                *parsed,
-                float_rounding=FLOAT_DECIMALS,
-                allow_set_relation_comp=True,
-                timeout_seconds=None,
-                raise_on_error=True,
-            )
+        same = verify(
+            *parsed,
+            float_rounding=FLOAT_DECIMALS,
+            allow_set_relation_comp=True,
+            timeout_seconds=None,
+            raise_on_error=True,
         )
+        return bool(same) and not _differ_in_value(*parsed)
     except Exception as error:  # sympy raises almost any type, among them bare Exception
         raise ComparisonFailed(f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def with_distinct_letters(reference: str, answer: str) -> tuple[str, str]:
+    """Both with another small letter for each capital whose small form occurs too.
+
+    The parser makes one symbol of ``R`` and ``r``.
+    """
+    runs = _LETTERS.findall(f"{reference} {answer}")
+    letters = set("".join(run for run in runs if run not in _NAMES))
+    both = sorted(letter for letter in letters if letter.isupper() and letter.lower() in letters)
+    if not both:
+        return reference, answer
+    free = (letter for letter in _SPARE_LETTERS if not {letter, letter.upper()} & letters)
+    table = str.maketrans(dict(zip(both, free, strict=False)))
+
+    def renamed(run: re.Match[str]) -> str:
+        return run[0] if run[0] in _NAMES else run[0].translate(table)
+
+    return _LETTERS.sub(renamed, reference), _LETTERS.sub(renamed, answer)
+
+
+def _differ_in_value(first: Any, second: Any) -> bool:
+    """Whether two constants differ beyond doubt, though they round to the same decimals.
+
+    ``1/1998!`` and ``10^{-9999}`` round to 0.
+    """
+    if not all(isinstance(one, Expr) and one.is_number for one in (first, second)):
+        return False
+    one, other = (number.evalf(DIGITS) for number in (first, second))
+    return bool(abs(one - other) > SAME_RELATIVE * max(abs(one), abs(other)))
 
 
 def try_reference(reference: str) -> None:

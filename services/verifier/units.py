@@ -1,10 +1,19 @@
-"""Names of units that may follow a number without changing its worth.
+"""Words beside a number that do not change its worth: units, things that are counted, remarks.
 
-A closed list, and after a space also other words, for things that are counted: ``10 marbles``, not
-``10xy``; one letter is more often a variable. Words that change the number are never a unit.
+Rules:
+- every word must be known: the name of a unit or a thing (:mod:`services.verifier.things`), a word
+  before one (``red marbles``) or a link (``in the bag``); ``per`` and ``/`` divide two of them;
+- digits, operators and any other word are never left out: ``7 lakh``, ``7 oder 8``, ``7 excluded``;
+- a reference is trusted further (:func:`may_be_counted`): its author wrote a number and what is
+  counted, so any word will do that does not change the number.
 """
 
 from __future__ import annotations
+
+import re
+
+from services.verifier.measures import is_unit_name
+from services.verifier.things import CLOSING, LINKS, MODIFIERS, is_thing
 
 _NAMES = """
     mm cm dm km meter metre millimeter centimeter kilometer centimetre kilometre inch inches
@@ -31,6 +40,9 @@ _CHANGING_NAMES = """
     tenths hundredths thousandths
     squared cubed factorial plus minus mod modulo remainder inverse negative double triple twice
     least most fewer below above if unless otherwise infinitely
+    lakh lakhs crore crores gross pair pairs couple score quintillion quadrillion
+    excluded excluding except ruled out then else instead rather without inclusive
+    oder ou und et o y sowie oppure eller ili nicht pas kein keine moins menos mal fois veces
 """
 CHANGING_WORDS = frozenset(_CHANGING_NAMES.split())
 """Words after a number that make it another one."""
@@ -39,29 +51,57 @@ _UNCOUNTED_NAMES = """
     sine cosine tangent log root infinity alpha beta gamma theta lambda
 """
 _UNCOUNTED = CHANGING_WORDS | frozenset(_UNCOUNTED_NAMES.split())
-_LINKS = frozenset({"of", "in", "on", "at", "the", "a", "per", "for", "to"})
 _VOWELS = frozenset("aeiou")
-LONG_WORD, SHORT_WORD = 4, 3
-MAXIMUM_WORDS = 6
+SHORT_WORD = 3
+MAXIMUM_WORDS = 8
+_POWER = re.compile(r"(?<=[a-zA-Z])\s?\^?\s?\{?\s?[1-3]\s?\}?(?=[\s/]|$)")
+_DIVIDER = re.compile(r"[\s/]+")
+_LAYOUT = re.compile(r"\\[,;: ]|[-.~]")
 
 
 def is_unit(words: str) -> bool:
     """Whether ``words`` are one or more unit names, singular or plural, joined by ``per`` or
     nothing.
     """
-    names = [name for name in words.lower().replace(".", " ").split() if name not in ("per", "of")]
-    return bool(names) and all(name in UNITS or name.removesuffix("s") in UNITS for name in names)
+    names = [name for name in words.replace(".", " ").split() if name not in ("per", "of")]
+    return bool(names) and all(map(_names_unit, names))
 
 
 def is_counted(words: str) -> bool:
-    """Whether ``words`` may be the name of counted things: ``marbles``, ``red marbles in the bag``.
-
-    At least one long word, and none that changes a number.
+    """Whether ``words`` name counted things or units, or close an answer, and say nothing else:
+    ``marbles``, ``red marbles in the bag``, ``km/h``, ``cm^2``, ``in total``.
     """
-    names = words.lower().split()
+    text = " ".join(_LAYOUT.sub(" ", words).strip(" ,;:").split())
+    if text.lower() in CLOSING:
+        return True
+    names = _DIVIDER.split(_POWER.sub("", text).strip("/ "))
     return (
         len(names) <= MAXIMUM_WORDS
-        and any(len(name) >= LONG_WORD and not _VOWELS.isdisjoint(name) for name in names)
-        and all(name in _LINKS or len(name) >= SHORT_WORD for name in names)
+        and any(map(_is_named, names))
+        and all(_is_named(name) or name.lower() in _AROUND for name in names)
+    )
+
+
+def may_be_counted(words: str) -> bool:
+    """Whether ``words`` of a trusted author may be the name of counted things: at least one long
+    word, and none that changes a number.
+    """
+    names = words.lower().replace("-", " ").split()
+    return (
+        len(names) <= MAXIMUM_WORDS
+        and all(name.isalpha() for name in names)
+        and any(len(name) >= SHORT_WORD and not _VOWELS.isdisjoint(name) for name in names)
         and _UNCOUNTED.isdisjoint(names)
     )
+
+
+def _is_named(name: str) -> bool:
+    return _names_unit(name) or is_thing(name.lower())
+
+
+def _names_unit(name: str) -> bool:
+    small = name.lower()
+    return small in UNITS or small.removesuffix("s") in UNITS or is_unit_name(name)
+
+
+_AROUND = MODIFIERS | LINKS
