@@ -101,10 +101,11 @@ _LONG_PREFIXES = {
     "nano": -9, "micro": -6, "milli": -3, "centi": -2, "deci": -1, "kilo": 3, "mega": 6, "giga": 9,
     "tera": 12,
 }  # fmt: skip
-_PREFIXED = """
+_METRIC_NAMES = """
     m metre meter l L liter litre g gram s second hz Hz hertz N newton Pa pascal W watt J joule Wh
     cal calorie eV electronvolt C coulomb A amp ampere V volt ohm Ω mol mole bit B byte bar
-""".split()
+"""
+_PREFIXED = _METRIC_NAMES.split()
 SYMBOL_CHARACTERS = 3
 """Names up to this length take short prefixes (``kJ``), from this length on long ones."""
 

@@ -99,7 +99,7 @@ def is_letters_of_word(text: str) -> bool:
 
 
 def _is_cased_word(text: str) -> bool:
-    """Whether the case of ``text`` is that of a word (``May``, ``MAY``), not of symbols (``Mm``)."""
+    """Whether ``text`` has the case of a word (``May``, ``MAY``) and not of symbols (``Mm``)."""
     cases = text.lower(), text.upper(), text.capitalize()
     return is_letters_of_word(text) and text in cases
 

@@ -1,4 +1,4 @@
-"""Worker processes with a hard time limit, for judgements that may hang or explode.
+"""Worker processes with a hard time limit, for judgements and patterns that may hang or explode.
 
 Invariants:
 - every judgement ends within its time limit: a worker that is late is killed with SIGKILL and
@@ -37,6 +37,8 @@ SOFT_SHARE = 0.8
 RESTART_PAUSE_SECONDS = 1.0
 """A machine that cannot start processes is not flooded with tries."""
 CLOSING_CHECK_SECONDS = 0.5
+MAXIMUM_SEARCHED_CHARACTERS = 1_000_000
+"""Of a text that a pattern is looked for in; a frame holds so many in any script."""
 _ROOT = Path(__file__).resolve().parents[2]
 _KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
@@ -47,11 +49,18 @@ class PoolError(RuntimeError):
     """No judgement could be had, through no fault of the input; it may be tried again."""
 
 
-class WorkerLate(Exception):
+class WorkerFailure(Exception):
+    """A worker gave no answer."""
+
+    reference_done = False
+    """Whether it had worked through the reference."""
+
+
+class WorkerLate(WorkerFailure):
     """The worker did not answer in time."""
 
 
-class WorkerDied(Exception):
+class WorkerDied(WorkerFailure):
     """The worker ended without an answer."""
 
     def __init__(self, status: int | None) -> None:
@@ -106,12 +115,27 @@ class Pool:
             PoolError: no worker became free within the start limit plus the time limit, or the pool
                 was closed meanwhile.
         """
-        message = _message(verifier, rules, response, reference)
-        for _ in range(ATTEMPTS):
-            judgement, death = self._attempt(message)
-            if judgement is not None:
-                return judgement
-        return Judgement(Outcome.ERROR, f"two workers died: {death}", fault=Fault.VERIFIER)
+        reply = self._ask(_message(verifier, rules, response, reference))
+        if not isinstance(reply, WorkerFailure):
+            return Judgement.from_dict(reply["judgement"])
+        if isinstance(reply, WorkerDied) and not reply.out_of_memory:
+            return Judgement(Outcome.ERROR, f"two workers died: {reply}", fault=Fault.VERIFIER)
+        return _failed(reply, self._limits)
+
+    def search(self, pattern: str, text: str) -> bool | None:
+        """Whether ``text`` contains the regular expression ``pattern`` (a dot is any character).
+
+        Returns:
+            None when that cannot be said within the time and memory limit, or of a text of more
+            than ``MAXIMUM_SEARCHED_CHARACTERS``.
+
+        Raises:
+            PoolError: as for :meth:`judge`.
+        """
+        if len(text) > MAXIMUM_SEARCHED_CHARACTERS:
+            return None
+        reply = self._ask(frames.encode({"pattern": pattern, "text": text}))
+        return None if isinstance(reply, WorkerFailure) else reply["found"]
 
     def close(self) -> None:
         """Kill all workers. Judgements in progress and later ones raise PoolError."""
@@ -135,22 +159,29 @@ class Pool:
         with self._lock:
             return [worker.process.pid for worker in self._workers]
 
-    def _attempt(self, message: bytes) -> tuple[Judgement | None, WorkerDied | None]:
+    def _ask(self, message: bytes) -> dict[str, Any] | WorkerFailure:
+        """The answer to one message, or the failure that counts: the last death of several."""
+        for _ in range(ATTEMPTS):
+            reply = self._attempt(message)
+            if not isinstance(reply, WorkerDied) or reply.out_of_memory:
+                break
+        return reply
+
+    def _attempt(self, message: bytes) -> dict[str, Any] | WorkerFailure:
         worker = self._take()
         try:
-            judgement = worker.judge(message, self._limits.time_limit_seconds)
-        except (WorkerLate, WorkerDied) as failure:
+            reply = worker.ask(message, self._limits.time_limit_seconds)
+        except WorkerFailure as failure:
             self._replace(worker)
             if self._closed.is_set():
                 raise PoolError("the pool was closed") from None
-            if isinstance(failure, WorkerDied) and not failure.out_of_memory:
-                return None, failure
-            return _failed(failure, worker.reference_done, self._limits), None
+            failure.reference_done = worker.reference_done
+            return failure
         except BaseException:
             self._replace(worker)
             raise
         self._idle.put(worker)
-        return judgement, None
+        return reply
 
     def _take(self) -> _Worker:
         """An idle worker that lives. Waits in short steps so that closing ends the wait."""
@@ -217,15 +248,15 @@ class _Worker:
         """Raises WorkerLate or WorkerDied when it does not become ready."""
         self._receive(time.monotonic() + START_LIMIT_SECONDS)
 
-    def judge(self, message: bytes, time_limit_seconds: float) -> Judgement:
-        """Raises WorkerLate or WorkerDied when no judgement comes within the time limit."""
+    def ask(self, message: bytes, time_limit_seconds: float) -> dict[str, Any]:
+        """The answer. Raises WorkerLate or WorkerDied when none comes within the time limit."""
         deadline = time.monotonic() + time_limit_seconds
         self.reference_done = False
         self._send(message, deadline)
         while True:
             reply = self._receive(deadline)
-            if "judgement" in reply:
-                return Judgement.from_dict(reply["judgement"])
+            if "reference" not in reply:
+                return reply
             self.reference_done = True
 
     def kill(self) -> None:
@@ -282,10 +313,11 @@ def _message(verifier: str, rules: tuple[str, ...], response: str, reference: st
     )
 
 
-def _failed(failure: Exception, reference_done: bool, limits: PoolLimits) -> Judgement:
+def _failed(failure: WorkerFailure, limits: PoolLimits) -> Judgement:
     """The verdict on an input that broke a limit, and whether the reference alone broke it."""
-    fault = Fault.RESPONSE if reference_done else Fault.REFERENCE
-    subject = "comparing the answer" if reference_done else "reading the reference"
+    done = failure.reference_done
+    fault = Fault.RESPONSE if done else Fault.REFERENCE
+    subject = "comparing the answer" if done else "reading the reference"
     if isinstance(failure, WorkerLate):
         reason = f"{subject} took longer than {limits.time_limit_seconds:g} s"
         return Judgement(Outcome.TIMEOUT, reason, fault=fault)

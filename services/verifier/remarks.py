@@ -1,7 +1,7 @@
 r"""Units and remarks in words after an answer, which may be left out, and those that may not.
 
 ``18 \text{ (in total)}`` is 18 and ``5 \text{ cm}^2`` is 5, but ``5 \text{ million}``,
-``5 \text{ or more}``, ``5\text{8}``, ``5 \text{ oder 8}`` and ``5 \text{ is impossible}`` are not 5.
+``5 \text{ or more}``, ``5\text{8}``, ``5 \text{ oder 8}``, ``5 \text{ is impossible}`` are not 5.
 
 Invariants:
 - only text at the very end is left out, and only if every word of it is known to say nothing else
@@ -65,8 +65,11 @@ _REMARK_NAMES = """
 """
 _REMARK_WORDS = frozenset(_REMARK_NAMES.split())
 _INTRODUCTION = re.compile(r"^\\text(?:bf|it|rm)?\s*\{([^{}]*)\}\s*(?=\S)")
-_INTRODUCES = re.compile(r".*(?:\s(?:is|are|equals|was|be)|:)\s*:?\s*|\s*(?:exactly|precisely|simply|just"
-                         r"|only|about|approximately|a\stotal\sof)\s*", re.DOTALL)  # fmt: skip
+_INTRODUCES = re.compile(
+    r".*(?:\s(?:is|are|equals|was|be)|:)\s*:?\s*"
+    r"|\s*(?:exactly|precisely|simply|just|only|about|approximately|a\stotal\sof)\s*",
+    re.DOTALL,
+)
 _SUBJECT_NAMES = """
     so thus therefore hence then we have get find obtain it which are is was be equals value values
     sum difference product quotient ratio remainder probability expected minimum maximum minimal

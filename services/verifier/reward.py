@@ -8,7 +8,6 @@ Invariants:
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,7 +21,8 @@ _EXCLUDED = frozenset({Fault.REFERENCE, Fault.VERIFIER})
 class Response:
     """What the shaping terms look at."""
 
-    text: str = ""
+    well_formed: bool = False
+    """Whether it contains the format pattern."""
     tokens: int = 0
     """Length, end token included; 0 when unknown."""
 
@@ -36,8 +36,6 @@ class RewardMapping:
     """Of everything that is judged and not correct: no answer, or one that cannot be judged in
     time.
     """
-    format_pattern: str = ""
-    """Regular expression that a well-formed response contains; empty: no format term."""
     format_reward: float = 0.0
     """Added to the reward of a well-formed response."""
     overlong_limit_tokens: int = 0
@@ -52,7 +50,8 @@ class RewardMapping:
         outcome = self.correct if judgement.outcome is Outcome.CORRECT else self.wrong
         if response is None:
             return outcome
-        return outcome + self._format_term(response.text) + self._overlong_term(response.tokens)
+        format_term = self.format_reward if response.well_formed else 0.0
+        return outcome + format_term + self._overlong_term(response.tokens)
 
     def verdict(self, judgement: Judgement, response: Response | None = None) -> Verdict:
         """The record that the ledger keeps."""
@@ -62,11 +61,6 @@ class RewardMapping:
             extracted=judgement.extracted,
             reason=judgement.reason,
         )
-
-    def _format_term(self, text: str) -> float:
-        if not self.format_pattern:
-            return 0.0
-        return self.format_reward if re.search(self.format_pattern, text, re.DOTALL) else 0.0
 
     def _overlong_term(self, tokens: int) -> float:
         return soft_overlong_punishment(

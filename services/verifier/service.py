@@ -1,7 +1,9 @@
 """What the HTTP side and the queue side of the verifier share: the pool, the rules, the rewards.
 
-Invariant: the cheap path answers in the calling thread; only what it cannot decide goes to a worker
-process.
+Invariants:
+- the cheap path answers in the calling thread; only what it cannot decide goes to a worker process;
+- a format pattern is matched in a worker process alone, within its time limit: a pattern and a text
+  can be made that match for ever. What is not matched in time is not well formed, and is counted.
 """
 
 from __future__ import annotations
@@ -37,11 +39,11 @@ class VerifierService:
         self._rewards = RewardMapping(
             correct=settings.reward_correct,
             wrong=settings.reward_wrong,
-            format_pattern=settings.format_pattern,
             format_reward=settings.format_reward,
             overlong_limit_tokens=settings.overlong_limit_tokens,
             overlong_buffer_tokens=settings.overlong_buffer_tokens,
         )
+        self._pattern = settings.format_pattern if settings.format_reward else ""
         self._default = settings.default
         self._verifier = lru_cache(maxsize=64)(self._create)
         self._verifier(self._default)
@@ -50,6 +52,11 @@ class VerifierService:
         )
         self._verdicts = Counter(
             "vapo_verifier_verdicts", "Verdicts", ["verdict", "fault"], registry=metrics
+        )
+        self._unmatched = Counter(
+            "vapo_verifier_format_timeouts",
+            "Responses counted as not well formed: the pattern was not matched in time",
+            registry=metrics,
         )
         self._seconds = Histogram(
             "vapo_verifier_judgement_seconds", "Time of one judgement", ["path"],
@@ -72,10 +79,13 @@ class VerifierService:
             UnknownVerifier: no verifier is called ``name``.
         """
         started = time.perf_counter()
-        judgement = self._verifier(name or self._default).judge_cheaply(response, reference)
+        verifier = self._verifier(name or self._default)
+        if self._pattern:
+            return None
+        judgement = verifier.judge_cheaply(response, reference)
         if judgement is None:
             return None
-        return self._verdict(judgement, Response(response, tokens), "cheap", started)
+        return self._verdict(judgement, Response(tokens=tokens), "cheap", started)
 
     def judge_carefully(
         self, name: str, response: str, reference: str, tokens: int = 0
@@ -86,12 +96,27 @@ class VerifierService:
             PoolError: no worker became free; the judgement may be tried again.
         """
         started = time.perf_counter()
-        judgement = self.pool.judge(name or self._default, self._rules, response, reference)
-        return self._verdict(judgement, Response(response, tokens), "careful", started)
+        judgement = self._judge(name or self._default, response, reference)
+        described = Response(self._is_well_formed(response), tokens)
+        return self._verdict(judgement, described, "careful", started)
 
     def close(self) -> None:
         """End the worker processes."""
         self.pool.close()
+
+    def _judge(self, name: str, response: str, reference: str) -> Judgement:
+        """With a format pattern nothing has been tried before the pool."""
+        cheap = self._verifier(name).judge_cheaply(response, reference) if self._pattern else None
+        return cheap or self.pool.judge(name, self._rules, response, reference)
+
+    def _is_well_formed(self, response: str) -> bool:
+        """Whether the response holds the pattern; what takes too long to match does not."""
+        if not self._pattern:
+            return False
+        found = self.pool.search(self._pattern, response)
+        if found is None:
+            self._unmatched.inc()
+        return bool(found)
 
     def _create(self, name: str) -> registry.Verifier:
         return registry.create(name, {"rules": self._rules})

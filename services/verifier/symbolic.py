@@ -36,7 +36,10 @@ _NORMALISATION = NormalizationConfig(
 _LATEX = LatexExtractionConfig(boxed_match_priority=-1)
 _ORDINARY_ANSWER = "12"
 _LETTERS = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{1,3}(?![a-zA-Z])")
-_NAMES = frozenset("sin cos tan cot sec csc log ln lg exp pi max min gcd lcm det".split())
+_OPERATOR_NAMES = """
+    sin cos tan cot sec csc log ln lg exp pi max min gcd lcm det
+"""
+_NAMES = frozenset(_OPERATOR_NAMES.split())
 _SPARE_LETTERS = "qwzuvhjkpmnstyxrabcfg"
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])")
 

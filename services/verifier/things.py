@@ -1,8 +1,8 @@
 """Names of things that are counted or measured in ordinary problems, and words around them.
 
-``7 marbles``, ``7 red marbles in the bag`` and ``7 cookies per cup of flour`` are 7. A word that is
-not listed here, or in :mod:`services.verifier.units`, may say anything (``7 lakh``, ``7 excluded``),
-so it is never left out of an answer.
+``7 marbles``, ``7 red marbles in the bag`` and ``7 cookies per cup of flour`` are 7. A word that
+is not listed here, or in :mod:`services.verifier.units`, may say anything (``7 lakh``,
+``7 excluded``), so it is never left out of an answer.
 
 Invariant: no word here changes the number before it or denies it.
 """
@@ -116,7 +116,10 @@ _MODIFIERS = """
 """
 MODIFIERS = frozenset(_MODIFIERS.split())
 """Before the name of a thing; they say nothing alone."""
-LINKS = frozenset("of in on at the a an per for to from each every".split())
+_LINK_NAMES = """
+    of in on at the a an per for to from each every
+"""
+LINKS = frozenset(_LINK_NAMES.split())
 _CLOSING = """
     only|total|in total|in all|altogether|overall|each|exactly|approximately|as required
     is the answer|is the final answer|is our answer|is my answer|is the correct answer|is correct

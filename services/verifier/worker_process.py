@@ -1,7 +1,7 @@
 """A worker: ``python -m services.verifier.worker_process PARENT_PID MEMORY_MIB SECONDS``.
 
-Judges one message after the other on stdin and answers on stdout until stdin ends. It is started
-and killed by :mod:`services.verifier.pool`.
+Judges one message after the other on stdin, or looks for a pattern in a text, and answers on stdout
+until stdin ends. It is started and killed by :mod:`services.verifier.pool`.
 
 Invariants:
 - it dies with its parent, also while it computes;
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
@@ -46,7 +47,10 @@ def main(arguments: list[str]) -> int:
     confine()
     _send(replies, {"ready": True})
     while (message := _receive(sys.stdin.buffer)) is not None:
-        _send(replies, {"judgement": _judge(message, replies, seconds).as_dict()})
+        if "pattern" in message:
+            _send(replies, {"found": _search(message, seconds)})
+        else:
+            _send(replies, {"judgement": _judge(message, replies, seconds).as_dict()})
     return 0
 
 
@@ -79,6 +83,15 @@ def _warm_up() -> None:
     from services.verifier import symbolic
 
     symbolic.equal(r"\frac{x}{2}", "0.5x")
+
+
+def _search(message: dict[str, Any], seconds: float) -> bool | None:
+    """Whether the text holds the pattern; None where that takes longer than ``seconds``."""
+    pattern, text = str(message["pattern"]), str(message["text"])
+    try:
+        return limited(seconds, lambda: re.search(pattern, text, re.DOTALL) is not None)
+    except OutOfTime:
+        return None
 
 
 def _judge(message: dict[str, Any], replies: BinaryIO, seconds: float) -> Judgement:

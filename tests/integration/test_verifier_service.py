@@ -135,7 +135,7 @@ def test_the_names_of_its_verifiers_are_announced_in_the_fleet(ledger: Ledger) -
 
 @pytest.mark.usefixtures("verifier")
 def test_a_bad_reference_drops_and_an_unknown_verifier_buries_a_rollout(ledger: Ledger) -> None:
-    submit(ledger, 1, lambda _: r"\boxed{2}", answer=r"\frac{x")
+    submit(ledger, 1, lambda _: r"\boxed{2}", answer=r"\boxed{}")
     ledger.submit(replace(task("poem", samples=1), verifier="poetry"))
     ledger.record_generated("poem", 0, generated())
     wait_until(lambda: ledger.depths()["dead"] == 1)

@@ -25,7 +25,7 @@ FORMULAS = [
     ("x^2+1", "x^2+2", False),
     (r"\sqrt{x^2}", "x", None),
     ("|x|", "x", None),
-    ("x+1", "y+1", None),
+    ("x+1", "y+1", False),
     (r"\log 100", "2", None),
     (r"\int x dx", "x", None),
     ("f(x)", "fx", None),

@@ -81,10 +81,31 @@ def test_an_impossible_reference_is_the_tasks_fault(reference: str) -> None:
         check_reference(reference)
 
 
-def test_broken_latex_as_reference_is_the_tasks_fault_unless_the_text_is_the_same() -> None:
-    assert judge(boxed(r"x^{2"), r"\frac{x").fault in (Fault.REFERENCE, Fault.NONE)
-    assert judge(boxed("5"), r"\frac{x").fault is Fault.REFERENCE
-    assert judge(boxed(r"\foo+\bar"), r"\foo+\bar").outcome is Outcome.CORRECT
+@pytest.mark.parametrize(
+    ("reference", "same"),
+    [
+        (r"A \cap B", r"A\cap B"),
+        (r"A \cap B", "A ∩ B"),
+        (r"10 \bmod 7", r"10\bmod 7"),
+        (r"x \to \infty", r"x\to\infty"),
+        (r"\foo+\bar", r"\foo + \bar"),
+        (r"1:2:4:\ldots", r"1 : 2 : 4 : \ldots"),
+        (r"k\in\mathbb{Z}, x=k\pi", r"k \in \mathbb{Z}, x = k\pi"),
+        (r"\angle ABC", r"\angle ABC"),
+    ],
+)
+def test_a_reference_that_is_no_formula_is_compared_as_text(reference: str, same: str) -> None:
+    """An error would leave out the wrong answers and pay the right ones."""
+    assert judge(boxed(same), reference).outcome is Outcome.CORRECT
+    for other in ("5", "x", r"A \cup B", r"11 \bmod 7", r"x \to 0", r"\frac{x}{y}", "no"):
+        judgement = judge(boxed(other), reference)
+        assert (judgement.outcome, judgement.fault) == (Outcome.WRONG, Fault.NONE), other
+
+
+def test_broken_latex_as_reference_makes_other_answers_wrong() -> None:
+    for answer in ("5", r"\frac{x}{2}", r"x^{2}"):
+        judgement = judge(boxed(answer), r"\frac{x")
+        assert (judgement.outcome, judgement.fault) == (Outcome.WRONG, Fault.NONE)
 
 
 def test_texts_of_a_judgement_are_short_and_encodable() -> None:

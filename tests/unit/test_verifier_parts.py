@@ -73,15 +73,14 @@ def test_soft_overlong_punishment_is_dapo_equation_13(tokens: int, punishment: f
 
 def test_shaping_changes_the_reward_and_not_the_verdict() -> None:
     mapping = RewardMapping(
-        format_pattern="^<think>.*</think>", format_reward=0.25,
-        overlong_limit_tokens=100, overlong_buffer_tokens=20,
-    )  # fmt: skip
+        format_reward=0.25, overlong_limit_tokens=100, overlong_buffer_tokens=20
+    )
     correct = Judgement(Outcome.CORRECT, "")
-    long = mapping.verdict(correct, Response("<think>x</think> 5", 100))
+    long = mapping.verdict(correct, Response(True, 100))
     assert (long.reward, long.correct) == (0.25, True)
-    assert mapping.reward(correct, Response("5", 10)) == 1.0
+    assert mapping.reward(correct, Response(False, 10)) == 1.0
     excluded = Judgement(Outcome.ERROR, "", fault=Fault.REFERENCE)
-    assert mapping.reward(excluded, Response("<think></think>", 500)) is None
+    assert mapping.reward(excluded, Response(True, 500)) is None
 
 
 def test_exact_match_takes_no_other_way_of_writing() -> None:
