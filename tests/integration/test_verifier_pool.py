@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.verifier.pool import Pool, PoolError, PoolLimits
+from services.verifier.pool import MAXIMUM_SEARCHED_CHARACTERS, Pool, PoolError, PoolLimits
 from services.verifier.verdicts import Fault, Outcome
 from tests.support.liveness import alive
 
@@ -112,6 +112,18 @@ def test_hostile_text_gets_a_verdict_within_the_limit(pool: Pool, response: str)
     assert judgement.outcome in (Outcome.WRONG, Outcome.NO_ANSWER)
     assert time.monotonic() - started < TIME_LIMIT + 5
     assert not (ROOT / "hacked").exists()
+
+
+def test_a_pattern_that_matches_for_ever_is_given_up_and_the_next_search_is_right(
+    pool: Pool,
+) -> None:
+    endless = {r"^(a+)+$": "a" * 60 + "!", r"^(x|x)*y$": "x" * 60, r"(.*,){30}z": ",a" * 90}
+    for pattern, text in endless.items():
+        assert pool.search(pattern, text) is None
+        assert pool.search(pattern, "a" * 10) is pattern.startswith("^(a")
+    assert pool.search("^<think>.*</think>", "<think>\n1\n</think> 2 \ud800") is True
+    assert pool.search("a", "b" * (MAXIMUM_SEARCHED_CHARACTERS + 1)) is None
+    assert pool.judge("math", BOX, r"\boxed{1+x}", "x+1").outcome is Outcome.CORRECT
 
 
 def test_the_next_judgement_after_a_kill_is_right(pool: Pool) -> None:

@@ -99,6 +99,26 @@ def test_hostile_requests_do_not_disturb_others_and_the_queue_is_bounded(
     assert answer.status_code == 200
 
 
+def test_a_format_pattern_that_hangs_stops_nobody(parts: Parts, ledger: Ledger) -> None:
+    """It is matched where it can be killed; what is not matched in time is not well formed."""
+    part = parts.start(
+        "services.verifier", "verifier.time_limit_seconds=2", "verifier.format_reward=0.5",
+        "verifier.format_pattern=^(a+)+$|^good",
+    )  # fmt: skip
+    endless = "a" * 60 + r" \boxed{2}"
+    texts = [r"good \boxed{2}", r"good \boxed{3}", endless, r"bad \boxed{2}", r"good \boxed{1+1}"]
+    ids = submit(ledger, len(texts), lambda number: texts[number])
+    wait_until(lambda: ledger.depths()["verified"] == len(texts))
+    verdicts = [ledger.rollout(rollout_id).verdict for rollout_id in ids]  # type: ignore[union-attr]
+    rewards = [1.5, -0.5, 1.0, 1.0, 1.5]
+    assert [verdict.reward for verdict in verdicts if verdict] == rewards
+    with httpx.Client(base_url=part.url, timeout=60) as client:
+        items = [{"response": text, "reference": "2"} for text in texts]
+        answers = client.post("/v1/verify", json={"items": items}).json()["verdicts"]
+        assert [answer["reward"] for answer in answers] == rewards
+        assert "vapo_verifier_format_timeouts_total 2.0" in client.get("/metrics").text
+
+
 def submit(ledger: Ledger, count: int, text: Callable[[int], str], answer: str = "2") -> list[str]:
     ids = []
     for number in range(count):
