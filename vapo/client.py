@@ -11,10 +11,10 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -40,13 +40,19 @@ class GatewayError(RuntimeError):
     """The gateway refused a request or does not answer; the text is its own, with the remedy."""
 
     def __init__(
-        self, message: str, status: int | None = None, nobody_listens: bool = False
+        self,
+        message: str,
+        status: int | None = None,
+        nobody_listens: bool = False,
+        document: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         super().__init__(message)
         self.status = status
         """HTTP status; None when there was no answer."""
         self.nobody_listens = nobody_listens
         """Whether the address is this machine's and refuses connections."""
+        self.document = document
+        """The problem document (RFC 9457), as far as there is one."""
 
 
 class Progress(Protocol):
@@ -99,6 +105,8 @@ class GatewayClient:
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
         self._progress: Progress = progress or Silence()
         self._expected = expected
+        self.doing: str | None = None
+        """What the next requests are part of, for whoever is shown the progress."""
 
     def __enter__(self) -> GatewayClient:
         return self
@@ -135,7 +143,7 @@ class GatewayClient:
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         """One request, repeated within the client's patience. Raises GatewayError."""
-        self._progress.begin(f"waiting for {self.url}")
+        self._progress.begin(self.doing or f"waiting for {self.url}")
         try:
             return self._patiently(method, path, options)
         finally:
@@ -230,7 +238,8 @@ def answer_of(response: httpx.Response) -> Any:
     that is none of a gateway's.
     """
     if response.is_error:
-        raise GatewayError(explain(response), response.status_code)
+        document = problem_document(response)
+        raise GatewayError(explain(response), response.status_code, document=document)
     if response.has_redirect_location:
         target = response.headers["location"]
         raise GatewayError(f"{response.url} redirects to {target}; give the address behind it")
@@ -239,6 +248,15 @@ def answer_of(response: httpx.Response) -> Any:
     except ValueError:
         kind = response.headers.get("content-type", "something unnamed")
         raise GatewayError(f"{response.url} is no gateway of vapo: it answers {kind}") from None
+
+
+def problem_document(response: httpx.Response) -> Mapping[str, Any]:
+    """The problem document (RFC 9457) of an error answer; empty when it is none."""
+    try:
+        document = response.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, Mapping) else {}
 
 
 def explain(response: httpx.Response) -> str:

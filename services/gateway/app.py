@@ -22,7 +22,7 @@ from services.gateway.routes import (
     prompts,
     rollouts,
 )
-from services.gateway.rows import RowError
+from vapo.data_files.errors import RowError
 from vapo.problems import problem_response
 from vapo.service import create_app
 
@@ -50,7 +50,7 @@ def gateway_app(gateway: Gateway) -> FastAPI:
         lambda: _readiness(gateway),
         gateway_registry(gateway.ledger),
         limits.max_body_bytes,
-        {"/v1/datasets": limits.max_dataset_bytes},
+        dict.fromkeys(("/v1/datasets", "/v1/datasets/check"), limits.max_dataset_bytes),
         gateway.start,
         gateway.stop,
     )

@@ -3,38 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from services.gateway.rows import RowError
+from vapo.data_files.errors import DataFileError, RowError
 from vapo.problems import Problem
 
 ERRORS_SHOWN = 50
 Checked = TypeVar("Checked")
 
 
+@dataclass(frozen=True)
+class Strictness:
+    """What happens to wrong rows."""
+
+    skip_too_long: bool = False
+    """Leave out, and count, rows that do not fit the model's context."""
+    max_errors: int = ERRORS_SHOWN
+    """List at most this many wrong rows."""
+
+
+STRICT = Strictness()
+
+
+@dataclass(frozen=True)
+class CheckedRows(Generic[Checked]):
+    """What came of rows that were all looked at."""
+
+    rows: list[Checked]
+    errors: list[RowError]
+    """Of the rows refused; at most as many as asked for, then the rows after them are not looked
+    at."""
+    too_long: int
+    """Rows left out for their length, on demand."""
+
+
+def look_at_all(
+    rows: Iterable[tuple[int, Any]],
+    check: Callable[[int, Any], Checked],
+    strictness: Strictness = STRICT,
+) -> CheckedRows[Checked]:
+    """``check`` of every row. Raises Problem when they cannot be read."""
+    errors: list[RowError] = []
+    checked: list[Checked] = []
+    too_long = 0
+    try:
+        for number, row in rows:
+            try:
+                checked.append(check(number, row))
+            except RowError as error:
+                if error.too_long and strictness.skip_too_long:
+                    too_long += 1
+                else:
+                    errors.append(error)
+            if len(errors) >= strictness.max_errors:
+                break
+    except DataFileError as error:
+        raise Problem(error.status, f"the data set: {error}") from None
+    return CheckedRows(checked, errors, too_long)
+
+
 def check_all(
-    rows: Iterable[tuple[int, Any]], check: Callable[[int, Any], Checked]
-) -> list[Checked]:
-    """``check`` of every row.
+    rows: Iterable[tuple[int, Any]],
+    check: Callable[[int, Any], Checked],
+    strictness: Strictness = STRICT,
+) -> CheckedRows[Checked]:
+    """``check`` of every row, none of them wrong.
 
     Raises:
         Problem: 422 naming the first wrong rows; nothing of the request was accepted.
     """
-    errors: list[RowError] = []
-    checked: list[Checked] = []
-    try:
-        for index, row in rows:
-            try:
-                checked.append(check(index, row))
-            except RowError as error:
-                errors.append(error)
-            if len(errors) >= ERRORS_SHOWN:
-                break
-    except RowError as error:  # the source itself cannot be read any further
-        errors.append(error)
-    if errors:
-        raise refusal(errors)
-    return checked
+    looked_at = look_at_all(rows, check, strictness)
+    if looked_at.errors:
+        raise refusal(looked_at.errors)
+    return looked_at
 
 
 def refusal(errors: list[RowError]) -> Problem:

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from services.gateway.rows import Row, RowError, RowSampling
+from services.gateway.rows import Row, RowSampling
 from services.gateway.task_builder import Belonging, TaskBuilder
 from vapo import scores
+from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict
 from vapo.messages import Task
 
@@ -153,7 +154,9 @@ class Evaluations:
         tasks, errors = [], []
         for index, row in enumerate(rows):
             try:
-                tasks.append(self._builder.build(index, row, task_id(record.id, index), belonging))
+                tasks.append(
+                    self._builder.build(index + 1, row, task_id(record.id, index), belonging)
+                )
             except RowError as error:
                 errors.append(error)
         if errors:

@@ -18,8 +18,8 @@ from functools import lru_cache
 from redis.exceptions import RedisError
 
 from services.gateway.dataset_store import Dataset, DatasetStore
-from services.gateway.rows import RowError
 from services.gateway.task_builder import Belonging, TaskBuilder
+from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict, QueueFull
 from vapo.messages import Task
 from vapo.problems import Problem
@@ -138,7 +138,7 @@ class Feeder:
             task_id = f"{dataset.name}-{dataset.sha256[:8]}-e{epoch}-{number}"
             try:
                 tasks.append(
-                    self._builder.build(number, row, task_id, Belonging(dataset=dataset.name))
+                    self._builder.build(number + 1, row, task_id, Belonging(dataset=dataset.name))
                 )
             except RowError as error:  # the run's limits were lowered since the upload
                 logger.warning("data set %s: %s; the row is left out", dataset.name, error)

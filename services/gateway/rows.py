@@ -6,36 +6,20 @@ field and remedy.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgpack
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from vapo.data_files.answers import answer_text
+from vapo.data_files.conversation import ends_with_an_answer, plain_message
+from vapo.data_files.errors import RowError
 from vapo.sampling_bounds import NewTokens, Samples, Temperature, TopP
 
 _VALUE_ERROR = "Value error, "
 _UNSAFE_IN_IDS = re.compile(r"[\s.\x00-\x1f\x7f]")
-
-
-@dataclass(eq=False)
-class RowError(Exception):
-    """Why one row was refused. Not frozen: whoever passes an exception on sets its traceback."""
-
-    index: int
-    """Number of the row in the request, from 0."""
-    field: str
-    message: str
-
-    def document(self) -> dict[str, Any]:
-        """What the client is told."""
-        return {"index": self.index, "field": self.field, "message": self.message}
-
-    def __str__(self) -> str:
-        return f"row {self.index}, {self.field or 'row'}: {self.message}"
 
 
 class Strict(BaseModel):
@@ -45,10 +29,15 @@ class Strict(BaseModel):
 
 
 class ChatMessage(Strict):
-    """One turn of a conversation."""
+    """One turn of a conversation; ``content`` may also come as a list of text parts."""
 
-    role: str = Field(min_length=1)
+    role: Literal["system", "developer", "user", "assistant"]
     content: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, message: Any) -> Any:
+        return plain_message(message)
 
 
 class RowSampling(Strict):
@@ -77,11 +66,21 @@ class Row(Strict):
 
     @field_validator("answer", mode="before")
     @classmethod
-    def _number_as_text(cls, answer: Any) -> Any:
-        is_number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
-        if isinstance(answer, float) and not math.isfinite(answer):
-            raise ValueError("the number is too large; write the reference answer as text")
-        return str(answer) if is_number else answer
+    def _answer_as_text(cls, answer: Any) -> Any:
+        return answer_text(answer)
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _number_as_text(cls, label: Any) -> Any:
+        is_number = isinstance(label, int) and not isinstance(label, bool)
+        return str(label) if is_number else label
+
+    @field_validator("messages", mode="before")
+    @classmethod
+    def _ready_for_an_answer(cls, messages: Any) -> Any:
+        if ends_with_an_answer(messages):
+            raise ValueError("end with the assistant's turn; a prompt ends with the user's")
+        return messages
 
     @field_validator("answer")
     @classmethod
@@ -114,32 +113,38 @@ class Row(Strict):
         return self
 
 
-def parse_row(index: int, value: Any) -> Row:
+def parse_row(number: int, value: Any) -> Row:
     """Check one decoded row. Raises RowError with the first thing that is wrong."""
+    if isinstance(value, RowError):  # its reader could not decode it
+        raise value
     if not isinstance(value, Mapping):
         raise RowError(
-            index, "", f"is {type(value).__name__}, not an object with prompt and answer"
+            number, "", f"is {type(value).__name__}, not an object with prompt and answer"
         )
     try:
         return Row.model_validate(value)
     except ValidationError as error:
-        raise next(_row_errors(index, error)) from None
+        raise next(_row_errors(number, error)) from None
 
 
-def _row_errors(index: int, error: ValidationError) -> Iterator[RowError]:
+def _row_errors(number: int, error: ValidationError) -> Iterator[RowError]:
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             known = ", ".join(Row.model_fields)
-            yield RowError(index, field, f"unknown field; known are: {known}")
-        yield RowError(index, field, item["msg"].removeprefix(_VALUE_ERROR))
+            yield RowError(
+                number,
+                field,
+                f"unknown field; known are: {known}; what is your own belongs into metadata",
+            )
+        yield RowError(number, field, item["msg"].removeprefix(_VALUE_ERROR))
 
 
-def check_task_id(index: int, task_id: str) -> str:
+def check_task_id(number: int, task_id: str) -> str:
     """An id as Redis keys and URLs can carry it. Raises RowError."""
     if _UNSAFE_IN_IDS.search(task_id):
         raise RowError(
-            index,
+            number,
             "id",
             f"{task_id!r} holds white space, '.' or a control character; "
             "use letters, digits, '-', '_', ':' or '/'",

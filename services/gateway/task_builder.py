@@ -11,8 +11,9 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from services.gateway.rows import Row, RowError, RowSampling, check_task_id
+from services.gateway.rows import Row, RowSampling, check_task_id
 from services.gateway.verifier_names import VerifierNames
+from vapo.data_files.errors import RowError
 from vapo.messages import MessageError, Purpose, SamplingOverrides, Task, token_array
 from vapo.sampling_bounds import training_refusal
 from vapo.settings import Settings
@@ -45,18 +46,18 @@ class TaskBuilder:
         self._context = min(limit, tokenizer.context_tokens or limit)
 
     def build(
-        self, index: int, row: Row, task_id: str | None = None, belonging: Belonging = Belonging()
+        self, number: int, row: Row, task_id: str | None = None, belonging: Belonging = Belonging()
     ) -> Task:
         """The task of ``row``. Raises RowError naming what does not fit."""
         if belonging.dataset is None:  # the rows of a data set were checked when it came
-            self._check_verifier(index, row)
-        token_ids = self._encode(index, row)
+            self._check_verifier(number, row)
+        token_ids = self._encode(number, row)
         sampling = self._overrides(row, belonging)
-        self._check_temperature(index, sampling.temperature, belonging.purpose)
-        self._check_length(index, len(token_ids), sampling.max_new_tokens)
+        self._check_temperature(number, sampling.temperature, belonging.purpose)
+        self._check_length(number, len(token_ids), sampling.max_new_tokens)
         try:
             return Task(
-                id=check_task_id(index, task_id or row.id or uuid.uuid4().hex),
+                id=check_task_id(number, task_id or row.id or uuid.uuid4().hex),
                 prompt_token_ids=token_array(token_ids),
                 prompt=self._shown(row, token_ids),
                 answer=row.answer,
@@ -70,61 +71,71 @@ class TaskBuilder:
                 created_at=time.time(),
             )
         except MessageError as error:
-            raise RowError(index, "", str(error)) from None
+            raise RowError(number, "", str(error)) from None
 
-    def check(self, index: int, row: Row) -> None:
+    def check(self, number: int, row: Row) -> None:
         """Refuse a row that could not become a task. Raises RowError."""
-        self.build(index, row, task_id="check")
+        self.build(number, row, task_id="check")
 
-    def _check_verifier(self, index: int, row: Row) -> None:
+    def rendered(self, task: Task) -> str:
+        """The prompt as the model sees it, with its special tokens."""
+        return self._tokenizer.decode(task.prompt_token_ids.tolist())
+
+    @property
+    def room(self) -> int:
+        """Longest prompt, in tokens, that fits under the run's sampling settings."""
+        return self._context - self._sampling.max_new_tokens
+
+    def _check_verifier(self, number: int, row: Row) -> None:
         refusal = self._verifiers.refusal(row.verifier) if row.verifier else None
         if refusal:
-            raise RowError(index, "verifier", refusal)
+            raise RowError(number, "verifier", refusal)
 
-    def _encode(self, index: int, row: Row) -> list[int]:
+    def _encode(self, number: int, row: Row) -> list[int]:
         if row.prompt_token_ids is not None:
-            return self._known_tokens(index, row.prompt_token_ids)
+            return self._known_tokens(number, row.prompt_token_ids)
         try:
             if row.messages is not None:
                 return self._tokenizer.encode_messages([dict(turn) for turn in row.messages])
             return self._tokenizer.encode_prompt(row.prompt or "", row.raw)
         except TokenizerError as error:
-            raise RowError(index, "messages" if row.messages else "prompt", str(error)) from None
+            raise RowError(number, "messages" if row.messages else "prompt", str(error)) from None
 
-    def _known_tokens(self, index: int, token_ids: list[int]) -> list[int]:
+    def _known_tokens(self, number: int, token_ids: list[int]) -> list[int]:
         size = self._tokenizer.vocabulary_size
         for token_id in token_ids:
             if not 0 <= token_id < size:
                 raise RowError(
-                    index,
+                    number,
                     "prompt_token_ids",
                     f"{token_id} is outside the model's vocabulary, 0 to {size - 1}",
                 )
         return token_ids
 
     @staticmethod
-    def _check_temperature(index: int, temperature: float | None, purpose: Purpose) -> None:
+    def _check_temperature(number: int, temperature: float | None, purpose: Purpose) -> None:
         refusal = training_refusal(temperature) if purpose == "train" else None
         if refusal:
-            raise RowError(index, "sampling.temperature", refusal)
+            raise RowError(number, "sampling.temperature", refusal)
 
-    def _check_length(self, index: int, prompt_tokens: int, max_new_tokens: int | None) -> None:
+    def _check_length(self, number: int, prompt_tokens: int, max_new_tokens: int | None) -> None:
         new_tokens = max_new_tokens or self._sampling.max_new_tokens
         room = self._context - new_tokens
         if room < 1:
             raise RowError(
-                index,
+                number,
                 "prompt",
                 f"does not fit: max_new_tokens={new_tokens} leaves no room in a context of "
                 f"{self._context} (model.max_context_tokens); ask for fewer",
             )
         if prompt_tokens > room:
             raise RowError(
-                index,
+                number,
                 "prompt",
                 f"has {prompt_tokens} tokens; at most {room} fit, with "
                 f"max_new_tokens={new_tokens} in a context of "
                 f"{self._context}",
+                too_long=True,
             )
 
     def _shown(self, row: Row, token_ids: list[int]) -> str:

@@ -50,7 +50,7 @@ def test_submit_sends_a_file_once(
     assert main(["submit", file]) == 0
     assert capsys.readouterr().out == "0 prompts accepted, 5 known already\n"
     assert waiting(gateway)[3] == "mine"
-    assert waiting(gateway)[0].startswith("sums-of-1-0-")
+    assert waiting(gateway)[0].startswith("sums-of-1-1-")
 
 
 @pytest.mark.usefixtures("url")
@@ -87,11 +87,11 @@ def test_submit_uploads_a_data_set(gateway: RunningGateway, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "words", "message"),
     [
-        (b'{"prompt": "1"}\n', [], "answer: Field required"),
-        (b'{"prompt": "1", "answer": "1", "x": 1}\n', [], "unknown field"),
-        (b'{"prompt": "1"\n', [], "line 1 is not JSON"),
-        (b'\n{"prompt": "\xff"}\n', [], "line 2 is not JSON in UTF-8"),
-        (b"[]\n", [], "line 1 is not a JSON object"),
+        (b'{"prompt": "1"}\n', [], "no column that is known to hold the answer"),
+        (b'{"prompt": "1", "answer": "1", "samples": "x"}\n', [], "line 1, samples: Input should"),
+        (b'{"prompt": "1"\n', [], "line 1: is not JSON"),
+        (b'\n{"prompt": "\xff"}\n', [], "line 2: is not UTF-8"),
+        (b"[]\n", [], "holds no problems"),
         (b"\n", [], "holds no problems"),
         (b'{"q": "1", "answer": "1"}\n', ["--prompt-field", "question"], "no column 'question'"),
         (b'{"prompt": "1", "answer": "1"}\n', ["--answer-pattern", "#### (.*)"], "does not match"),
@@ -161,7 +161,7 @@ def test_eval_gives_up_at_its_deadline(tmp_path: Path, capsys: pytest.CaptureFix
     file = write_jsonl(tmp_path / "held.jsonl", [{"prompt": "1+1=?", "answer": "2"}])
     assert main(["eval", file, "--deadline", "0.6", "-k", "3"]) == 1
     assert "0 of 3 responses" in capsys.readouterr().err
-    assert main(["eval"]) == 1
+    assert main(["eval"]) == 2
     assert "either a file or --dataset" in capsys.readouterr().err
 
 

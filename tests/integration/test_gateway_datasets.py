@@ -66,7 +66,7 @@ def test_bad_rows_are_listed_and_nothing_is_kept(gateway: RunningGateway) -> Non
     )
     reply = upload(gateway, body)
     assert reply.status_code == 422
-    assert [error["index"] for error in reply.json()["errors"]] == [3, 4]
+    assert [error["row"] for error in reply.json()["errors"]] == [4, 5]
     assert gateway.client.get("/v1/datasets").json()["datasets"] == []
     assert not list((gateway.settings.run.directory / "datasets").glob("*"))
 

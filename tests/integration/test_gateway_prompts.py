@@ -118,7 +118,7 @@ def test_a_bad_row_is_named_and_nothing_is_accepted(
     assert reply.status_code == 422
     assert reply.headers["content-type"] == "application/problem+json"
     [error] = reply.json()["errors"]
-    assert (error["index"], error["field"]) == (1, field)
+    assert (error["row"], error["field"]) == (2, field)
     assert message in error["message"]
     assert shared_gateway.ledger.depths()["backlog"] == 0
 
@@ -152,7 +152,7 @@ def test_a_bad_line_of_ndjson_is_named(gateway: RunningGateway) -> None:
         "/v1/prompts", content=body, headers={"Content-Type": "application/x-ndjson"}
     )
     assert reply.status_code == 422
-    assert "row 1" in reply.json()["detail"]
+    assert "row 2" in reply.json()["detail"]
     assert "UTF-8" in reply.json()["detail"]
 
 

@@ -11,23 +11,27 @@ from pathlib import Path
 import pytest
 
 from services.gateway.rows import Row, parse_row
-from vapo.cli.problem_file import Mapping, read_problems
+from vapo.cli.problem_file import read_problems
 from vapo.cli.registry import find
+from vapo.data_files.mapping import ColumnOptions
 from vapo.settings import Settings, load_settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GSM8K = EXAMPLES / "gsm8k"
 SETTINGS_FILES = sorted(file for file in EXAMPLES.glob("*/*.toml") if file.name != "pyproject.toml")
 SAMPLES = {"train-sample.jsonl": 64, "test-sample.jsonl": 32}
-COLUMNS = Mapping("question", "answer", re.compile("#### (.*)"), "id", "")
+COLUMNS = ColumnOptions("question", "answer", re.compile("#### (.*)"))
 """As the README's commands name them."""
 WORDS_DIGITS_SIGNS = re.compile(r"\d|[^\W\d]+|[^\w\s]")
 """A lower bound of the tokens that a text has for a tokenizer that splits digits."""
 
 
 def rows_of(name: str) -> list[Row]:
-    problems = read_problems(GSM8K / name, COLUMNS)
-    return [parse_row(number, problem) for number, problem in enumerate(problems)]
+    problems, _ = read_problems(GSM8K / name, COLUMNS)
+    return [
+        parse_row(number, problem)
+        for number, problem in zip(problems.numbers, problems.problems, strict=True)
+    ]
 
 
 def settings_of(file: Path) -> Settings:

@@ -1,7 +1,7 @@
 """From the words on the command line to the command's module and its exit status.
 
 Invariants: exit status 0 for success, 1 for a failure named in one message on stderr, 2 for wrong
-arguments (argparse's own), 130 after Ctrl-C.
+arguments (argparse's own, and options that cannot work together), 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def carry_out(command: Command, words: Sequence[str]) -> int:
         module.add_arguments(parser)
         return int(module.run(parser.parse_args(list(words))))
     except CommandError as error:
-        return failed(f"vapo {command.name}: {error}")
+        return failed(f"vapo {command.name}: {error}", error.status)
     except StartupError as error:
         return failed(f"vapo {command.name}: {one_line(error)}")
     except KeyboardInterrupt:
@@ -85,13 +85,13 @@ def carry_out(command: Command, words: Sequence[str]) -> int:
         return 1
 
 
-def failed(message: str) -> int:
+def failed(message: str, status: int = 1) -> int:
     """Say why on standard error, if anybody is there; returns the exit status."""
     try:
         print(message, file=sys.stderr, flush=True)
     except OSError:
         lead_nowhere(sys.stderr)
-    return 1
+    return status
 
 
 def overview() -> str:

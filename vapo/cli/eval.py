@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from vapo.cli.connection_options import add_connection_options, gateway
-from vapo.cli.errors import CommandError
-from vapo.cli.problem_file import add_mapping_options, mapping_from, read_problems
-from vapo.client import GatewayClient
+from vapo.cli.dry_run import check_problems
+from vapo.cli.errors import CommandError, UsageError
+from vapo.cli.problem_file import (
+    ProblemFile,
+    add_mapping_options,
+    mapping_words,
+    problems_from,
+)
+from vapo.cli.row_requests import refused
+from vapo.client import GatewayClient, GatewayError
 from vapo.option_types import above, whole
 from vapo.startup import check_writable
 
@@ -23,7 +30,9 @@ NO_PROGRESS_SECONDS = 30.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("file", type=Path, nargs="?", help="JSONL of problems with answers")
+    parser.add_argument(
+        "file", type=Path, nargs="?", help="JSON Lines, a JSON array, CSV or Parquet, with answers"
+    )
     parser.add_argument("--dataset", metavar="NAME", help="an uploaded data set instead of a file")
     parser.add_argument("-k", "--samples", type=whole(1), help="responses per problem")
     parser.add_argument("--temperature", type=float)
@@ -46,12 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start the evaluation and wait for its end."""
-    if (arguments.file is None) == (arguments.dataset is None):
-        raise CommandError("give either a file or --dataset NAME")
+    _check_usage(arguments)
     if arguments.details:
         check_writable("--details", arguments.details.absolute().parent)
+    problems = _problems(arguments) if arguments.file else None
     with gateway(arguments, PATIENCE_SECONDS) as client:
-        begun = client.post("/v1/evaluations", _request(arguments))
+        begun = _begin(client, arguments, problems)
         result = _wait(client, begun, arguments.deadline)
         if arguments.details:
             _write_details(client, result["id"], arguments.details)
@@ -86,15 +95,49 @@ def describe(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _request(arguments: argparse.Namespace) -> dict[str, Any]:
+def _check_usage(arguments: argparse.Namespace) -> None:
+    if (arguments.file is None) == (arguments.dataset is None):
+        raise UsageError("give either a file or --dataset NAME")
+    of_files = mapping_words(arguments)
+    if arguments.dataset and of_files:
+        raise UsageError(
+            f"{of_files[0]} is for files: the rows of data set {arguments.dataset} are taken as "
+            "they were uploaded"
+        )
+
+
+def _problems(arguments: argparse.Namespace) -> ProblemFile:
+    """The file's problems, without those that are too long where that was asked for."""
+    problems = problems_from(arguments)
+    if not arguments.skip_too_long:
+        return problems
+    report = check_problems(
+        argparse.Namespace(**{**vars(arguments), "skip_too_long": False, "errors": True}),
+        problems,
+        "dataset",
+    )
+    numbers = {error["row"] for error in report["errors"] if error.get("too_long")}
+    if numbers:
+        print(f"{len(numbers)} too long problems are left out", file=sys.stderr)
+    return problems.without(
+        {place for place, number in enumerate(problems.numbers) if number in numbers}
+    )
+
+
+def _begin(
+    client: GatewayClient, arguments: argparse.Namespace, problems: ProblemFile | None
+) -> dict[str, Any]:
     options = {
         name: getattr(arguments, name)
         for name in ("dataset", "samples", "temperature", "top_p", "max_new_tokens")
     }
     request = {name: value for name, value in options.items() if value is not None}
-    if arguments.file:
-        request["problems"] = read_problems(arguments.file, mapping_from(arguments))
-    return request
+    if problems is None:
+        return client.post("/v1/evaluations", request)
+    try:
+        return client.post("/v1/evaluations", {**request, "problems": problems.problems})
+    except GatewayError as error:
+        raise refused(error, problems, arguments, remark="nothing was begun") from None
 
 
 def _wait(client: GatewayClient, summary: dict[str, Any], seconds: float) -> dict[str, Any]:

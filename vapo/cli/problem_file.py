@@ -1,7 +1,10 @@
-"""Problems in a JSONL file, in the words of whoever made it: its columns mapped to ours.
+"""Problems in a person's file, as the gateway takes them: read, mapped, and named.
 
-Invariant: an id follows from the file's name, the row's number and its content, so sending a file
-again after an interruption adds nothing twice.
+Invariants:
+- an id follows from the file's name, the row's number and its content, so sending a file again
+  after an interruption adds nothing twice;
+- which columns were taken is said, unless the file has the gateway's own names;
+- rows are told by their number in the file, also where the gateway refuses them.
 """
 
 from __future__ import annotations
@@ -10,137 +13,201 @@ import argparse
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vapo.cli.errors import CommandError
+from vapo.cli.row_errors import ROWS_SHOWN, told
+from vapo.data_files.errors import DataFileError, RowError
+from vapo.data_files.layouts import Layout, layout_of
+from vapo.data_files.mapping import ColumnOptions, problem_of
+from vapo.data_files.reader import NumberedRow, read_file, unit_of
+
+LARGE_METADATA_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Mapping:
-    """Which column is what."""
+class ProblemFile:
+    """The problems of a file, and where in it each of them stands."""
 
-    prompt_field: str
-    answer_field: str
-    answer_pattern: re.Pattern[str] | None
-    id_field: str
-    append: str
+    file: Path
+    unit: str
+    """``line`` or ``row``: what the numbers count."""
+    numbers: list[int]
+    problems: list[dict[str, Any]]
 
-    @property
-    def renames(self) -> bool:
-        """Whether the file has columns of its own, of which only the named ones are sent."""
-        return (self.prompt_field, self.answer_field, self.id_field) != ("prompt", "answer", "id")
+    def place(self, position: int) -> int:
+        """Number in the file of the problem at ``position``, from 0."""
+        return self.numbers[position]
+
+    def without(self, positions: set[int]) -> ProblemFile:
+        """The other problems."""
+        kept = [place for place in range(len(self.problems)) if place not in positions]
+        return ProblemFile(
+            self.file,
+            self.unit,
+            [self.numbers[place] for place in kept],
+            [self.problems[place] for place in kept],
+        )
 
 
 def add_mapping_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name the columns of a file."""
-    parser.add_argument(
-        "--prompt-field",
-        default="prompt",
-        metavar="NAME",
-        help="column of the question (GSM8K: question)",
+    """Add the options that name the columns of a file, and say what happens to wrong rows."""
+    group = parser.add_argument_group(
+        "columns",
+        "A column inside a column is written with a dot (reward_model.ground_truth), two texts as "
+        "one with a plus (Body+Question). Without these options the layouts of common data sets "
+        "are known (verl, GSM8K, MATH, SVAMP, ...), and what was taken is said. All other columns "
+        "become metadata.",
     )
-    parser.add_argument(
-        "--answer-field", default="answer", metavar="NAME", help="column of the reference answer"
+    group.add_argument(
+        "--prompt-field", metavar="COLUMN", help="the question: a text or a list of messages"
     )
-    parser.add_argument(
+    group.add_argument("--answer-field", metavar="COLUMN", help="the reference answer")
+    group.add_argument(
         "--answer-pattern",
         type=_expression,
         metavar="REGEX",
-        help="the answer is the first group of this expression's last match in its "
-        "column (GSM8K: '#### (.*)')",
+        help="the answer is the first group of this expression's last match in its column "
+        "(GSM8K: '#### (.*)')",
     )
-    parser.add_argument("--id-field", default="id", metavar="NAME", help="column of the id, if any")
-    parser.add_argument(
+    group.add_argument("--id-field", metavar="COLUMN", help="the id, if any (default: id)")
+    group.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="COLUMN,...",
+        help="columns to leave out; '*' stands for all that are not used otherwise",
+    )
+    group.add_argument(
         "--append",
         default="",
         metavar="TEXT",
-        help="text to append to every prompt, e.g. how to write the answer; "
-        r"\n is a new line",
+        help="text to append to every prompt (of messages: to the last user's), e.g. how to write "
+        r"the answer; \n is a new line",
     )
+    group.add_argument(
+        "--skip-too-long",
+        action="store_true",
+        help="leave out, and count, problems that do not fit the model's context",
+    )
+    group.add_argument("--errors", action="store_true", help="list all rows that are wrong")
 
 
-def _expression(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+def mapping_words(arguments: argparse.Namespace) -> list[str]:
+    """The options of :func:`add_mapping_options` that were given, as they are written."""
+    names = ("prompt_field", "answer_field", "answer_pattern", "id_field", "ignore", "append",
+             "skip_too_long", "errors")  # fmt: skip
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name)]
 
 
-def mapping_from(arguments: argparse.Namespace) -> Mapping:
-    """The mapping a command was given."""
-    return Mapping(
+def columns_from(arguments: argparse.Namespace) -> ColumnOptions:
+    """What a command was told about the file's columns."""
+    ignored = {name.strip() for names in arguments.ignore for name in names.split(",")}
+    return ColumnOptions(
         arguments.prompt_field,
         arguments.answer_field,
         arguments.answer_pattern,
         arguments.id_field,
         arguments.append.replace("\\n", "\n"),
+        frozenset(ignored - {""}),
     )
 
 
-def read_problems(file: Path, mapping: Mapping) -> list[dict[str, Any]]:
-    """All problems of a JSONL file as the gateway takes them.
+def problems_from(arguments: argparse.Namespace) -> ProblemFile:
+    """The problems of the command's file; says on stderr which columns were taken.
 
     Raises:
-        CommandError: the file cannot be read, or a row is not JSON or lacks a column; says where.
+        CommandError: the file cannot be read, or rows in it are wrong; says where.
     """
-    problems = [_problem(line, row, mapping) for line, row in _rows(file)]
-    if not problems:
-        raise CommandError(f"{file} holds no problems")
-    return [_identified(file, number, problem) for number, problem in enumerate(problems)]
+    file: Path = arguments.file
+    shown = None if arguments.errors else ROWS_SHOWN
+    problems, layout = read_problems(file, columns_from(arguments), shown)
+    if not layout.is_plain:
+        print(f"{file}: {layout.told}{_others(problems)}", file=sys.stderr)
+    return problems
 
 
-def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_problems(
+    file: Path, options: ColumnOptions, errors_shown: int | None = ROWS_SHOWN
+) -> tuple[ProblemFile, Layout]:
+    """All problems of a file, and the columns they were taken from.
+
+    Raises:
+        CommandError: the file cannot be read, or rows in it are wrong; says where.
+    """
     try:
-        lines = file.read_bytes().splitlines()
-    except OSError as error:
-        raise CommandError(f"cannot read {file}: {error.strerror}") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{file}, line {number}"
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except ValueError as error:
-            raise CommandError(f"{place} is not JSON in UTF-8: {error}") from None
-        if not isinstance(row, dict):
-            raise CommandError(f"{place} is not a JSON object")
-        yield place, row
-
-
-def _problem(place: str, row: dict[str, Any], mapping: Mapping) -> dict[str, Any]:
-    problem = _renamed(place, row, mapping) if mapping.renames else dict(row)
-    if mapping.answer_pattern is not None:
-        problem["answer"] = _matched(place, str(problem.get("answer", "")), mapping.answer_pattern)
-    if mapping.append and isinstance(problem.get("prompt"), str):
-        problem["prompt"] += mapping.append
-    return problem
-
-
-def _renamed(place: str, row: dict[str, Any], mapping: Mapping) -> dict[str, Any]:
-    for column in (mapping.prompt_field, mapping.answer_field):
-        if column not in row:
-            raise CommandError(f"{place} has no column {column!r}; it has {', '.join(sorted(row))}")
-    is_conversation = isinstance(row[mapping.prompt_field], list)
-    problem = {
-        "messages" if is_conversation else "prompt": row[mapping.prompt_field],
-        "answer": row[mapping.answer_field],
-    }
-    if mapping.id_field in row:
-        problem["id"] = str(row[mapping.id_field])
-    return problem
-
-
-def _matched(place: str, text: str, pattern: re.Pattern[str]) -> str:
-    found = list(pattern.finditer(text))
-    if not found or pattern.groups < 1:
+        rows = read_file(file)
+        if not rows:
+            raise DataFileError("holds no problems")
+        layout = _layout(rows, options)
+    except DataFileError as error:
+        raise CommandError(f"{file}: {error}") from None
+    numbers, problems, errors = _mapped(file, rows, layout, options)
+    unit = unit_of(file)
+    if errors:
         raise CommandError(
-            f"{place}: --answer-pattern {pattern.pattern!r} with its group does not "
-            f"match {text[-80:]!r}"
+            f"{file}: {told(unit, [error.document() for error in errors], errors_shown)}"
         )
-    return found[-1].group(1).strip()
+    return ProblemFile(file, unit, numbers, problems), layout
+
+
+def repeated_ids(problems: ProblemFile) -> list[RowError]:
+    """Problems whose id an earlier one has: as prompts they would be taken for the same."""
+    first: dict[str, int] = {}
+    errors = []
+    for number, problem in zip(problems.numbers, problems.problems, strict=True):
+        earlier = first.setdefault(problem["id"], number)
+        if earlier != number:
+            errors.append(
+                RowError(
+                    number,
+                    "id",
+                    f"{problem['id']!r} is also the id of {problems.unit} {earlier}; --ignore id "
+                    "gives each problem one of its own",
+                )
+            )
+    return errors
+
+
+def _expression(text: str) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+    if pattern.groups < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} has no group; put the answer in parentheses")
+    return pattern
+
+
+def _layout(rows: Sequence[NumberedRow], options: ColumnOptions) -> Layout:
+    objects = [
+        {name: value for name, value in row.items() if name not in options.ignored}
+        for _, row in rows
+        if isinstance(row, dict)
+    ]
+    if not objects:  # every row is wrong, and will be told so
+        return Layout("prompt", "answer", own=True)
+    has_pattern = options.answer_pattern is not None
+    return layout_of(objects, options.prompt_field, options.answer_field, has_pattern)
+
+
+def _mapped(
+    file: Path, rows: Sequence[NumberedRow], layout: Layout, options: ColumnOptions
+) -> tuple[list[int], list[dict[str, Any]], list[RowError]]:
+    numbers, problems, errors = [], [], []
+    for number, row in rows:
+        try:
+            problem = problem_of(number, row, layout, options)
+        except RowError as error:
+            errors.append(error)
+            continue
+        numbers.append(number)
+        problems.append(_identified(file, number, problem))
+    return numbers, problems, errors
 
 
 def _identified(file: Path, number: int, problem: dict[str, Any]) -> dict[str, Any]:
@@ -149,3 +216,13 @@ def _identified(file: Path, number: int, problem: dict[str, Any]) -> dict[str, A
     content = json.dumps(problem, sort_keys=True).encode()
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", file.stem)[:80]
     return {"id": f"{name}-{number}-{hashlib.sha256(content).hexdigest()[:8]}", **problem}
+
+
+def _others(problems: ProblemFile) -> str:
+    kept = [problem.get("metadata", {}) for problem in problems.problems]
+    names = ", ".join(dict.fromkeys(name for metadata in kept for name in metadata))
+    if not names:
+        return ""
+    size = sum(len(json.dumps(metadata)) for metadata in kept) // max(len(kept), 1)
+    hint = f" ({size} bytes a problem; --ignore leaves columns out)"
+    return f", into metadata {names}{hint if size > LARGE_METADATA_BYTES else ''}"

@@ -108,7 +108,7 @@ def _samples(request: EvaluationRequest, defaults: EvaluationSettings) -> int:
 
 def _rows(gateway: Gateway, request: EvaluationRequest) -> list[Row]:
     if request.dataset is None:
-        return check_all(enumerate(request.problems or []), parse_row)
+        return check_all(enumerate(request.problems or [], start=1), parse_row).rows
     dataset = gateway.datasets.find(request.dataset)
     return gateway.datasets.read(dataset, range(dataset.rows))
 

@@ -10,9 +10,10 @@ from services.gateway.batch import check_all
 from services.gateway.bodies import NDJSON_TYPES, rows_of_body
 from services.gateway.context import Gateway, GatewayDependency
 from services.gateway.documented_bodies import documented, schema_of
-from services.gateway.rows import Row, RowError, parse_row
+from services.gateway.row_options import RowOptions, known_parameters
+from services.gateway.rows import Row
+from services.gateway.task_checks import prompt_check
 from vapo.ledger import QueueFull
-from vapo.messages import Task
 from vapo.problems import Problem
 from vapo.service import USER, require
 
@@ -37,9 +38,12 @@ async def raw_body(request: Request) -> bytes:
     return await request.body()
 
 
-@router.post("/v1/prompts", status_code=202, openapi_extra=BODY)
+@router.post("/v1/prompts", status_code=202, openapi_extra=BODY, dependencies=[known_parameters()])
 def submit(
-    gateway: GatewayDependency, request: Request, body: Annotated[bytes, Depends(raw_body)]
+    gateway: GatewayDependency,
+    request: Request,
+    body: Annotated[bytes, Depends(raw_body)],
+    strictness: RowOptions,
 ) -> dict[str, Any]:
     """Queue prompts with reference answers: all of the request, or nothing.
 
@@ -47,10 +51,8 @@ def submit(
     "samples"?, "sampling"?, "metadata"?, "raw"?}]}`, one such object, a list, or NDJSON.
     """
     rows = rows_of_body(body, request.headers.get("content-type", ""))
-    tasks = check_all(
-        enumerate(rows), lambda index, row: gateway.builder.build(index, parse_row(index, row))
-    )
-    _refuse_repeated_ids(tasks)
+    checked = check_all(rows, prompt_check(gateway.builder), strictness)
+    tasks = checked.rows
     try:
         accepted = gateway.ledger.submit_all(tasks)
     except QueueFull as error:
@@ -58,6 +60,7 @@ def submit(
     return {
         "accepted": sum(accepted),
         "already_known": accepted.count(False),
+        "too_long": checked.too_long,
         "prompts": [
             {"id": task.id, "accepted": new} for task, new in zip(tasks, accepted, strict=True)
         ],
@@ -83,16 +86,6 @@ def read(gateway: GatewayDependency, prompt_id: str) -> dict[str, Any]:
         "metadata": record.task.metadata if record.task else None,
         "rollouts": _rollouts(gateway, prompt_id, record.samples),
     }
-
-
-def _refuse_repeated_ids(tasks: list[Task]) -> None:
-    def check(index: int, task: Task) -> None:
-        if task.id in seen:
-            raise RowError(index, "id", f"{task.id!r} occurs twice in the request")
-        seen.add(task.id)
-
-    seen: set[str] = set()
-    check_all(enumerate(tasks), check)
 
 
 def _rollouts(gateway: Gateway, prompt_id: str, samples: int) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
-"""The process that reads one Parquet file: ``python -m services.gateway.parquet_rows PARENT_PID
-MEMORY_MIB``, started and killed by :mod:`services.gateway.parquet`.
+"""The process that reads one Parquet file: ``python -m vapo.data_files.parquet_rows PARENT_PID
+MEMORY_MIB``, started and killed by :mod:`vapo.data_files.parquet`.
 
 The file is standard input. Its rows leave by standard output as lines of JSON: an object for each
 row, then their number; where the file cannot be read any further, a text instead of the number.
@@ -16,6 +16,7 @@ Invariants:
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import signal
@@ -94,8 +95,25 @@ def rows(read_parquet: Any, file: BinaryIO) -> Iterator[dict[str, Any]]:
 
 
 def as_json(row: dict[str, Any]) -> str:
-    """One line. Raises ValueError for what JSON cannot hold: NaN, and bytes that are no UTF-8."""
-    return json.dumps(row, ensure_ascii=False, allow_nan=False, default=as_text)
+    """One line; NaN, by which tables say that there is no value, is left out as null is. Raises
+    ValueError for what JSON cannot hold: bytes that are no UTF-8.
+    """
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False, default=as_text)
+    except ValueError:
+        kept = {name: value for name, value in finite(row).items() if value is not None}
+        return json.dumps(kept, ensure_ascii=False, allow_nan=False, default=as_text)
+
+
+def finite(value: Any) -> Any:
+    """``value`` with null for NaN and text for infinities, at any depth."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
 
 
 def as_text(value: Any) -> str:

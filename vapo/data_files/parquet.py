@@ -1,8 +1,8 @@
-"""Rows of a Parquet file, read by a process of its own (:mod:`services.gateway.parquet_rows`).
+"""Rows of a Parquet file, read by a process of its own (:mod:`vapo.data_files.parquet_rows`).
 
 Invariants:
 - whatever the file holds, reading it ends in time, needs bounded memory here and there, and gives
-  all its rows or a Problem;
+  all its rows or a DataFileError;
 - the process has ended and is collected when the iterator is closed or exhausted;
 - its environment holds no secret.
 """
@@ -15,19 +15,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 from pydantic_core import from_json
 
-from services.gateway.parquet_rows import MISSING_PACKAGE
-from services.gateway.rows import RowError
-from vapo.problems import Problem
+from vapo.data_files.errors import DataFileError, RowError
+from vapo.data_files.parquet_rows import MISSING_PACKAGE
+from vapo.processes.python_module import module_command
 
-MAGIC = b"PAR1"
-READER = (sys.executable, "-m", "services.gateway.parquet_rows")
+READER = tuple(module_command("vapo.data_files.parquet_rows"))
 PIPE_BYTES = 2**16
 _ROOT = Path(__file__).resolve().parents[2]
 _KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
@@ -45,22 +44,18 @@ class ReadingLimits:
     """Address space of the reading process."""
 
 
-def is_parquet(upload: IO[bytes]) -> bool:
-    """Whether the file starts as Parquet does; the position is left at the start."""
-    magic = upload.read(len(MAGIC))
-    upload.seek(0)
-    return magic == MAGIC
-
-
-def parquet_rows(upload: IO[bytes], limits: ReadingLimits) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Row number and columns; columns without a value are left out. Close it when done.
+def parquet_rows(
+    upload: IO[bytes], limits: ReadingLimits
+) -> Generator[tuple[int, Any], None, None]:
+    """Row number from 1, and columns; columns without a value are left out. A row that is nested
+    too deeply is given as its RowError. Close it when done.
 
     Raises:
-        Problem: 422 when the file is damaged or reaches a limit, 413 when its rows are too large
-            together, 415 when arro3-io is not installed.
-        RowError: a row is nested too deeply.
+        DataFileError: 422 when the file is damaged or reaches a limit, 413 when its rows are too
+            large together, 415 when arro3-io is not installed.
     """
     upload.flush()
+    os.lseek(upload.fileno(), 0, os.SEEK_SET)  # what was buffered here is not the other process's
     process = subprocess.Popen(
         [*READER, str(os.getpid()), str(limits.memory_mib)],
         stdin=upload.fileno(), stdout=subprocess.PIPE, env=_environment(), cwd=_ROOT, bufsize=0,
@@ -73,15 +68,13 @@ def parquet_rows(upload: IO[bytes], limits: ReadingLimits) -> Iterator[tuple[int
         cast(IO[bytes], process.stdout).close()
 
 
-def _rows(
-    process: subprocess.Popen[bytes], limits: ReadingLimits
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(process: subprocess.Popen[bytes], limits: ReadingLimits) -> Iterator[tuple[int, Any]]:
     count = 0
     for line in _lines(cast(IO[bytes], process.stdout).fileno(), limits):
-        message = _decoded(count, line)
-        if isinstance(message, dict):
-            yield count, message
+        message = _decoded(count + 1, line)
+        if isinstance(message, dict | RowError):
             count += 1
+            yield count, message
         elif message == count:
             return
         else:
@@ -90,17 +83,18 @@ def _rows(
 
 
 def _lines(descriptor: int, limits: ReadingLimits) -> Iterator[bytes]:
-    """Complete lines until the pipe ends. Raises Problem at a limit."""
+    """Complete lines until the pipe ends. Raises DataFileError at a limit."""
     deadline, received, rest = time.monotonic() + limits.seconds, 0, bytearray()
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     while chunk := _chunk(descriptor, poller, deadline, limits):
         received += len(chunk)
         if received > limits.content_bytes:
-            raise Problem(
-                413, f"the Parquet file unpacks to more than {limits.content_bytes} bytes of rows "
-                "(gateway.max_dataset_bytes); upload it in parts"
-            )  # fmt: skip
+            raise DataFileError(
+                f"the Parquet file unpacks to more than {limits.content_bytes} bytes of rows "
+                "(gateway.max_dataset_bytes); upload it in parts",
+                413,
+            )
         rest += chunk
         if b"\n" in chunk:
             *lines, last = rest.split(b"\n")
@@ -108,34 +102,34 @@ def _lines(descriptor: int, limits: ReadingLimits) -> Iterator[bytes]:
             rest = last
 
 
-def _chunk(
-    descriptor: int, poller: select.poll, deadline: float, limits: ReadingLimits
-) -> bytes:
+def _chunk(descriptor: int, poller: select.poll, deadline: float, limits: ReadingLimits) -> bytes:
     left = deadline - time.monotonic()
     if left <= 0 or not poller.poll(left * 1000):
-        raise Problem(
-            422, f"the Parquet file took longer than {limits.seconds:g} s to read; upload it in "
+        raise DataFileError(
+            f"the Parquet file took longer than {limits.seconds:g} s to read; upload it in "
             "parts, or as JSONL"
-        )  # fmt: skip
+        )
     return os.read(descriptor, PIPE_BYTES)
 
 
-def _decoded(index: int, line: bytes) -> Any:
+def _decoded(row: int, line: bytes) -> Any:
     try:
         return from_json(line, allow_inf_nan=False)
     except ValueError as error:
-        raise RowError(index, "", f"cannot be kept as JSON: {error}") from None
+        return RowError(row, "", f"cannot be kept as JSON: {error}")
 
 
-def _unreadable(count: int, cause: str) -> Problem:
-    return Problem(422, f"the Parquet file cannot be read beyond its first {count} rows: {cause}")
+def _unreadable(count: int, cause: str) -> DataFileError:
+    return DataFileError(f"the Parquet file cannot be read beyond its first {count} rows: {cause}")
 
 
-def _ended(status: int, count: int, limits: ReadingLimits) -> Problem:
+def _ended(status: int, count: int, limits: ReadingLimits) -> DataFileError:
     """What it means that the process ended without its last word."""
     if status == MISSING_PACKAGE:
-        return Problem(
-            415, "Parquet needs the package arro3-io in the gateway; install it or upload JSONL"
+        return DataFileError(
+            "Parquet needs the package arro3-io (pip install arro3-io); install it where the file "
+            "is read, or send JSON Lines",
+            415,
         )
     how = signal.Signals(-status).name if status < 0 else f"status {status}"
     return _unreadable(

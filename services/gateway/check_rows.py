@@ -1,0 +1,51 @@
+"""Looks at rows without a run: ``python -m services.gateway.check_rows SETTINGS PURPOSE MOST``.
+
+Rows come by standard input, the report leaves by standard output as one line of JSON. Started by
+`vapo submit --dry-run --model`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from services.gateway.batch import Strictness
+from services.gateway.row_check import check_report
+from services.gateway.task_builder import TaskBuilder
+from services.gateway.task_checks import dataset_check, prompt_check
+from services.gateway.verifier_names import VerifierNames
+from vapo.data_files.reader import rows_of_text
+from vapo.settings import Settings, load_settings
+from vapo.startup import run_part
+from vapo.tokenizer import load_tokenizer
+
+
+def main() -> int:
+    """Report on standard input. Returns the exit status (`vapo.startup`)."""
+    parser = argparse.ArgumentParser(prog="services.gateway.check_rows")
+    parser.add_argument("settings", type=Path)
+    parser.add_argument("purpose", choices=("dataset", "prompts"))
+    parser.add_argument("most", type=int, help="errors to list")
+    parser.add_argument("--skip-too-long", action="store_true")
+    return run_part("vapo submit", lambda: report(parser.parse_args()))
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write the report."""
+    builder = builder_of(load_settings(arguments.settings))
+    check = prompt_check(builder) if arguments.purpose == "prompts" else dataset_check(builder)
+    rows = rows_of_text(sys.stdin.buffer.read())
+    strictness = Strictness(arguments.skip_too_long, arguments.most)
+    json.dump(check_report(builder, rows, check, strictness), sys.stdout)
+    return 0
+
+
+def builder_of(settings: Settings) -> TaskBuilder:
+    """What makes tasks, with no verifier to ask for its names."""
+    return TaskBuilder(settings, load_tokenizer(settings.model.path), VerifierNames(tuple))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

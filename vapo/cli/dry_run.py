@@ -1,0 +1,103 @@
+"""A look at problems before they are sent: what the model would see, and what would be refused.
+
+The gateway looks with the model and settings of its run; with `--model` a process of its own does,
+without a gateway. Both run the same checks that take rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from vapo.cli.connection_options import gateway
+from vapo.cli.errors import CommandError
+from vapo.cli.problem_file import ProblemFile
+from vapo.cli.row_errors import ALL_ROWS, MOST_ROWS_COUNTED, ROWS_SHOWN, in_file, told
+from vapo.cli.row_requests import answer_seconds, as_lines, row_parameters
+from vapo.cli.settings_options import settings_from
+from vapo.processes.python_module import module_command
+from vapo.settings import Settings
+
+MODULE = "services.gateway.check_rows"
+Purpose = Literal["dataset", "prompts"]
+SECTIONS = {"model", "sampling", "verifier"}
+"""Of the settings: what judges a row."""
+
+
+def check_problems(
+    arguments: argparse.Namespace, problems: ProblemFile, purpose: Purpose
+) -> dict[str, Any]:
+    """The report of `POST /v1/datasets/check`, its rows numbered as in the file.
+
+    Raises:
+        CommandError: the gateway does not answer, or the model's folder cannot be used.
+    """
+    content = as_lines(problems)
+    if getattr(arguments, "model", None):
+        report = _looked_at_here(arguments, content, purpose)
+    else:
+        report = _asked(arguments, content, purpose)
+    report["errors"] = in_file(report["errors"], problems.numbers)
+    report["examples"] = in_file(report["examples"], problems.numbers)
+    return report
+
+
+def describe(report: dict[str, Any], problems: ProblemFile, all_errors: bool) -> list[str]:
+    """The report as a person reads it."""
+    refused, left_out = report["refused"], report["too_long"]
+    skipped = left_out - sum(bool(error.get("too_long")) for error in report["errors"])
+    lines = [
+        f"{problems.file}: {report['accepted']} of {len(problems.problems)} problems would be taken"
+        + (f", {refused} refused" if refused else "")
+        + (f", {skipped} too long left out" if skipped else "")
+    ]
+    lengths, room = report["prompt_tokens"], report["largest_prompt_tokens"]
+    if lengths:
+        lines.append(
+            f"prompt tokens: {lengths['min']} to {lengths['max']}, mean {lengths['mean']:.1f}; "
+            f"at most {room} fit"
+        )
+    for example in report["examples"]:
+        lines += [
+            "",
+            f"--- {problems.unit} {example['row']}: {example['tokens']} tokens, answer "
+            f"{example['answer']!r}; the model sees:",
+            example["text"],
+        ]
+    if report["errors"]:
+        lines += ["", told(problems.unit, report["errors"], None if all_errors else ROWS_SHOWN)]
+    return [*lines, "", "dry run: nothing was sent"]
+
+
+def _asked(arguments: argparse.Namespace, content: bytes, purpose: Purpose) -> dict[str, Any]:
+    parameters = {**row_parameters(arguments), "purpose": purpose}
+    with gateway(arguments) as client:
+        client.doing = "the gateway looks at the problems"
+        return client.call(
+            "POST", "/v1/datasets/check", params=parameters, content=content,
+            timeout=answer_seconds(content),
+        )  # fmt: skip
+
+
+def _looked_at_here(
+    arguments: argparse.Namespace, content: bytes, purpose: Purpose
+) -> dict[str, Any]:
+    settings = settings_from(arguments, {"model": {"path": str(arguments.model)}})
+    most = ALL_ROWS if arguments.errors else MOST_ROWS_COUNTED
+    with tempfile.TemporaryDirectory(prefix="vapo-") as folder:
+        config = Path(folder) / "settings.json"
+        config.write_text(_sections(settings), encoding="utf-8")
+        skip = ["--skip-too-long"] if arguments.skip_too_long else []
+        words = module_command(MODULE, str(config), purpose, str(most), *skip)
+        done = subprocess.run(words, input=content, capture_output=True, check=False)
+    if done.returncode:
+        raise CommandError(done.stderr.decode("utf-8", "replace").strip() or f"{MODULE} failed")
+    return json.loads(done.stdout)
+
+
+def _sections(settings: Settings) -> str:
+    return json.dumps(settings.model_dump(mode="json", include=SECTIONS, exclude_none=True))

@@ -1,0 +1,48 @@
+"""What is wrong with the rows of a file, as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ROWS_SHOWN = 10
+"""Without --errors."""
+MOST_ROWS_COUNTED = 10_000
+"""How many wrong rows the gateway is asked for; beyond them their number is not known."""
+ALL_ROWS = 1_000_000
+SKIP_HINT = "--skip-too-long leaves out those that are too long"
+
+
+def told(unit: str, errors: Sequence[Mapping[str, Any]], shown: int | None = ROWS_SHOWN) -> str:
+    """One line on how many rows are wrong, then one for each of the first ``shown`` (None: all).
+
+    Args:
+        unit: ``line`` or ``row``, what ``row`` of an error counts.
+        errors: documents with ``row``, ``field`` and ``message``.
+    """
+    least = "at least " if len(errors) >= MOST_ROWS_COUNTED and shown is not None else ""
+    many = f"{least}{len(errors)} {unit}s are" if len(errors) > 1 else f"1 {unit} is"
+    lines = [f"{many} refused", *(f"  {line(unit, error)}" for error in errors[:shown])]
+    if shown is not None and len(errors) > shown:
+        lines.append(f"  and {len(errors) - shown} more; --errors lists all")
+    if any(error.get("too_long") for error in errors):
+        lines.append(f"  {SKIP_HINT}")
+    return "\n".join(lines)
+
+
+def line(unit: str, error: Mapping[str, Any]) -> str:
+    """One wrong row."""
+    field = f", {error['field']}" if error["field"] else ""
+    return f"{unit} {error['row']}{field}: {error['message']}"
+
+
+def in_file(
+    errors: Sequence[Mapping[str, Any]], numbers: Sequence[int], start: int = 0
+) -> list[dict[str, Any]]:
+    """The gateway's errors, whose rows count in what was sent to it, with the file's row numbers.
+
+    Args:
+        numbers: number in the file of every problem.
+        start: position of the first one that was sent.
+    """
+    return [{**error, "row": numbers[start + error["row"] - 1]} for error in errors]
