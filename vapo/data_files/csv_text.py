@@ -19,8 +19,8 @@ def has_header(content: bytes) -> bool:
     """Whether the first line reads as names of at least two columns."""
     line = content.lstrip().partition(b"\n")[0].decode("utf-8", "replace").strip()
     names = [name.strip().strip('"') for name in line.split(_delimiter(line))]
-    distinct = len(set(names)) == len(names) > 1 and all(names)
-    return distinct and not any(NEVER_IN_A_HEADER & set(name) for name in names)
+    named = len(names) > 1 and all(names)
+    return named and not any(NEVER_IN_A_HEADER & set(name) for name in names)
 
 
 def csv_rows(content: bytes) -> Iterator[tuple[int, Any]]:

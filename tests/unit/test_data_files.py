@@ -1,0 +1,317 @@
+"""Files of problems as people have them: every form and layout gives the same problems."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.rows import parse_row
+from vapo.cli.errors import CommandError
+from vapo.cli.problem_file import read_problems
+from vapo.data_files.answers import answer_text, last_box
+from vapo.data_files.columns import value_at, without
+from vapo.data_files.errors import DataFileError, RowError
+from vapo.data_files.mapping import ColumnOptions
+from vapo.data_files.reader import read_file, rows_of_text, unit_of
+
+NO_OPTIONS = ColumnOptions()
+TEXT_ROWS = [
+    {"question": '2+2?\nThink, "then" say.', "answer": "so 4\n#### 4", "level": "1"},
+    {"question": "größer; 3+3?", "answer": "#### 6", "level": "2"},
+]
+
+
+def as_lines(rows: list[dict[str, Any]], end: str = "\n") -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + end for row in rows).encode()
+
+
+def as_csv(rows: list[dict[str, Any]], delimiter: str = ",") -> bytes:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode()
+
+
+def as_parquet(rows: list[dict[str, Any]]) -> bytes:
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), stream)
+    return stream.getvalue()
+
+
+FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
+    "lines": as_lines,
+    "lines with CRLF": lambda rows: as_lines(rows, "\r\n"),
+    "lines with a byte-order mark": lambda rows: b"\xef\xbb\xbf" + as_lines(rows),
+    "array": lambda rows: json.dumps(rows).encode(),
+    "printed array with a mark": lambda rows: b"\xef\xbb\xbf" + json.dumps(rows, indent=2).encode(),
+    "object around an array": lambda rows: json.dumps({"data": rows}).encode(),
+    "printed object": lambda rows: json.dumps({"version": 1, "data": rows}, indent=1).encode(),
+    "gzip": lambda rows: gzip.compress(as_lines(rows)),
+    "csv": as_csv,
+    "csv with a mark": lambda rows: b"\xef\xbb\xbf" + as_csv(rows),
+    "semicolons": lambda rows: as_csv(rows, ";"),
+    "tsv": lambda rows: as_csv(rows, "\t"),
+    "parquet": as_parquet,
+}
+
+
+def problems_of(file: Path, options: ColumnOptions = NO_OPTIONS) -> list[dict[str, Any]]:
+    """The problems without their ids, which hold the row's number."""
+    problems = read_problems(file, options)[0].problems
+    return [{name: value for name, value in row.items() if name != "id"} for row in problems]
+
+
+def written(folder: Path, content: bytes, name: str = "file") -> Path:
+    file = folder / name
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["file", "file.jsonl", "file.csv"])
+def test_every_form_gives_the_same_problems_whatever_its_name(
+    tmp_path: Path, form: str, name: str
+) -> None:
+    assert problems_of(written(tmp_path, FORMS[form](TEXT_ROWS), name)) == [
+        {"prompt": TEXT_ROWS[0]["question"], "answer": "4", "metadata": {"level": "1"}},
+        {"prompt": TEXT_ROWS[1]["question"], "answer": "6", "metadata": {"level": "2"}},
+    ]
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "prompt": st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1),
+                "answer": st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+            }
+        ).filter(lambda row: row["prompt"].strip()),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_lines_and_array_agree_and_the_gateway_takes_every_problem(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
+) -> None:
+    folder = tmp_path_factory.mktemp("files")
+    lines = problems_of(written(folder, as_lines(rows)))
+    assert lines == problems_of(written(folder, json.dumps(rows).encode()))
+    for row, problem in zip(rows, lines, strict=True):
+        checked = parse_row(1, problem)
+        assert checked.prompt == row["prompt"]
+        assert float(checked.answer) == float(row["answer"])
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (as_lines(TEXT_ROWS).decode().encode("utf-16"), "UTF-16"),
+        (as_lines(TEXT_ROWS).decode().encode("utf-16-le"), "UTF-16"),
+        (b"PK\x03\x04rest", "Excel"),
+        (b"\x28\xb5\x2f\xfdrest", "zstd"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS"),
+        (gzip.compress(b"")[:-4], "cannot be read"),
+        (as_csv(TEXT_ROWS).decode().encode("latin-1"), "line 5 is not UTF-8: byte 0xf6"),
+        (b"a,a\n1,2\n", "must name each column once"),
+        (b'q,answer\n"1,2\n3,4\n', "is not CSV"),
+        (b'[{"prompt": "1", "answer": NaN}]', "it holds NaN"),
+        (b'[{"prompt": "1"}, \n', "the file begins as a JSON array"),
+        (b'[1]\n[2]\n', "JSON array in each line"),
+        (b"PAR1", "Parquet file cannot be read"),
+        (b"", "holds no problems"),
+        (b"[]", "holds no problems"),
+        (b"prompt and answer", "line 1: is not JSON"),
+        (b'{"text": "1", "score": 2}', "hold the prompt; name it with --prompt-field. Its columns"),
+        (b'{"prompt": "1", "score": 2}', "hold the answer; name it with --answer-field"),
+    ],
+)  # fmt: skip
+def test_what_a_file_is_instead_is_named(tmp_path: Path, content: bytes, cause: str) -> None:
+    with pytest.raises(CommandError, match="file: ") as caught:
+        read_problems(written(tmp_path, content), NO_OPTIONS)
+    assert cause in str(caught.value)
+
+
+def test_a_header_with_one_name_twice_is_refused() -> None:
+    with pytest.raises(DataFileError, match="must name each column once"):
+        list(rows_of_text(b"a,a\n1,2\n", ".csv"))
+
+
+def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    for file, cause in ((tmp_path, "is a folder"), (tmp_path / "none", "No such file")):
+        with pytest.raises(CommandError, match=cause):
+            read_problems(file, NO_OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("content", "unit", "numbers"),
+    [
+        (b'\n{"prompt": "1"}\n\n{"prompt": "2"}', "line", [2, 4]),
+        (b'[{"prompt": "1"},\n\n {"prompt": "2"}]', "row", [1, 2]),
+        (b'prompt,answer\n"1\n2",3\n\n4,5\n', "line", [2, 5]),
+        (as_parquet([{"prompt": "1"}, {"prompt": "2"}]), "row", [1, 2]),
+    ],
+)
+def test_rows_count_from_one_as_the_file_shows_them(
+    tmp_path: Path, content: bytes, unit: str, numbers: list[int]
+) -> None:
+    file = written(tmp_path, content)
+    assert [number for number, _ in read_file(file)] == numbers
+    assert unit_of(file) == unit
+
+
+def test_all_wrong_rows_are_named_each_with_its_line(tmp_path: Path) -> None:
+    bad = [b'{"prompt": "1", "answer": null}', b'{"prompt": "1", "answer": "\\ud83d"}', b"3",
+           b'{"prompt": " ", "answer": "1"}', b'{"prompt": 5, "answer": "1"}',
+           b'{"prompt": "1", "answer": [1, 2]}', b'{"prompt": "1", "answer": true}',
+           b'{"prompt": "1", "answer": {"value": 3}}', b'{"prompt": "1", "answer": Infinity}',
+           b'{"prompt": "1", "messages": [{"role": "user", "content": "1"}], "answer": "1"}',
+           b'{"prompt": "1", "answer": "1", "id": [1]}']  # fmt: skip
+    file = written(tmp_path, b"\n".join([b'{"prompt": "1", "answer": "1"}', b"", *bad]))
+    with pytest.raises(CommandError) as caught:
+        read_problems(file, NO_OPTIONS, None)
+    first, *lines = str(caught.value).splitlines()
+    assert "11 lines are refused" in first
+    assert [line.split(",")[0].split(":")[0].strip() for line in lines] == [
+        f"line {number}" for number in range(3, 14)
+    ]
+    for line, word in zip(lines, ["no value", "not JSON", "int", "empty", "neither a text",
+                                  "2 different answers", "is true", "answer.value", "Infinity",
+                                  "prompt and messages", "neither"], strict=True):  # fmt: skip
+        assert word in line
+    with pytest.raises(CommandError, match="and 1 more; --errors lists all"):
+        read_problems(file, NO_OPTIONS)
+
+
+USER = [{"role": "user", "content": "1+1=?"}]
+ANSWERED = [*USER, {"role": "assistant", "content": "2"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (  # verl
+            {"data_source": "gsm8k", "prompt": USER, "ability": "math",
+             "reward_model": {"ground_truth": "2", "style": "rule"}, "extra_info": {"index": 7}},
+            {"messages": USER, "answer": "2",
+             "metadata": {"data_source": "gsm8k", "ability": "math",
+                          "reward_model": {"style": "rule"}, "extra_info": {"index": 7}}},
+        ),
+        (  # MATH
+            {"problem": "1+1=?", "level": "1", "solution": r"a \boxed{1} so \boxed{\frac{4}{2}}."},
+            {"prompt": "1+1=?", "answer": r"\frac{4}{2}", "metadata": {"level": "1"}},
+        ),
+        (  # SVAMP
+            {"ID": "chal-1", "Body": "One and one.", "Question": "How many? ", "Answer": 2.0},
+            {"prompt": "One and one. How many?", "answer": "2", "metadata": {"ID": "chal-1"}},
+        ),
+        (  # OpenR1: its messages end with an answer
+            {"problem": "1+1=?", "solution": "It is 2.", "answer": "2", "messages": ANSWERED},
+            {"prompt": "1+1=?", "answer": "2",
+             "metadata": {"solution": "It is 2.", "messages": ANSWERED}},
+        ),
+        (  # OlympiadBench
+            {"question": "1+1=?", "final_answer": ["2"], "unit": None},
+            {"prompt": "1+1=?", "answer": "2"},
+        ),
+        (  # the gateway's own, with a column of someone's
+            {"prompt": "1+1=?", "answer": 2, "source": "mine", "metadata": {"a": 1}, "samples": 3},
+            {"prompt": "1+1=?", "answer": "2", "samples": 3,
+             "metadata": {"source": "mine", "a": 1}},
+        ),
+        ({"messages": USER, "answer": "2"}, {"messages": USER, "answer": "2"}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["lines", "array", "parquet"])
+def test_layouts_as_they_are_published(
+    tmp_path: Path, row: dict[str, Any], problem: dict[str, Any], form: str
+) -> None:
+    file = written(tmp_path, FORMS[form]([row]))
+    assert problems_of(file) == [problem]
+    parse_row(1, problem)
+
+
+def test_named_columns_are_taken_and_ignored_ones_left_out(tmp_path: Path) -> None:
+    row = {"q": {"text": "1+1=?"}, "a": ["x", "so 2."], "n": 5, "big": "...", "huge": 2**80}
+    options = ColumnOptions("q.text", "a.1", None, "n", " Box it.", frozenset({"big"}))
+    [problem] = read_problems(written(tmp_path, as_lines([row])), options)[0].problems
+    assert problem == {
+        "id": "5",
+        "prompt": "1+1=? Box it.",
+        "answer": "so 2.",
+        "metadata": {"a": ["x", "so 2."], "huge": str(2**80)},
+    }
+    parse_row(1, problem)
+    only = ColumnOptions("q.text", "a.1", ignored=frozenset({"*"}))
+    [bare] = problems_of(written(tmp_path, as_lines([row])), only)
+    assert bare == {"prompt": "1+1=?", "answer": "so 2."}
+
+
+def test_a_text_is_appended_to_the_last_user_message(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "and "}, {"type": "text", "text": "2+2?"}]
+    last = {"role": "user", "content": parts, "name": None}
+    talk = [{"role": "system", "content": "Be brief."}, *ANSWERED, last]
+    file = written(tmp_path, as_lines([{"messages": talk, "answer": "4"}]))
+    [problem] = problems_of(file, ColumnOptions(append="\nBox it."))
+    assert problem["messages"][-1] == {"role": "user", "content": "and 2+2?\nBox it."}
+    assert problem["messages"][:-1] == talk[:-1]
+    tokens = written(tmp_path, as_lines([{"prompt_token_ids": [1, 2], "answer": "4"}]))
+    with pytest.raises(CommandError, match="--append cannot add"):
+        read_problems(tokens, ColumnOptions(append="x"))
+
+
+def test_messages_as_clients_write_them_become_plain() -> None:
+    parts = [{"type": "text", "text": "1+"}, {"type": "text", "text": "1"}]
+    row = parse_row(1, {"messages": [{"role": "user", "content": parts, "name": None}],
+                        "answer": "2", "id": 17})  # fmt: skip
+    assert row.messages is not None
+    assert (row.messages[0].content, row.id) == ("1+1", "17")
+    for messages, word in (
+        ([{"role": "tool", "content": "5"}], "'system', 'developer', 'user'"),
+        ([{"role": "user", "content": [{"type": "image_url"}]}], "'image_url'"),
+        (ANSWERED, "end with the assistant's turn"),
+    ):
+        with pytest.raises(RowError, match=word):
+            parse_row(1, {"messages": messages, "answer": "2"})
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers())
+def test_a_number_is_its_plain_decimals(number: float) -> None:
+    text = answer_text(number)
+    assert float(text) == float(number)
+    assert set(text) <= set("-.0123456789")
+    assert answer_text([number]) == text
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer"),
+    [
+        (r"\boxed{7}", "7"),
+        (r"\boxed{1} then \fbox{ \frac{1}{2} }", r"\frac{1}{2}"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{3} and \boxed{}", "3"),
+        (r"\boxed 5", "5"),
+        (r"\boxed{unclosed", None),
+        ("none", None),
+    ],
+)
+def test_the_last_box_that_is_not_empty(solution: str, answer: str | None) -> None:
+    assert last_box(solution) == answer
+
+
+@given(st.dictionaries(st.sampled_from(["a", "a.b", "a+b", "c"]), st.integers(), min_size=1))
+def test_a_column_is_found_by_its_own_name_first(row: dict[str, int]) -> None:
+    for column in row:
+        assert value_at(row, column) == row[column]
+        assert without(row, column) == {k: v for k, v in row.items() if k != column}
