@@ -2,8 +2,8 @@
 
 Invariants:
 - an evaluation's record and all of its tasks appear in one atomic step, so it is whole or absent;
-- every response counts: what died or could not be judged counts as not correct, and is told apart
-  in the counts; an evaluation therefore always ends.
+- every response is accounted for, so an evaluation always ends; scores are over those that were
+  judged, and what failed or could not be judged is counted apart, with its reasons.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from services.gateway.rows import Row, RowSampling
 from services.gateway.task_builder import Belonging, TaskBuilder
@@ -23,7 +24,10 @@ from vapo.ledger import Ledger, Note, NoteConflict
 from vapo.messages import Task
 
 RECORDS, PROBLEMS, SUMMARIES = "evaluations", "evaluation_problems", "evaluation_summaries"
-JUDGED = ("correct", "wrong", "no_answer")
+JUDGED, FAILED = ("correct", "wrong", "no_answer"), "failed"
+REASONS_SHOWN = 5
+EvaluationState = Literal["running", "finished", "finished_with_failures", "failed"]
+"""``failed``: nothing could be judged."""
 Results = Mapping[str, Mapping[str, Any]]
 
 
@@ -180,25 +184,48 @@ def task_id(evaluation_id: str, problem: int) -> str:
 def summarise(record: EvaluationRecord, results: Results) -> dict[str, Any]:
     """Progress, scores, lengths and weight versions of an evaluation.
 
-    ``avg_at_k``, ``maj_at_k`` and each entry of ``pass_at_k`` are shares, 0 to 1; they are absent
-    while nothing is judged. Problems of which some samples are still open count with those judged.
+    ``avg_at_k``, ``maj_at_k`` and each entry of ``pass_at_k`` are shares, 0 to 1, of the responses
+    that were judged; they are absent while there are none. Problems of which some samples are open
+    or failed count with those judged.
     """
-    counts = {
-        "responses": len(results),
-        "failed": sum(result["verdict"] == "failed" for result in results.values()),
-        "not_judged": sum(
-            result["verdict"] not in (*JUDGED, "failed") for result in results.values()
-        ),
-    }
-    samples = [_samples(record, problem, results) for problem in range(record.problems)]
+    judged = {name: result for name, result in results.items() if result["verdict"] in JUDGED}
+    failed = sum(result["verdict"] == FAILED for result in results.values())
+    ended = len(results) >= record.responses
+    samples = [_samples(record, problem, judged) for problem in range(record.problems)]
     return {
         **asdict(record),
-        "finished": len(results) >= record.responses,
+        "state": _state(ended, len(judged), failed),
+        "finished": ended,
         "responses_wanted": record.responses,
-        **counts,
+        "responses": len(results),
+        "judged": len(judged),
+        "failed": failed,
+        "not_judged": len(results) - len(judged) - failed,
+        "reasons": _reasons(results),
         **_scores(samples, record.samples),
         **_lengths_and_versions(results),
     }
+
+
+def _state(ended: bool, judged: int, failed: int) -> EvaluationState:
+    if not ended:
+        return "running"
+    if not judged:
+        return "failed"
+    return "finished_with_failures" if failed else "finished"
+
+
+def _reasons(results: Results) -> list[dict[str, Any]]:
+    """Why responses are missing from the scores: the commonest reasons, and how often each."""
+    reasons = Counter(
+        result.get("reason") or result["verdict"]
+        for result in results.values()
+        if result["verdict"] not in JUDGED
+    )
+    return [
+        {"reason": reason, "responses": count}
+        for reason, count in reasons.most_common(REASONS_SHOWN)
+    ]
 
 
 def _scores(problems: list[list[Mapping[str, Any]]], samples: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -39,12 +40,7 @@ class Housekeeping:
         while self._ledger.trim() >= TRIM_PER_CALL and not self._stopping.is_set():
             continue
         for summary in self._evaluations.finish_due():
-            logger.info(
-                "evaluation %s finished: avg@%d %.4f",
-                summary["id"],
-                summary["samples"],
-                summary["avg_at_k"],
-            )
+            _tell(summary)
 
     def _run(self) -> None:
         while not self._stopping.wait(INTERVAL_SECONDS):
@@ -56,3 +52,19 @@ class Housekeeping:
                 # One record that cannot be read must not end all chores for good.
                 logger.exception("housekeeping waits %g s", FAILURE_SECONDS)
                 self._stopping.wait(FAILURE_SECONDS)
+
+
+def _tell(summary: dict[str, Any]) -> None:
+    name, score = summary["id"], summary.get("avg_at_k")
+    if summary["failed"] or score is None:
+        logger.warning(
+            "evaluation %s %s: %d of %d responses failed, %d could not be judged: %s",
+            name,
+            summary["state"],
+            summary["failed"],
+            summary["responses"],
+            summary["not_judged"],
+            "; ".join(one["reason"] for one in summary["reasons"]),
+        )
+    if score is not None:
+        logger.info("evaluation %s finished: avg@%d %.4f", name, summary["samples"], score)

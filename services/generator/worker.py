@@ -174,8 +174,9 @@ class GenerationWorker:
             task = await self._load(lease)
             missing = await self._patiently(self._ledger.missing_samples, lease)
             refusals = await asyncio.gather(*(self._sample(task, sample) for sample in missing))
-            if any(refusals):
-                raise Refused("; ".join(reason for reason in refusals if reason))
+            reasons = dict.fromkeys(reason for reason in refusals if reason)
+            if reasons:
+                raise Refused("; ".join(reasons))
         except (Refused, PromptError, MessageError) as error:
             self.totals.refused += 1
             logger.warning("task %s refused: %s", lease.id, error)
@@ -198,7 +199,7 @@ class GenerationWorker:
                 completion = await self._generated(task, sample)
             generated = self._record_of(completion)
         except (RequestRefused, MessageError) as error:
-            return f"sample {sample}: {error}"
+            return str(error)
         self.totals.rollouts += 1
         self.totals.tokens += len(completion.token_ids)
         await self._patiently(self._ledger.record_generated, task.id, sample, generated)

@@ -157,6 +157,53 @@ def test_eval_waits_and_tells_the_scores(
 
 
 @pytest.mark.usefixtures("url")
+def test_eval_ends_in_status_1_with_the_reason_when_responses_failed(
+    gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_jsonl(tmp_path / "held.jsonl", [{"prompt": "1+1=?", "answer": "2"}])
+    stop = threading.Event()
+
+    def no_engine() -> None:
+        while not stop.wait(0.05):
+            for lease in gateway.ledger.lease_tasks("generator", 10, version=10**6):
+                gateway.ledger.bury(lease, "the engine refuses it: too hot")
+
+    thread = threading.Thread(target=no_engine)
+    thread.start()
+    try:
+        assert main(["eval", file, "-k", "3"]) == 1
+        shown = capsys.readouterr().out
+        assert main(["eval", file, "-k", "3", "--json"]) == 1
+    finally:
+        stop.set()
+        thread.join()
+    assert "avg@3 none" in shown
+    assert "3 of 3 responses failed" in shown
+    assert "3 times: the engine refuses it: too hot" in shown
+    told = capsys.readouterr()
+    assert "avg_at_k" not in json.loads(told.out)
+    assert "too hot" in told.err
+
+
+@pytest.mark.usefixtures("url")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--temperature", "3"], "temperature"),
+        (["--temperature", "0", "-k", "2"], "temperature 0 is greedy"),
+        (["--top-p", "0"], "top_p"),
+        (["--max-new-tokens", "100000"], "leaves no room"),
+    ],
+)
+def test_eval_tells_at_once_what_cannot_be_sampled(
+    options: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_jsonl(tmp_path / "held.jsonl", [{"prompt": "1+1=?", "answer": "2"}])
+    assert main(["eval", file, *options]) == 1
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("url")
 def test_eval_gives_up_at_its_deadline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_jsonl(tmp_path / "held.jsonl", [{"prompt": "1+1=?", "answer": "2"}])
     assert main(["eval", file, "--deadline", "0.6", "-k", "3"]) == 1

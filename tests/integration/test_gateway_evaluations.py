@@ -128,7 +128,7 @@ def test_partial_scores_while_it_runs(gateway: RunningGateway) -> None:
     assert document["pass_at_k"] == {"1": 1.0}
 
 
-def test_what_could_not_be_judged_or_died_counts_as_failed_and_it_still_ends(
+def test_what_failed_or_could_not_be_judged_is_counted_apart_and_it_still_ends(
     gateway: RunningGateway,
 ) -> None:
     evaluation = start(gateway)
@@ -147,7 +147,13 @@ def test_what_could_not_be_judged_or_died_counts_as_failed_and_it_still_ends(
         verdict = NOT_JUDGED if lease.id == f"{name}:1.1" else CORRECT
         gateway.ledger.record_verdict(lease, gateway.ledger.rollout(lease.id), verdict)
     done = wait_until_finished(gateway, evaluation)
-    assert (done["failed"], done["not_judged"], done["avg_at_k"]) == (2, 1, 0.25)
+    assert (done["failed"], done["not_judged"], done["judged"]) == (2, 1, 1)
+    assert (done["state"], done["avg_at_k"]) == ("finished_with_failures", 1.0)
+    assert {one["reason"] for one in done["reasons"]} == {
+        "the prompt cannot be decoded",
+        "the verifier crashed",
+        NOT_JUDGED.reason,
+    }
     letters = gateway.client.get("/v1/dead-letters").json()["dead_letters"]
     assert [(letter["stage"], letter["samples"]) for letter in letters] == [
         ("generated", ""),
@@ -157,10 +163,31 @@ def test_what_could_not_be_judged_or_died_counts_as_failed_and_it_still_ends(
         path = f"/v1/dead-letters/{letter['entry']}/requeue"
         assert gateway.client.post(path).status_code == 200
     reopened = read(gateway, evaluation)
-    assert (reopened["finished"], reopened["responses"], reopened["failed"]) == (False, 2, 0)
+    assert (reopened["state"], reopened["responses"], reopened["failed"]) == ("running", 2, 0)
     respond(gateway.ledger)
-    judge(gateway.ledger, lambda _: CORRECT)
-    assert wait_until_finished(gateway, evaluation)["avg_at_k"] == 0.75
+    judge(gateway.ledger, lambda _: WRONG)
+    again = wait_until_finished(gateway, evaluation)
+    assert (again["state"], again["judged"], again["avg_at_k"]) == ("finished", 3, 0.25)
+
+
+def test_an_evaluation_of_which_everything_failed_has_no_score(gateway: RunningGateway) -> None:
+    evaluation = start(gateway)
+    for lease in gateway.ledger.lease_tasks("generator", 10, version=0):
+        gateway.ledger.bury(lease, "temperature must be in [0, 2], got 3.0.")
+    done = wait_until_finished(gateway, evaluation)
+    assert (done["state"], done["failed"], done["judged"]) == ("failed", 4, 0)
+    assert not {"avg_at_k", "maj_at_k", "pass_at_k"} & set(done)
+    assert done["reasons"] == [
+        {"reason": "temperature must be in [0, 2], got 3.0.", "responses": 4}
+    ]
+
+
+def test_a_greedy_evaluation_has_one_response_to_each_problem(gateway: RunningGateway) -> None:
+    reply = gateway.client.post("/v1/evaluations", json={"problems": PROBLEMS, "temperature": 0})
+    evaluation = reply.json()
+    assert (evaluation["samples"], evaluation["temperature"]) == (1, 0.0)
+    task = gateway.ledger.task(f"{evaluation['id']}:0").task
+    assert (task.samples, task.sampling.temperature) == (1, 0.0)
 
 
 def test_it_survives_trimming_of_its_rollouts(make_gateway: Callable[..., RunningGateway]) -> None:
@@ -185,6 +212,11 @@ def test_it_survives_trimming_of_its_rollouts(make_gateway: Callable[..., Runnin
         ({"problems": [{"prompt": "1" * 500, "answer": "1"}]}, "row 1, prompt: has 500 tokens"),
         ({"problems": PROBLEMS, "samples": 0}, "samples"),
         ({"problems": PROBLEMS, "temperature": -1}, "temperature"),
+        ({"problems": PROBLEMS, "temperature": 2.5}, "temperature"),
+        ({"problems": PROBLEMS, "temperature": 0, "samples": 2}, "temperature 0 is greedy"),
+        ({"problems": PROBLEMS, "top_p": 0}, "top_p"),
+        ({"problems": PROBLEMS, "samples": 1025}, "samples"),
+        ({"problems": PROBLEMS, "max_new_tokens": 10**6}, "leaves no room"),
         ({"problems": PROBLEMS, "sample": 1}, "sample"),
         ({"problems": PROBLEMS, "max_new_tokens": 511}, "max_new_tokens=511"),
         ([], "evaluation"),

@@ -14,6 +14,7 @@ from vapo.cli.lasting_output import lasting_output
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.client import GatewayError
 from vapo.demo.display import choose_display
+from vapo.demo.evaluation import EvaluationFailed
 from vapo.demo.run import conclude, run_session
 from vapo.demo.session import DemoError
 from vapo.demo.settings import DemoOptions, demo_base
@@ -28,7 +29,8 @@ from vapo.stack import StackError, changed
 from vapo.startup import check_writable
 
 FAILURES = (
-    StackError, NotReadyError, RedisServerError, RunFolderError, GatewayError, DemoError, OSError,
+    StackError, NotReadyError, RedisServerError, RunFolderError, GatewayError, DemoError,
+    EvaluationFailed, OSError,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from vapo.cli.connection_options import add_connection_options, gateway
 from vapo.cli.dry_run import check_problems
 from vapo.cli.errors import CommandError, UsageError
+from vapo.cli.evaluation_words import describe, has_failed, warnings
 from vapo.cli.problem_file import (
     ProblemFile,
     add_mapping_options,
@@ -35,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dataset", metavar="NAME", help="an uploaded data set instead of a file")
     parser.add_argument("-k", "--samples", type=whole(1), help="responses per problem")
-    parser.add_argument("--temperature", type=float)
+    parser.add_argument(
+        "--temperature", type=float, help="0 to 2; 0 is greedy, with one response per problem"
+    )
     parser.add_argument("--top-p", type=float)
     parser.add_argument("--max-new-tokens", type=whole(1))
     parser.add_argument(
@@ -54,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start the evaluation and wait for its end."""
+    """Start the evaluation and wait for its end; status 1 when responses of it failed."""
     _check_usage(arguments)
     if arguments.details:
         check_writable("--details", arguments.details.absolute().parent)
@@ -65,34 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.details:
             _write_details(client, result["id"], arguments.details)
     print(json.dumps(result) if arguments.json else "\n".join(describe(result)))
-    return 0
-
-
-def describe(result: dict[str, Any]) -> list[str]:
-    """The scores as a person reads them."""
-    samples = result["samples"]
-    passes = "  ".join(f"pass@{size} {share:.4f}" for size, share in result["pass_at_k"].items())
-    lines = [
-        f"avg@{samples} {result['avg_at_k']:.4f} ± {result['standard_error']:.4f}   "
-        f"maj@{samples} {result['maj_at_k']:.4f}",
-        passes,
-        f"{result['problems']} problems, {result['responses']} responses, temperature "
-        f"{result['temperature']}, top-p {result['top_p']}, "
-        f"at most {result['max_new_tokens']} tokens",
-    ]
-    if "mean_length" in result:
-        lines.append(
-            f"mean length {result['mean_length']:.1f} tokens, {result['truncated']:.1%} cut, "
-            f"weight versions {result['oldest_weight_version']} to "
-            f"{result['newest_weight_version']}"
-        )
-    lost = result["failed"] + result["not_judged"]
-    if lost:
-        lines.append(
-            f"{result['failed']} responses failed and {result['not_judged']} could not be "
-            "judged; they count as not correct (GET /v1/dead-letters has reasons)"
-        )
-    return lines
+    if arguments.json:
+        sys.stderr.writelines(f"{line}\n" for line in warnings(result))
+    return int(has_failed(result))
 
 
 def _check_usage(arguments: argparse.Namespace) -> None:

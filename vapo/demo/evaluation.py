@@ -15,6 +15,10 @@ HELD_OUT = "held-out"
 EXAMPLES_SHOWN = 3
 
 
+class EvaluationFailed(RuntimeError):
+    """No response of an evaluation could be judged; the text has the reasons."""
+
+
 def ask(
     client: GatewayClient,
     evaluation_id: str,
@@ -34,8 +38,12 @@ def progress(client: GatewayClient, evaluation_id: str) -> dict[str, Any]:
 
 
 def result(client: GatewayClient, evaluation_id: str) -> Measurement | None:
-    """A finished evaluation with a few of its responses; None while it is not finished."""
-    if not progress(client, evaluation_id)["finished"]:
+    """A finished evaluation with a few of its responses; None while it is not finished.
+
+    Raises:
+        EvaluationFailed: it ended without a score.
+    """
+    if not scored(progress(client, evaluation_id)):
         return None
     summary = client.get(f"/v1/evaluations/{evaluation_id}", problems="true")
     return Measurement(
@@ -47,6 +55,14 @@ def result(client: GatewayClient, evaluation_id: str) -> Measurement | None:
         weight_version=summary["newest_weight_version"],
         examples=examples(client, summary["results"]),
     )
+
+
+def scored(summary: dict[str, Any]) -> bool:
+    """Whether it is finished. Raises EvaluationFailed: it ended without a score."""
+    if summary["finished"] and "avg_at_k" not in summary:
+        reasons = "; ".join(one["reason"] for one in summary["reasons"])
+        raise EvaluationFailed(f"evaluation {summary['id']} has no score: {reasons}")
+    return bool(summary["finished"])
 
 
 def examples(client: GatewayClient, results: Sequence[dict[str, Any]]) -> list[Example]:

@@ -133,7 +133,7 @@ class Session:
     def _collect_curve_point(self) -> None:
         name = self._curve_id(len(self.state.curve))
         summary = evaluation.progress(self.client, name)
-        if summary["finished"]:
+        if evaluation.scored(summary):
             step = step_of_version(self.folder, summary["newest_weight_version"])
             self.state.curve.append(CurvePoint(step, summary["avg_at_k"]))
 

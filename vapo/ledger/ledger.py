@@ -498,6 +498,7 @@ class Ledger:
                 "oldest_version": rollout.generated.oldest_version,
                 "newest_version": rollout.generated.newest_version,
                 "finish_reason": rollout.generated.finish_reason,
+                **({"reason": verdict.reason} if verdict.reward is None else {}),
             },
         )
 
