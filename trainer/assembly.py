@@ -102,7 +102,8 @@ def build_setup(
     learner = build_learner(settings, algorithm, ranks)
     channel = coordinator = None
     if ledger is not None:
-        ledger.control.agree("tokenizer", tokenizer_fingerprint(settings.model.path))
+        folder = settings.model.path
+        ledger.control.agree("tokenizer", tokenizer_fingerprint(folder), folder)
         channel = WeightChannel(ledger.redis, ledger.keys)
         ingest = Ingest(ledger, channel, CONSUMER, learner.policy.causal_lm.config.vocab_size,
                         settings.trains_whole_groups)

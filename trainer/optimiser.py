@@ -2,12 +2,14 @@
 
 Invariants:
 - the rate is a function of the number of steps taken, so the schedule's state is that number;
-- actor and critic each have their own optimiser and their own step count.
+- actor and critic each have their own optimiser and their own step count;
+- weight decay reaches matrices alone: norms and biases, which have one dimension, do not decay.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,6 +37,13 @@ def learning_rate(options: OptimiserOptions, steps_taken: int) -> float:
     return options.learning_rate * (steps_taken + 1) / options.warmup_steps
 
 
+def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    matrices = [one for one in parameters if one.ndim >= 2]
+    others = [one for one in parameters if one.ndim < 2]
+    decays = ((matrices, weight_decay), (others, 0.0))
+    return [{"params": group, "weight_decay": decay} for group, decay in decays if group]
+
+
 class Optimiser:
     """Steps the parameters of one model."""
 
@@ -43,10 +52,9 @@ class Optimiser:
         self.steps_taken = 0
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self.adamw = torch.optim.AdamW(
-            self._parameters,
+            _groups(self._parameters, options.weight_decay),
             lr=options.learning_rate,
             betas=(options.beta1, options.beta2),
-            weight_decay=options.weight_decay,
             fused=True,
         )
 

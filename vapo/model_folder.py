@@ -29,13 +29,15 @@ from vapo.model_form import (
 )
 
 __all__ = ["ModelFolderError", "StoredTensor", "check_context", "check_model_description",
-           "check_model_folder", "model_description", "stored_tensors"]
+           "check_model_folder", "check_tensors", "model_description", "stored_tensors",
+           "tensors_in"]
 
 logger = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+WEIGHTS = "*.safetensors"
 FLOATS = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
 """Types of weights that can be trained, in safetensors' names, and their bytes."""
 HARMLESS = ("rotary_emb.inv_freq",)
@@ -124,7 +126,7 @@ def stored_tensors(folder: Path, setting: str = "model.path") -> dict[str, Store
     place = _weight_map(folder)
     found: dict[str, StoredTensor] = {}
     for file in _weight_files(folder, setting, place):
-        for name, tensor in _header(file).items():
+        for name, tensor in tensors_in(file).items():
             if name not in found or place.get(name) == file.name:
                 found[name] = tensor
     return found
@@ -212,7 +214,12 @@ def _weight_files(folder: Path, setting: str, place: Mapping[str, str]) -> list[
     return [folder / name for name in names or [SINGLE]]
 
 
-def _header(file: Path) -> dict[str, StoredTensor]:
+def tensors_in(file: Path) -> dict[str, StoredTensor]:
+    """Name to place of every tensor in one safetensors file.
+
+    Raises:
+        ModelFolderError: it is not there, or no safetensors file.
+    """
     # Here, not above: the gateway's image imports this module and is without safetensors.
     from safetensors import SafetensorError, safe_open
 

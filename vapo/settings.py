@@ -430,7 +430,8 @@ class TrainerSettings(Section):
     adam_beta2: float = Field(0.95, ge=0, lt=1)
     """AdamW second moment."""
     weight_decay: float = Field(0.0, ge=0)
-    """AdamW decoupled weight decay (silent in the paper)."""
+    """AdamW decoupled weight decay of matrices; norms and biases never decay (silent in the
+    paper)."""
     gradient_clip: float = Field(1.0, gt=0)
     """Global gradient norm limit (silent in the paper)."""
     token_budget: int = Field(4096, ge=16)

@@ -19,7 +19,7 @@ from services.gateway.verifier_names import VerifierNames
 from vapo.data_files.reader import rows_of_text
 from vapo.settings import Settings, load_settings
 from vapo.startup import run_part
-from vapo.tokenizer import load_tokenizer
+from vapo.tokenizer import policy_tokenizer
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def report(arguments: argparse.Namespace) -> int:
 
 def builder_of(settings: Settings) -> TaskBuilder:
     """What makes tasks, with no verifier to ask for its names."""
-    return TaskBuilder(settings, load_tokenizer(settings.model.path), VerifierNames(tuple))
+    return TaskBuilder(settings, policy_tokenizer(settings.model), VerifierNames(tuple))
 
 
 if __name__ == "__main__":

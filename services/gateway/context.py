@@ -66,7 +66,7 @@ class Gateway:
         tokenizer = policy_tokenizer(settings.model)
         if tokenizer.render is None:
             logger.warning("%s: %s", settings.model.path, NO_TEMPLATE)
-        patient.control.agree("tokenizer", tokenizer.fingerprint)
+        patient.control.agree("tokenizer", tokenizer.fingerprint, settings.model.path)
         hasty = Ledger.open(settings, HTTP_PATIENCE_SECONDS)
         verifiers = VerifierNames(lambda: hasty.fleet.members("verifier"))
         builder = TaskBuilder(settings, tokenizer, verifiers)

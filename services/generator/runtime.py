@@ -117,7 +117,8 @@ class Runtime:
 
     async def _serve_the_queue(self) -> None:
         ledger = await self._open_ledger()
-        await asyncio.to_thread(ledger.control.agree, "tokenizer", self._tokenizer.fingerprint)
+        await asyncio.to_thread(ledger.control.agree, "tokenizer", self._tokenizer.fingerprint,
+                                self.settings.model.path)
         self._heartbeat = Heartbeat(ledger.fleet, self.describe,
                                     self.settings.ledger.heartbeat_seconds)
         self._heartbeat.start()

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.trainer_cases import tiny_folder
 from vapo.cli import main
 from vapo.run_folder import RunFolder
 from vapo.settings import Settings
@@ -95,6 +96,99 @@ def test_transformers_loads_it_and_computes_what_the_weights_say(
         assert torch.equal(model(tokens).logits, reference(tokens).logits)
     assert json.loads((out / "config.json").read_text())["dtype"] == "float32"
     assert (out / "chat_template.jinja").exists()
+
+
+def other_model(folder: Path, form: str = "qwen3") -> Path:
+    """A model of other sizes, with the tokenizer of the run's own."""
+    tiny_folder(folder, form)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(BASE / file, folder / file)
+    return folder
+
+
+def refusal(run: Path, out: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["export", "--run", str(run), "--output", str(out), *words]) == 1
+    assert not out.exists()
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["qwen2", "qwen3", "llama"])
+def test_weights_that_do_not_fit_the_configuration_are_refused(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    other = other_model(tmp_path / "other", form)
+    said = refusal(run_folder, tmp_path / "out", capsys, "--model", str(other))
+    assert f"the weights of checkpoint 00000004 are not of the model in {other}; name" in said
+    settings = Settings.model_validate({"run": {"directory": run_folder}, "model": {"path": other}})
+    RunFolder(run_folder).write_settings(settings)
+    assert "are not of the model in" in refusal(run_folder, tmp_path / "out", capsys)
+
+
+def test_weights_that_lack_a_tensor_are_refused(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = moved(3)
+    del weights["lm_head.weight"]
+    write_version(run_folder / "weights", 3, 8, {ACTOR: lambda path: save_file(weights, path)})
+    assert "lacks 1 of the 36 tensors" in refusal(run_folder, tmp_path / "out", capsys)
+
+
+def test_the_model_a_checkpoint_records_counts(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = run_folder / "checkpoints" / "00000004" / "manifest.json"
+    manifest = {**json.loads(file.read_text()), "settings": {"model": {"path": str(BASE)}}}
+    file.write_text(json.dumps(manifest))
+    other = other_model(tmp_path / "other")
+    settings = Settings.model_validate({"run": {"directory": run_folder}, "model": {"path": other}})
+    RunFolder(run_folder).write_settings(settings)
+    assert main(["export", "--run", str(run_folder), "--output", str(tmp_path / "out")]) == 0
+    assert first_weight(tmp_path / "out") == 9
+    twin = tmp_path / "twin"
+    shutil.copytree(BASE, twin)
+    text = (twin / "tokenizer.json").read_text()
+    (twin / "tokenizer.json").write_text(text.replace('"+"', '"±"'))
+    said = refusal(run_folder, tmp_path / "out2", capsys, "--model", str(twin))
+    assert f"{twin} has another tokenizer than {BASE}, the model that checkpoint 00000004" in said
+
+
+def test_a_tokenizer_that_cannot_be_read_is_refused(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(BASE, tmp_path / "base")
+    (tmp_path / "base" / "tokenizer.json").write_text("{}")
+    said = refusal(run_folder, tmp_path / "out", capsys, "--model", str(tmp_path / "base"))
+    assert "tokenizer.json is malformed" in said
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_the_type_asked_for(run_folder: Path, tmp_path: Path, dtype: str) -> None:
+    out = tmp_path / "out"
+    words = ["export", "--run", str(run_folder), "--output", str(out), "--dtype", dtype]
+    assert main(words) == 0
+    wanted = getattr(torch, dtype)
+    written = load_file(out / "model.safetensors")
+    for name, tensor in moved(9).items():
+        assert torch.equal(written[name], tensor.to(wanted))
+    assert AutoModelForCausalLM.from_pretrained(out, dtype="auto").dtype == wanted
+
+
+@pytest.mark.parametrize(("key", "stated"), [("dtype", "bfloat16"), ("torch_dtype", "float16")])
+def test_the_type_of_the_base_model_is_the_default(
+    run_folder: Path, tmp_path: Path, key: str, stated: str
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(BASE, base)
+    config = json.loads((base / "config.json").read_text())
+    del config["dtype"]
+    (base / "config.json").write_text(json.dumps({**config, key: stated}))
+    (base / "additional_chat_templates").mkdir()
+    (base / "additional_chat_templates" / "rag.jinja").write_text("rag")
+    out = tmp_path / "out"
+    words = ["export", "--run", str(run_folder), "--output", str(out), "--model", str(base)]
+    assert main(words) == 0
+    assert AutoModelForCausalLM.from_pretrained(out, dtype="auto").dtype == getattr(torch, stated)
+    assert set(AutoTokenizer.from_pretrained(out).chat_template) == {"default", "rag"}
 
 
 def test_bfloat16_weights_are_declared_as_such(run_folder: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_another_tokenizer_is_refused_at_the_start(
 ) -> None:
     settings = gateway_settings(redis_server.settings, tmp_path / "run")
     ledger = Ledger.open(settings)
-    ledger.control.agree("tokenizer", "that of another model")
+    ledger.control.agree("tokenizer", "that of another model", Path("/models/first"))
     close(ledger)
     config = tmp_path / "settings.json"
     config.write_text(json.dumps(dump_settings(settings, reveal_secrets=True)))
@@ -76,7 +76,8 @@ def test_another_tokenizer_is_refused_at_the_start(
         check=False,
     )
     assert done.returncode == os.EX_CONFIG
-    assert "differs from the run's 'that of another model'" in done.stderr
+    assert (f"the tokenizer of {settings.model.path} differs from the run's, which is that of "
+            "/models/first; start this part with") in done.stderr
     assert "Traceback" not in done.stderr
 
 

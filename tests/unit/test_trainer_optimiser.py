@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
+from tests.trainer_cases import FORMS, tiny_critic, tiny_policy
 from trainer.optimiser import Optimiser, OptimiserOptions, learning_rate
 
 
@@ -22,7 +25,9 @@ def test_step_matches_plain_adamw_on_the_clipped_gradient() -> None:
     plain.load_state_dict(model.state_dict())
     ours = Optimiser(model, OptimiserOptions(0.1, beta1=0.8, beta2=0.9, weight_decay=0.01,
                                              gradient_clip=0.5))
-    theirs = torch.optim.AdamW(plain.parameters(), lr=0.1, betas=(0.8, 0.9), weight_decay=0.01)
+    theirs = torch.optim.AdamW([{"params": [plain.weight], "weight_decay": 0.01},
+                                {"params": [plain.bias], "weight_decay": 0.0}],
+                               lr=0.1, betas=(0.8, 0.9))
     for _ in range(3):
         inputs = torch.randn(5, 3, dtype=torch.float64)
         for one in (model, plain):
@@ -37,6 +42,20 @@ def test_step_matches_plain_adamw_on_the_clipped_gradient() -> None:
             torch.testing.assert_close(one, other)
     assert ours.steps_taken == 3
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("make", [tiny_policy, tiny_critic])
+def test_only_matrices_decay(make: Callable[[str], nn.Module], form: str) -> None:
+    model = make(form)
+    before = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+    optimiser = Optimiser(model, OptimiserOptions(0.1, weight_decay=0.5))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    for name, parameter in model.named_parameters():
+        kept = "norm" in name or name.endswith("bias")
+        torch.testing.assert_close(parameter.detach(), before[name] * (1.0 if kept else 0.95))
 
 
 def test_an_infinite_gradient_changes_nothing() -> None:

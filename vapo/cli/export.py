@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vapo.cli.errors import CommandError
 from vapo.cli.progress import ProgressLine
-from vapo.hf_export import ExportError, Source, find_source, write_folder
+from vapo.hf_export import ExportError, Source, base_model_of, find_source, write_folder
 from vapo.option_types import whole
 from vapo.run_folder import RunFolderError
 from vapo.runs import choose
@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="where the run's base model lies now, if it was moved",
     )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="type of the weights (default: the base model's, if they were trained in no less)",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--version", type=whole(1), help="this weight version instead of the newest")
     which.add_argument(
@@ -45,10 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
         settings = _settings(arguments.run)
         source = find_source(settings.run, arguments.version, arguments.step)
         with ProgressLine() as progress, progress.waiting(f"writing {arguments.output}"):
-            write_folder(source, arguments.model or settings.model.path, arguments.output)
+            base = arguments.model or base_model_of(source, settings.model.path)
+            dtype = write_folder(source, base.expanduser(), arguments.output, arguments.dtype)
     except (ExportError, RunFolderError, SettingsError, OSError) as error:
         raise CommandError(str(error)) from None
-    print(f"{arguments.output}: the policy {describe(source)}, for transformers and vLLM")
+    print(f"{arguments.output}: the policy {describe(source)} in {dtype}, for transformers and "
+          "vLLM")
     return 0
 
 

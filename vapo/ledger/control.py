@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vapo.ledger.connection import RedisClient
 from vapo.ledger.keys import Keys
 from vapo.startup import StartupError
@@ -43,16 +45,24 @@ class Control:
         """Whether someone asked the run to end."""
         return self._redis.hget(self._key, "stop") == b"1"
 
-    def agree(self, fact: str, value: str) -> None:
+    def agree(self, fact: str, value: str, source: Path | None = None) -> None:
         """The first part to state a fact (``tokenizer``...) fixes it; the rest must agree.
+
+        Args:
+            source: the folder it was read from, for the text of a disagreement.
 
         Raises:
             DisagreementError: another part stated another value.
         """
-        self._redis.hsetnx(self._run, fact, value)
-        stated = (self._redis.hget(self._run, fact) or b"").decode()
+        origin = f"{fact}_source"
+        if self._redis.hsetnx(self._run, fact, value) and source is not None:
+            self._redis.hset(self._run, origin, str(source.absolute()))
+        stated, first = (field.decode() if field is not None else None
+                         for field in self._redis.hmget(self._run, [fact, origin]))
         if stated != value:
+            here = source.absolute() if source else repr(value)
             raise DisagreementError(
-                f"{fact} {value!r} differs from the run's {stated!r}; start this part with the "
-                "run's model folder, or use another run.name"
+                f"the {fact} of {here} differs from the run's, which is that of "
+                f"{first or repr(stated)}; start this part with the run's model folder "
+                "(model.path), or use another run.name"
             )
