@@ -136,7 +136,7 @@ def test_too_long_problems_are_named_with_their_line_and_left_out_on_demand(
     told = capsys.readouterr().err
     assert "long.jsonl: 20 lines are refused\n  line 2, prompt: has 449 tokens" in told
     assert "  line 5, prompt: has 449 tokens" in told
-    assert "  and 10 more; --errors lists all\n  --skip-too-long leaves out" in told
+    assert "  and 10 more; --errors lists all\n  --skip-too-long leaves them out" in told
     assert gateway.ledger.depths()["backlog"] == 0
     assert main(["submit", str(file), *extra, "--errors"]) == 1
     assert capsys.readouterr().err.count("has 449 tokens") == 20
@@ -168,6 +168,28 @@ def test_prompts_with_one_id_are_not_taken_for_one(
     assert "line 2, id: '7' is also the id of line 1; --ignore id" in capsys.readouterr().err
     assert main(["submit", file, "--ignore", "id"]) == 0
     assert len(waiting(gateway)) == 2
+
+
+@pytest.mark.usefixtures("url")
+@pytest.mark.parametrize("extra", [[], ["--dataset", "sums"]])
+def test_wrong_rows_are_left_out_and_listed_on_demand(
+    gateway: RunningGateway,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    extra: list[str],
+) -> None:
+    good = {"prompt": "1+1=?", "answer": "2"}
+    wrong = [{"prompt": "1+1=?", "answer": ""}, {"prompt": LONG, "answer": "2"},
+             {**good, "samples": -1}]  # fmt: skip
+    file = write_jsonl(tmp_path / "file", [wrong[0], good, *wrong[1:], good])
+    assert main(["submit", file, *extra]) == 1
+    assert "1 line is refused\n  line 1, answer: is empty" in capsys.readouterr().err
+    assert main(["submit", file, *extra, "--skip-wrong"]) == 0
+    told = capsys.readouterr()
+    assert "2 rows" in told.out or "2 prompts accepted" in told.out
+    assert "1 line is left out\n  line 1, answer: is empty" in told.err
+    assert "2 lines are left out\n  line 3, prompt: has 449 tokens" in told.err
+    assert "  line 4, samples: Input should be greater" in told.err
 
 
 @pytest.mark.usefixtures("url")
@@ -219,7 +241,7 @@ def test_eval_names_wrong_rows_and_leaves_out_long_ones(
     assert "line 1, prompt: has 449 tokens" in capsys.readouterr().err
     assert main(["eval", file, "--skip-too-long", "--deadline", "0.6", "-k", "3"]) == 1
     told = capsys.readouterr().err
-    assert "1 too long problems are left out" in told
+    assert "1 line is left out\n  line 1, prompt: has 449 tokens" in told
     assert "0 of 3 responses" in told
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from services.gateway.rows import parse_row
 from vapo.cli.errors import CommandError
 from vapo.cli.problem_file import read_problems
+from vapo.cli.row_errors import told
 from vapo.data_files.answers import answer_text, last_box
 from vapo.data_files.columns import value_at, without
 from vapo.data_files.errors import DataFileError, RowError
@@ -68,9 +69,23 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
 
 
 def problems_of(file: Path, options: ColumnOptions = NO_OPTIONS) -> list[dict[str, Any]]:
-    """The problems without their ids, which hold the row's number."""
-    problems = read_problems(file, options)[0].problems
-    return [{name: value for name, value in row.items() if name != "id"} for row in problems]
+    """The problems without their ids, which hold the row's number; no row may be wrong."""
+    read = read_problems(file, options)
+    assert not read.errors
+    return [
+        {name: value for name, value in problem.items() if name != "id"}
+        for problem in read.problems.problems
+    ]
+
+
+def refusal_of(file: Path, options: ColumnOptions = NO_OPTIONS) -> str:
+    """What is said of a file that cannot be read, or of its rows."""
+    try:
+        read = read_problems(file, options)
+    except CommandError as error:
+        return str(error)
+    assert read.errors
+    return f"{file}: {told(read.problems.unit, read.errors, None)}"
 
 
 def written(folder: Path, content: bytes, name: str = "file") -> Path:
@@ -138,9 +153,9 @@ def test_lines_and_array_agree_and_the_gateway_takes_every_problem(
     ],
 )  # fmt: skip
 def test_what_a_file_is_instead_is_named(tmp_path: Path, content: bytes, cause: str) -> None:
-    with pytest.raises(CommandError, match="file: ") as caught:
-        read_problems(written(tmp_path, content), NO_OPTIONS)
-    assert cause in str(caught.value)
+    refusal = refusal_of(written(tmp_path, content))
+    assert "file: " in refusal
+    assert cause in refusal
 
 
 def test_a_header_with_one_name_twice_is_refused() -> None:
@@ -179,9 +194,7 @@ def test_all_wrong_rows_are_named_each_with_its_line(tmp_path: Path) -> None:
            b'{"prompt": "1", "messages": [{"role": "user", "content": "1"}], "answer": "1"}',
            b'{"prompt": "1", "answer": "1", "id": [1]}']  # fmt: skip
     file = written(tmp_path, b"\n".join([b'{"prompt": "1", "answer": "1"}', b"", *bad]))
-    with pytest.raises(CommandError) as caught:
-        read_problems(file, NO_OPTIONS, None)
-    first, *lines = str(caught.value).splitlines()
+    first, *lines, _ = refusal_of(file).splitlines()
     assert "11 lines are refused" in first
     assert [line.split(",")[0].split(":")[0].strip() for line in lines] == [
         f"line {number}" for number in range(3, 14)
@@ -190,8 +203,8 @@ def test_all_wrong_rows_are_named_each_with_its_line(tmp_path: Path) -> None:
                                   "2 different answers", "is true", "answer.value", "Infinity",
                                   "prompt and messages", "neither"], strict=True):  # fmt: skip
         assert word in line
-    with pytest.raises(CommandError, match="and 1 more; --errors lists all"):
-        read_problems(file, NO_OPTIONS)
+    errors = read_problems(file, NO_OPTIONS).errors
+    assert "and 1 more; --errors lists all" in told("line", errors)
 
 
 USER = [{"role": "user", "content": "1+1=?"}]
@@ -245,7 +258,7 @@ def test_layouts_as_they_are_published(
 def test_named_columns_are_taken_and_ignored_ones_left_out(tmp_path: Path) -> None:
     row = {"q": {"text": "1+1=?"}, "a": ["x", "so 2."], "n": 5, "big": "...", "huge": 2**80}
     options = ColumnOptions("q.text", "a.1", None, "n", " Box it.", frozenset({"big"}))
-    [problem] = read_problems(written(tmp_path, as_lines([row])), options)[0].problems
+    [problem] = read_problems(written(tmp_path, as_lines([row])), options).problems.problems
     assert problem == {
         "id": "5",
         "prompt": "1+1=? Box it.",
@@ -267,8 +280,7 @@ def test_a_text_is_appended_to_the_last_user_message(tmp_path: Path) -> None:
     assert problem["messages"][-1] == {"role": "user", "content": "and 2+2?\nBox it."}
     assert problem["messages"][:-1] == talk[:-1]
     tokens = written(tmp_path, as_lines([{"prompt_token_ids": [1, 2], "answer": "4"}]))
-    with pytest.raises(CommandError, match="--append cannot add"):
-        read_problems(tokens, ColumnOptions(append="x"))
+    assert "--append cannot add" in refusal_of(tokens, ColumnOptions(append="x"))
 
 
 def test_messages_as_clients_write_them_become_plain() -> None:

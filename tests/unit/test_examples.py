@@ -27,7 +27,7 @@ WORDS_DIGITS_SIGNS = re.compile(r"\d|[^\W\d]+|[^\w\s]")
 
 
 def rows_of(name: str) -> list[Row]:
-    problems, _ = read_problems(GSM8K / name, COLUMNS)
+    problems = read_problems(GSM8K / name, COLUMNS).problems
     return [
         parse_row(number, problem)
         for number, problem in zip(problems.numbers, problems.problems, strict=True)

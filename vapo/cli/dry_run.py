@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 from vapo.cli.connection_options import gateway
 from vapo.cli.errors import CommandError
-from vapo.cli.problem_file import ProblemFile
+from vapo.cli.problem_file import ProblemFile, errors_shown
 from vapo.cli.row_errors import ALL_ROWS, MOST_ROWS_COUNTED, ROWS_SHOWN, in_file, told
 from vapo.cli.row_requests import answer_seconds, as_lines, row_parameters
 from vapo.cli.settings_options import settings_from
@@ -46,7 +47,29 @@ def check_problems(
     return report
 
 
-def describe(report: dict[str, Any], problems: ProblemFile, all_errors: bool) -> list[str]:
+def left_in(arguments: argparse.Namespace, problems: ProblemFile, purpose: Purpose) -> ProblemFile:
+    """The problems without those that the gateway would refuse, as far as that was asked for with
+    `--skip-wrong` or `--skip-too-long`; says on stderr which are left out.
+
+    Raises:
+        CommandError: the gateway does not answer, or none would be left.
+    """
+    all_rows = argparse.Namespace(**{**vars(arguments), "errors": True, "skip_too_long": False})
+    report = check_problems(all_rows, problems, purpose)
+    errors = [error for error in report["errors"] if arguments.skip_wrong or error.get("too_long")]
+    if not errors:
+        return problems
+    listed = told(problems.unit, errors, errors_shown(arguments), left_out=True)
+    kept = problems.without({error["row"] for error in errors})
+    if not kept.problems:
+        raise CommandError(f"{problems.file}: no problem is left: {listed}")
+    print(f"{problems.file}: {listed}", file=sys.stderr)
+    return kept
+
+
+def describe(
+    report: dict[str, Any], problems: ProblemFile, shown: int | None = ROWS_SHOWN
+) -> list[str]:
     """The report as a person reads it."""
     refused, left_out = report["refused"], report["too_long"]
     skipped = left_out - sum(bool(error.get("too_long")) for error in report["errors"])
@@ -69,7 +92,7 @@ def describe(report: dict[str, Any], problems: ProblemFile, all_errors: bool) ->
             example["text"],
         ]
     if report["errors"]:
-        lines += ["", told(problems.unit, report["errors"], None if all_errors else ROWS_SHOWN)]
+        lines += ["", told(problems.unit, report["errors"], shown)]
     return [*lines, "", "dry run: nothing was sent"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vapo.cli.connection_options import add_connection_options, gateway
-from vapo.cli.dry_run import check_problems
+from vapo.cli.dry_run import left_in
 from vapo.cli.errors import CommandError, UsageError
 from vapo.cli.evaluation_words import describe, has_failed, warnings
 from vapo.cli.problem_file import (
@@ -85,21 +85,11 @@ def _check_usage(arguments: argparse.Namespace) -> None:
 
 
 def _problems(arguments: argparse.Namespace) -> ProblemFile:
-    """The file's problems, without those that are too long where that was asked for."""
+    """The file's problems, without those that are to be left out."""
     problems = problems_from(arguments)
-    if not arguments.skip_too_long:
-        return problems
-    report = check_problems(
-        argparse.Namespace(**{**vars(arguments), "skip_too_long": False, "errors": True}),
-        problems,
-        "dataset",
-    )
-    numbers = {error["row"] for error in report["errors"] if error.get("too_long")}
-    if numbers:
-        print(f"{len(numbers)} too long problems are left out", file=sys.stderr)
-    return problems.without(
-        {place for place, number in enumerate(problems.numbers) if number in numbers}
-    )
+    if arguments.skip_too_long or arguments.skip_wrong:
+        return left_in(arguments, problems, "dataset")
+    return problems
 
 
 def _begin(

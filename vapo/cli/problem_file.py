@@ -39,19 +39,26 @@ class ProblemFile:
     numbers: list[int]
     problems: list[dict[str, Any]]
 
-    def place(self, position: int) -> int:
-        """Number in the file of the problem at ``position``, from 0."""
-        return self.numbers[position]
-
-    def without(self, positions: set[int]) -> ProblemFile:
-        """The other problems."""
-        kept = [place for place in range(len(self.problems)) if place not in positions]
+    def without(self, numbers: set[int]) -> ProblemFile:
+        """The problems that do not stand at these places in the file."""
+        kept = [place for place, number in enumerate(self.numbers) if number not in numbers]
         return ProblemFile(
             self.file,
             self.unit,
             [self.numbers[place] for place in kept],
             [self.problems[place] for place in kept],
         )
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """What a file holds."""
+
+    problems: ProblemFile
+    layout: Layout
+    """The columns they were taken from."""
+    errors: list[dict[str, Any]]
+    """Documents of the rows that are wrong, which are not among the problems."""
 
 
 def add_mapping_options(parser: argparse.ArgumentParser) -> None:
@@ -94,13 +101,18 @@ def add_mapping_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out, and count, problems that do not fit the model's context",
     )
+    group.add_argument(
+        "--skip-wrong",
+        action="store_true",
+        help="leave out, and list, every row that is wrong, instead of refusing the file",
+    )
     group.add_argument("--errors", action="store_true", help="list all rows that are wrong")
 
 
 def mapping_words(arguments: argparse.Namespace) -> list[str]:
     """The options of :func:`add_mapping_options` that were given, as they are written."""
     names = ("prompt_field", "answer_field", "answer_pattern", "id_field", "ignore", "append",
-             "skip_too_long", "errors")  # fmt: skip
+             "skip_too_long", "skip_wrong", "errors")  # fmt: skip
     return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name)]
 
 
@@ -118,26 +130,36 @@ def columns_from(arguments: argparse.Namespace) -> ColumnOptions:
 
 
 def problems_from(arguments: argparse.Namespace) -> ProblemFile:
-    """The problems of the command's file; says on stderr which columns were taken.
+    """The problems of the command's file; says on stderr which columns were taken, and which rows
+    are left out where that was asked for.
 
     Raises:
         CommandError: the file cannot be read, or rows in it are wrong; says where.
     """
     file: Path = arguments.file
-    shown = None if arguments.errors else ROWS_SHOWN
-    problems, layout = read_problems(file, columns_from(arguments), shown)
-    if not layout.is_plain:
-        print(f"{file}: {layout.told}{_others(problems)}", file=sys.stderr)
+    read = read_problems(file, columns_from(arguments))
+    problems = read.problems
+    if not read.layout.is_plain:
+        print(f"{file}: {read.layout.told}{_others(problems)}", file=sys.stderr)
+    if read.errors:
+        skips = arguments.skip_wrong and bool(problems.problems)
+        listed = told(problems.unit, read.errors, errors_shown(arguments), left_out=skips)
+        if not skips:
+            raise CommandError(f"{file}: {listed}")
+        print(f"{file}: {listed}", file=sys.stderr)
     return problems
 
 
-def read_problems(
-    file: Path, options: ColumnOptions, errors_shown: int | None = ROWS_SHOWN
-) -> tuple[ProblemFile, Layout]:
-    """All problems of a file, and the columns they were taken from.
+def errors_shown(arguments: argparse.Namespace) -> int | None:
+    """How many wrong rows are listed; None is all."""
+    return None if arguments.errors else ROWS_SHOWN
+
+
+def read_problems(file: Path, options: ColumnOptions) -> ReadFile:
+    """All problems of a file, and what is wrong with its other rows.
 
     Raises:
-        CommandError: the file cannot be read, or rows in it are wrong; says where.
+        CommandError: the file cannot be read.
     """
     try:
         rows = read_file(file)
@@ -147,29 +169,25 @@ def read_problems(
     except DataFileError as error:
         raise CommandError(f"{file}: {error}") from None
     numbers, problems, errors = _mapped(file, rows, layout, options)
-    unit = unit_of(file)
-    if errors:
-        raise CommandError(
-            f"{file}: {told(unit, [error.document() for error in errors], errors_shown)}"
-        )
-    return ProblemFile(file, unit, numbers, problems), layout
+    return ReadFile(
+        ProblemFile(file, unit_of(file), numbers, problems),
+        layout,
+        [error.document() for error in errors],
+    )
 
 
-def repeated_ids(problems: ProblemFile) -> list[RowError]:
-    """Problems whose id an earlier one has: as prompts they would be taken for the same."""
+def repeated_ids(problems: ProblemFile) -> list[dict[str, Any]]:
+    """Errors of problems whose id an earlier one has: as prompts they would be taken for one."""
     first: dict[str, int] = {}
     errors = []
     for number, problem in zip(problems.numbers, problems.problems, strict=True):
         earlier = first.setdefault(problem["id"], number)
         if earlier != number:
-            errors.append(
-                RowError(
-                    number,
-                    "id",
-                    f"{problem['id']!r} is also the id of {problems.unit} {earlier}; --ignore id "
-                    "gives each problem one of its own",
-                )
+            message = (
+                f"{problem['id']!r} is also the id of {problems.unit} {earlier}; --ignore id "
+                "gives each problem one of its own"
             )
+            errors.append(RowError(number, "id", message).document())
     return errors
 
 

@@ -10,11 +10,16 @@ ROWS_SHOWN = 10
 MOST_ROWS_COUNTED = 10_000
 """How many wrong rows the gateway is asked for; beyond them their number is not known."""
 ALL_ROWS = 1_000_000
-SKIP_HINT = "--skip-too-long leaves out those that are too long"
 
 
-def told(unit: str, errors: Sequence[Mapping[str, Any]], shown: int | None = ROWS_SHOWN) -> str:
-    """One line on how many rows are wrong, then one for each of the first ``shown`` (None: all).
+def told(
+    unit: str,
+    errors: Sequence[Mapping[str, Any]],
+    shown: int | None = ROWS_SHOWN,
+    left_out: bool = False,
+) -> str:
+    """One line on how many rows are wrong, then one for each of the first ``shown`` (None: all),
+    and how to leave them out, unless they are ``left_out`` already.
 
     Args:
         unit: ``line`` or ``row``, what ``row`` of an error counts.
@@ -22,12 +27,22 @@ def told(unit: str, errors: Sequence[Mapping[str, Any]], shown: int | None = ROW
     """
     least = "at least " if len(errors) >= MOST_ROWS_COUNTED and shown is not None else ""
     many = f"{least}{len(errors)} {unit}s are" if len(errors) > 1 else f"1 {unit} is"
-    lines = [f"{many} refused", *(f"  {line(unit, error)}" for error in errors[:shown])]
+    lines = [
+        f"{many} {'left out' if left_out else 'refused'}",
+        *(f"  {line(unit, error)}" for error in errors[:shown]),
+    ]
     if shown is not None and len(errors) > shown:
         lines.append(f"  and {len(errors) - shown} more; --errors lists all")
-    if any(error.get("too_long") for error in errors):
-        lines.append(f"  {SKIP_HINT}")
+    if not left_out:
+        lines.append(f"  {skip_hint(errors)}")
     return "\n".join(lines)
+
+
+def skip_hint(errors: Sequence[Mapping[str, Any]]) -> str:
+    """How to send the other rows."""
+    if all(error.get("too_long") for error in errors):
+        return "--skip-too-long leaves them out"
+    return "--skip-wrong leaves them out"
 
 
 def line(unit: str, error: Mapping[str, Any]) -> str:

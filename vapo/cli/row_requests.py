@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from vapo.cli.errors import CommandError
-from vapo.cli.problem_file import ProblemFile
-from vapo.cli.row_errors import ALL_ROWS, MOST_ROWS_COUNTED, ROWS_SHOWN, in_file, told
+from vapo.cli.problem_file import ProblemFile, errors_shown
+from vapo.cli.row_errors import ALL_ROWS, MOST_ROWS_COUNTED, in_file, told
 from vapo.client import GatewayError
 
 SECONDS_PER_MIB = 60.0
@@ -48,8 +48,8 @@ def refused(
     errors = [each for each in error.document.get("errors", []) if _names_a_row(each)]
     if error.status != 422 or not errors:
         return error
-    shown = None if arguments.errors else ROWS_SHOWN
-    listed = told(problems.unit, in_file(errors, problems.numbers, start), shown)
+    rows = in_file(errors, problems.numbers, start)
+    listed = told(problems.unit, rows, errors_shown(arguments))
     return CommandError(f"{problems.file}: {listed}\n  {remark}")
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vapo.cli.connection_options import add_connection_options, gateway
-from vapo.cli.dry_run import check_problems, describe
+from vapo.cli.dry_run import Purpose, check_problems, describe, left_in
 from vapo.cli.errors import CommandError, UsageError
-from vapo.cli.problem_file import ProblemFile, add_mapping_options, problems_from, repeated_ids
-from vapo.cli.row_errors import ROWS_SHOWN, told
+from vapo.cli.problem_file import (
+    ProblemFile,
+    add_mapping_options,
+    errors_shown,
+    problems_from,
+    repeated_ids,
+)
+from vapo.cli.row_errors import told
 from vapo.cli.row_requests import answer_seconds, as_lines, refused, row_parameters
 from vapo.cli.settings_options import add_settings_options
 from vapo.client import GatewayClient, GatewayError
@@ -55,13 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Send the file, or look at it. Waits while the queue is full."""
     _check_usage(arguments)
-    problems = problems_from(arguments)
-    if not arguments.dataset:
-        _check_ids(problems, arguments)
+    purpose: Purpose = "dataset" if arguments.dataset else "prompts"
+    problems = _with_ids(problems_from(arguments), arguments, purpose)
     if arguments.dry_run:
-        report = check_problems(arguments, problems, "dataset" if arguments.dataset else "prompts")
-        print("\n".join(describe(report, problems, arguments.errors)))
-        return 1 if report["errors"] else 0
+        report = check_problems(arguments, problems, purpose)
+        print("\n".join(describe(report, problems, errors_shown(arguments))))
+        return 1 if report["errors"] and not arguments.skip_wrong else 0
+    if arguments.skip_wrong:
+        problems = left_in(arguments, problems, purpose)
     with gateway(arguments, PATIENCE_SECONDS if not arguments.dataset else 2.0) as client:
         if arguments.dataset:
             _upload(client, arguments, problems)
@@ -86,12 +94,19 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise UsageError("--model looks without a gateway; leave out --url and --run")
 
 
-def _check_ids(problems: ProblemFile, arguments: argparse.Namespace) -> None:
-    repeated = repeated_ids(problems)
-    if repeated:
-        shown = None if arguments.errors else ROWS_SHOWN
-        listed = told(problems.unit, [error.document() for error in repeated], shown)
+def _with_ids(
+    problems: ProblemFile, arguments: argparse.Namespace, purpose: Purpose
+) -> ProblemFile:
+    """The problems, whose ids differ where they are prompts. Raises CommandError."""
+    repeated = repeated_ids(problems) if purpose == "prompts" else []
+    if not repeated:
+        return problems
+    skips = arguments.skip_wrong
+    listed = told(problems.unit, repeated, errors_shown(arguments), left_out=skips)
+    if not skips:
         raise CommandError(f"{problems.file}: {listed}")
+    print(f"{problems.file}: {listed}", file=sys.stderr)
+    return problems.without({error["row"] for error in repeated})
 
 
 def _upload(client: GatewayClient, arguments: argparse.Namespace, problems: ProblemFile) -> None:
