@@ -13,6 +13,7 @@ bootstrap a truncated response.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -166,6 +167,15 @@ class Rollout:
 def encode(record: Task | Generated | Verdict | Values | dict[str, Any]) -> bytes:
     """Wire form of one record (msgpack, schema version first)."""
     return msgpack.packb([SCHEMA_VERSION, _pack(record)], use_bin_type=True)
+
+
+def content_digest(task: Task) -> str:
+    """What tells one problem from another: the prompt as the model sees it, and the answer."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(task.prompt_token_ids.size.to_bytes(8, "little"))
+    digest.update(_pack(token_array(task.prompt_token_ids)))
+    digest.update(task.answer.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def decode_task(data: bytes) -> Task:

@@ -30,6 +30,9 @@ POSITIONS = "dataset_positions"
 TASKS_PER_STEP = 16
 INTERVAL_SECONDS = 0.25
 FAILURE_SECONDS = 5.0
+FRUITLESS_STEPS = 8
+"""Steps in a row that queue nothing before others get their turn: every row may be one that the run
+leaves out."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Feeder:
         self._low_water = ledger.settings.gateway.backlog_low_water
         self._seed = ledger.settings.run.seed
         self._random = random.Random(self._seed)
+        self._pause = INTERVAL_SECONDS
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
 
@@ -86,13 +90,23 @@ class Feeder:
 
     def top_up(self) -> int:
         """Serve rows until the backlog is at its low-water mark; returns the tasks queued."""
-        queued = 0
-        while self._ledger.depths()["backlog"] < self._low_water and not self._stopping.is_set():
-            served = self._serve_some()
-            if served == 0:
+        queued = fruitless = 0
+        while fruitless < FRUITLESS_STEPS and not self._stopping.is_set():
+            room = self._room()
+            if room <= 0:
                 break
+            served = self._serve_some(room)
             queued += served
+            fruitless = 0 if served else fruitless + 1
+        self._pause = INTERVAL_SECONDS if fruitless < FRUITLESS_STEPS else FAILURE_SECONDS
         return queued
+
+    def _room(self) -> int:
+        """Tasks to queue in one step: few, and no more than may wait."""
+        waiting = self._ledger.depths()["backlog"]
+        if waiting >= self._low_water:
+            return 0
+        return min(TASKS_PER_STEP, self._ledger.settings.ledger.task_queue_limit - waiting)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -104,20 +118,20 @@ class Feeder:
                 # A data set that cannot be read must not end the feeding of the others for good.
                 logger.exception("data sets wait %g s", FAILURE_SECONDS)
                 self._stopping.wait(FAILURE_SECONDS)
-            self._wake.wait(INTERVAL_SECONDS)
+            self._wake.wait(self._pause)
             self._wake.clear()
 
-    def _serve_some(self) -> int:
+    def _serve_some(self, most: int) -> int:
         trained = [dataset for dataset in self._store.all() if dataset.split == "train"]
         if not trained:
             return 0
         dataset = self._random.choices(trained, [each.rows for each in trained])[0]
-        return self._serve(dataset, self._stated(dataset))
+        return self._serve(dataset, self._stated(dataset), most)
 
-    def _serve(self, dataset: Dataset, stated: str) -> int:
+    def _serve(self, dataset: Dataset, stated: str, most: int) -> int:
         position = Position.parse(stated)
         order = epoch_order(self._seed, dataset.name, position.epoch, dataset.rows)
-        numbers = order[position.row : position.row + TASKS_PER_STEP]
+        numbers = order[position.row : position.row + most]
         after = position.advanced(len(numbers), dataset.rows)
         tasks = self._tasks(dataset, position.epoch, numbers)
         try:
@@ -127,13 +141,13 @@ class Feeder:
         except (QueueFull, NoteConflict) as error:
             logger.info("data set %s waits: %s", dataset.name, error)
             return 0
-        return len(numbers)
+        return len(tasks)
 
     def _stated(self, dataset: Dataset) -> str:
         return self._ledger.note(POSITIONS, _identity(dataset))
 
     def _tasks(self, dataset: Dataset, epoch: int, numbers: tuple[int, ...]) -> list[Task]:
-        tasks = []
+        tasks, left_out = [], []
         for number, row in zip(numbers, self._store.read(dataset, numbers), strict=True):
             task_id = f"{dataset.name}-{dataset.sha256[:8]}-e{epoch}-{number}"
             try:
@@ -141,7 +155,10 @@ class Feeder:
                     self._builder.build(number + 1, row, task_id, Belonging(dataset=dataset.name))
                 )
             except RowError as error:  # the run's limits were lowered since the upload
-                logger.warning("data set %s: %s; the row is left out", dataset.name, error)
+                left_out.append(error)
+        if left_out:
+            logger.warning("data set %s: %d rows are left out, the first: %s", dataset.name,
+                           len(left_out), left_out[0])
         return tasks
 
 

@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from services.gateway.feeder import Feeder, Position, epoch_order
 from tests.support.running_gateway import RunningGateway, gateway_settings
+from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note
 from vapo.redis_server import PrivateRedis
 
@@ -124,6 +125,38 @@ def test_the_queue_is_topped_up_to_the_low_water_mark(
     task = gateway.ledger.task(served_rows(gateway.ledger)[0]).task
     assert (task.dataset, task.purpose, task.samples) == ("sums", "train", 2)
     assert task.metadata["id"].startswith("row.")
+
+
+def test_a_queue_smaller_than_a_step_of_feeding_is_fed(
+    make_gateway: Callable[..., RunningGateway],
+) -> None:
+    gateway = make_gateway("ledger.task_queue_limit=3")
+    upload(gateway, rows(10))
+    wait_for(lambda: gateway.ledger.depths()["backlog"] == 3, "as many as may wait")
+    first = served_rows(gateway.ledger)
+    assert drain(gateway.ledger, 2) == first[:2]
+    wait_for(lambda: gateway.ledger.depths()["backlog"] == 3, "the queue is topped up")
+    assert len({*first, *served_rows(gateway.ledger)}) == 5
+
+
+class LeavesAllOut:
+    """The limits of a run that was started again with lower ones."""
+
+    def build(self, number: int, *_: Any) -> NoReturn:
+        raise RowError(number, "prompt", "does not fit")
+
+
+def test_data_sets_whose_every_row_is_left_out_do_not_keep_the_feeder_busy(
+    gateway: RunningGateway,
+) -> None:
+    upload(gateway, rows(1))
+    gateway.gateway.feeder.stop()
+    dataset = gateway.gateway.datasets.find("sums")
+    feeder = Feeder(gateway.ledger, gateway.gateway.datasets, LeavesAllOut())
+    drain(gateway.ledger, 1000)
+    before = feeder.position(dataset).epoch
+    assert feeder.top_up() == 0
+    assert 0 < feeder.position(dataset).epoch - before < 100
 
 
 def test_each_epoch_serves_each_row_once_in_an_order_of_its_own(

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.ledger_records import CORRECT, generated
+from tests.support.ledger_records import CORRECT, NOT_JUDGED, generated
 from tests.support.running_gateway import RunningGateway, gateway_settings
 from vapo.ledger import Stage
 from vapo.ledger.fleet import Member
@@ -74,6 +74,42 @@ def test_resubmission_is_recognised(gateway: RunningGateway) -> None:
     again = post(gateway, {"prompts": [{**GOOD, "id": "a"}, {**GOOD, "id": "b"}]}).json()
     assert (again["accepted"], again["already_known"]) == (1, 1)
     assert gateway.ledger.depths()["backlog"] == 2
+
+
+@pytest.mark.parametrize("change", [{"prompt": "1+2=?"}, {"answer": "3"}])
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_an_id_stands_for_one_problem(
+    make_gateway: Callable[..., RunningGateway], change: dict[str, str], trimmed: bool
+) -> None:
+    gateway = make_gateway("ledger.retained_rollouts=0")
+    first = {**GOOD, "id": "a", "samples": 1}
+    assert post(gateway, first).json()["accepted"] == 1
+    if trimmed:
+        [lease] = gateway.ledger.lease_tasks("generator", 1, version=0)
+        gateway.ledger.record_generated("a", 0, generated())
+        gateway.ledger.finish_task_lease(lease)
+        [judging] = gateway.ledger.lease(Stage.GENERATED, "verifier", 1, 0.1)
+        gateway.ledger.record_verdict(judging, gateway.ledger.rollout("a.0"), NOT_JUDGED)
+        while gateway.ledger.task("a").task is not None:
+            gateway.ledger.trim()
+    reply = post(gateway, {"prompts": [{**GOOD, "id": "new"}, {**first, **change}]})
+    assert reply.status_code == 409
+    assert "'a'" in reply.json()["detail"]
+    assert [error["field"] for error in reply.json()["errors"]] == ["id"]
+    assert gateway.ledger.task("new") is None, "all of a request or nothing"
+    assert post(gateway, first).json()["already_known"] == 1
+    assert post(gateway, {**first, "metadata": {"try": 2}}).json()["already_known"] == 1
+
+
+def test_a_request_that_could_never_fit_is_not_told_to_come_back(
+    make_gateway: Callable[..., RunningGateway],
+) -> None:
+    gateway = make_gateway("ledger.task_queue_limit=3")
+    reply = post(gateway, {"prompts": [GOOD] * 4})
+    assert reply.status_code == 413
+    assert "at most 3" in reply.json()["detail"]
+    assert post(gateway, {"prompts": [GOOD] * 2}).status_code == 202
+    assert post(gateway, {"prompts": [GOOD] * 2}).status_code == 429
 
 
 @pytest.mark.parametrize(

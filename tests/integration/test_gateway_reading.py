@@ -90,6 +90,61 @@ def test_a_list_is_as_long_as_asked(gateway: RunningGateway) -> None:
     assert [rollout["id"] for rollout in shown] == ["a.4", "a.3", "a.2"]
 
 
+def _of_all_ages(gateway: RunningGateway, count: int) -> list[str]:
+    """Rollouts of every state, generated in another order than they came to where they are."""
+    ledger, ids = gateway.ledger, []
+    for number in range(count):
+        name = f"t{number * 7 % count}"
+        ids.append(f"{name}.0")
+        if number % 3 == 0:
+            make_generated(ledger, name)
+            continue
+        [lease] = make_scored(ledger, name)
+        if number % 3 == 1:
+            ledger.mark_trained(lease.id, {})
+            ledger.acknowledge(lease.entry, lease.id)
+    times = dict(zip(ids, range(count), strict=True))
+    for rollout_id, at in times.items():
+        ledger.redis.hset(ledger.keys.rollout(rollout_id), "generated_at", 1e9 + at // 2)
+        ledger.redis.zadd(ledger.keys.named("newest"), {rollout_id: 1e9 + at // 2})
+    return sorted(ids, key=lambda name: (times[name] // 2, name), reverse=True)
+
+
+@pytest.mark.parametrize("limit", [1, 4, 7, 30])
+def test_lists_are_of_the_newest_and_go_on_where_they_ended(
+    gateway: RunningGateway, limit: int
+) -> None:
+    """Queue and archive together; some were generated in the same moment."""
+    newest = _of_all_ages(gateway, 20)
+    shown: list[str] = []
+    page: dict[str, Any] = {"next": None}
+    while len(shown) < len(newest):
+        cursor = {"before": page["next"]} if page["next"] else {}
+        page = get(gateway, "/v1/rollouts", limit=limit, **cursor)
+        ids = [rollout["id"] for rollout in page["rollouts"]]
+        assert ids == newest[len(shown) : len(shown) + limit]
+        shown += ids
+    assert page["next"] is None or get(gateway, "/v1/rollouts", before=page["next"])["next"] is None
+    for wrong in ("yesterday", "nan,a.0", "x,a.0", ""):
+        assert gateway.client.get("/v1/rollouts", params={"before": wrong}).status_code == 422
+
+
+def test_what_was_trimmed_or_is_made_again_is_not_listed(
+    make_gateway: Callable[..., RunningGateway],
+) -> None:
+    gateway = make_gateway("ledger.retained_rollouts=1")
+    ledger = gateway.ledger
+    for name in ("a", "b"):
+        [lease] = make_scored(ledger, name)
+        ledger.mark_trained(lease.id, {})
+        ledger.acknowledge(lease.entry, lease.id)
+    [stale] = make_scored(ledger, "c")
+    ledger.drop(stale, "stale", requeue=True)
+    ledger.trim()
+    assert [rollout["id"] for rollout in get(gateway, "/v1/rollouts")["rollouts"]] == ["b.0"]
+    assert ledger.redis.zcard(ledger.keys.named("newest")) == 1
+
+
 @pytest.mark.parametrize("entry", ["99999999999999999999-0", "\u0661-\u0661", "5", "-1-0"])
 def test_an_id_no_entry_can_have_is_not_found(gateway: RunningGateway, entry: str) -> None:
     assert gateway.client.post(f"/v1/dead-letters/{entry}/requeue").status_code == 404
@@ -200,7 +255,8 @@ def test_dead_letters(gateway: RunningGateway) -> None:
     assert gateway.client.post(path).status_code == 200
     assert gateway.client.post(path).status_code == 404
     assert gateway.client.post("/v1/dead-letters/xyz/requeue").status_code == 404
-    assert gateway.ledger.waiting_rollouts(Stage.SCORED, 5) == ["a.0"]
+    [look] = gateway.ledger.newest_rollouts()
+    assert (look.place.id, look.state) == ("a.0", Stage.SCORED)
 
 
 def test_unknown_paths_and_methods_are_problem_documents(gateway: RunningGateway) -> None:

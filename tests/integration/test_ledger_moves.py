@@ -69,7 +69,7 @@ def test_a_rollout_passes_all_stages_and_keeps_what_each_adds(ledger: Ledger) ->
     assert not ledger.acknowledge(lease.entry, "a.0")
     assert ledger.rollout("a.0").state == "acknowledged"
     assert ledger.depths()["scored_leased"] == 0
-    assert ledger.recent_rollouts(5) == ["a.0"]
+    assert [look.place.id for look in ledger.newest_rollouts()] == ["a.0"]
 
 
 def test_resubmission_changes_nothing(ledger: Ledger) -> None:

@@ -2,7 +2,7 @@
 
 from vapo.ledger.keys import Stage
 from vapo.ledger.leases import Lease
-from vapo.ledger.ledger import Ledger, Note, NoteConflict, QueueFull, TaskTaken
+from vapo.ledger.ledger import Ledger, Note, NoteConflict, QueueFull, TaskDiffers, TaskTaken
 from vapo.ledger.records import TaskRecord
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "NoteConflict",
     "QueueFull",
     "Stage",
+    "TaskDiffers",
     "TaskRecord",
     "TaskTaken",
 ]

@@ -28,12 +28,23 @@ from vapo.ledger.fleet import Fleet
 from vapo.ledger.journal import Journal
 from vapo.ledger.keys import GROUP, TASK_STAGES, Keys, Stage
 from vapo.ledger.leases import Lease
+from vapo.ledger.newest import Look, Place, look_at, look_through
 from vapo.ledger.records import TaskRecord, read_rollouts, read_task
 from vapo.ledger.scripts import Move, Scripts
-from vapo.messages import Generated, MessageError, Rollout, Task, Values, Verdict, encode
+from vapo.messages import (
+    Generated,
+    MessageError,
+    Rollout,
+    Task,
+    Values,
+    Verdict,
+    content_digest,
+    encode,
+)
 from vapo.settings import Settings
 
 TRIM_PER_CALL = 200
+DIFFERING_SHOWN = 5
 
 
 class QueueFull(RuntimeError):
@@ -42,6 +53,19 @@ class QueueFull(RuntimeError):
 
 class TaskTaken(RuntimeError):
     """An evaluation would need a task id that something else has."""
+
+
+class TaskDiffers(RuntimeError):
+    """Ids are known with another prompt or answer than they come with."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        shown = ", ".join(map(repr, ids[:DIFFERING_SHOWN]))
+        more = f" and {len(ids) - DIFFERING_SHOWN} more" if len(ids) > DIFFERING_SHOWN else ""
+        super().__init__(
+            f"known with another prompt or answer: {shown}{more}; an id stands for one problem, so "
+            "give a changed one an id of its own"
+        )
+        self.ids = tuple(ids)
 
 
 class NoteConflict(RuntimeError):
@@ -88,6 +112,7 @@ class Ledger:
 
         Raises:
             QueueFull: ``ledger.task_queue_limit`` training tasks are waiting.
+            TaskDiffers: the id is known with another prompt or answer.
         """
         return self.submit_all([task])[0]
 
@@ -100,6 +125,8 @@ class Ledger:
             QueueFull: there is no room for all of the training tasks.
             NoteConflict: a note no longer has the value it was read with; nothing was queued.
             TaskTaken: the id of a task of an evaluation is known; nothing was queued.
+            TaskDiffers: ids are known with other content; nothing was queued. Rows of data sets are
+                not compared: their ids name the file's content already.
         """
         limit = self.settings.ledger.task_queue_limit
         reply = self._scripts(
@@ -117,6 +144,8 @@ class Ledger:
         if reply == -3:
             raise TaskTaken(f"a task of evaluation {tasks[0].evaluation!r} would have the id of a "
                             "prompt that was submitted before; choose another id for it")
+        if reply and reply[0] == -4:
+            raise TaskDiffers([tasks[number - 1].id for number in reply[1:]])
         return [accepted == 1 for accepted in reply]
 
     def note(self, hash_name: str, field: str) -> str:
@@ -461,15 +490,17 @@ class Ledger:
         raw = self.redis.hgetall(self.keys.named("counters"))
         return {name.decode(): int(value) for name, value in raw.items()}
 
-    def recent_rollouts(self, count: int) -> list[str]:
-        """Ids of the rollouts that finished last, newest first."""
-        ids = self.redis.lrange(self.keys.named("finished"), -count, -1)
-        return [rollout_id.decode() for rollout_id in reversed(ids)]
+    def newest_rollouts(self, before: Place | None = None) -> Iterator[Look]:
+        """All rollouts there are by the time they were generated, newest first, or those older
+        than ``before``; read as far as the caller goes.
+        """
+        return look_through(self.redis, self.keys, before)
 
-    def waiting_rollouts(self, stage: Stage, count: int) -> list[str]:
-        """Ids of the rollouts that came to ``stage`` last, newest first; leased ones too."""
-        entries = self.redis.xrevrange(self.keys.stream(stage), count=count)
-        return [fields[b"id"].decode() for _, fields in entries]
+    def rollouts_of(self, task_id: str) -> list[Look]:
+        """The rollouts of one task that there are, newest first."""
+        record = self.task(task_id)
+        ids = [f"{task_id}.{sample}" for sample in range(record.samples)] if record else []
+        return look_at(self.redis, self.keys, ids)
 
     def evaluation_results(self, evaluation_id: str) -> dict[str, dict[str, Any]]:
         """Rollout id to verdict, extracted answer, length and version of one evaluation."""
@@ -516,7 +547,9 @@ def _flat(notes: Sequence[Note], tasks: Sequence[Task]) -> Iterator[Any]:
     for note in notes:
         yield from (note.hash, note.field, note.expected, note.value)
     for task in tasks:
+        compared = int(task.dataset is None)
         yield from (task.id, encode(task), task.samples, task.purpose, task.evaluation or "")
+        yield from (content_digest(task), compared)
 
 
 def _sound(record: Rollout | MessageError | None) -> Rollout | None:

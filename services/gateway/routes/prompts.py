@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from services.gateway.batch import check_all
+from services.gateway.batch import ERRORS_SHOWN, check_all
 from services.gateway.bodies import NDJSON_TYPES, rows_of_body
 from services.gateway.context import Gateway, GatewayDependency
 from services.gateway.documented_bodies import documented, schema_of
 from services.gateway.row_options import RowOptions, known_parameters
 from services.gateway.rows import Row
 from services.gateway.task_checks import prompt_check
-from vapo.ledger import QueueFull
+from vapo.ledger import QueueFull, TaskDiffers
 from vapo.problems import Problem
 from vapo.service import USER, require
 
@@ -56,7 +56,9 @@ def submit(
     try:
         accepted = gateway.ledger.submit_all(tasks)
     except QueueFull as error:
-        raise Problem(429, str(error), {"Retry-After": str(RETRY_SECONDS)}) from None
+        raise _no_room(error, len(tasks), gateway.settings.ledger.task_queue_limit) from None
+    except TaskDiffers as error:
+        raise _conflict(error) from None
     return {
         "accepted": sum(accepted),
         "already_known": accepted.count(False),
@@ -86,6 +88,22 @@ def read(gateway: GatewayDependency, prompt_id: str) -> dict[str, Any]:
         "metadata": record.task.metadata if record.task else None,
         "rollouts": _rollouts(gateway, prompt_id, record.samples),
     }
+
+
+def _no_room(error: QueueFull, count: int, limit: int) -> Problem:
+    """Asks to come back, or to send less where no time would help."""
+    if count <= limit:
+        return Problem(429, str(error), {"Retry-After": str(RETRY_SECONDS)})
+    return Problem(413, f"{count} prompts in one request, and at most {limit} may wait "
+                   "(ledger.task_queue_limit); send fewer at a time, or raise the limit")
+
+
+def _conflict(error: TaskDiffers) -> Problem:
+    """Names every prompt whose id stands for another one."""
+    message = "known with another prompt or answer"
+    wrong = [{"field": "id", "id": task_id, "message": message} for task_id in error.ids]
+    detail = f"{error}; nothing of the request was accepted"
+    return Problem(409, detail, errors=wrong[:ERRORS_SHOWN])
 
 
 def _rollouts(gateway: Gateway, prompt_id: str, samples: int) -> list[dict[str, Any]]:

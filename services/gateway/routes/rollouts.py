@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query
 
 from services.gateway.context import Gateway, GatewayDependency
-from vapo.ledger import Stage
+from vapo.ledger.newest import Look, Place
 from vapo.messages import Purpose, Rollout
 from vapo.problems import Problem
 from vapo.service import USER, require
@@ -19,7 +21,7 @@ State = Literal[
     "generated", "verified", "scored", "trained", "acknowledged", "dropped", "done", "dead"
 ]
 SHOWN_TEXT = 2000
-SCANNED = 1000
+SCANNED = 20_000
 """Most rollouts looked at for one filtered list."""
 
 
@@ -29,19 +31,24 @@ def list_newest(
     state: State | None = None,
     purpose: Purpose | None = None,
     task: str | None = None,
+    before: str | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> dict[str, Any]:
-    """The newest rollouts that match, without tokens; looks at the last 1,000 at most."""
+    """The rollouts generated last that match, newest first, without tokens; dead ones only when
+    asked for. `next`, given as `before`, asks for older ones; null: there are none.
+
+    A rare state or purpose is looked for among 20,000 rollouts at a time, so that a list may be
+    shorter than `limit` and still have a `next`.
+    """
+    search = _Search(_looks(gateway, _place(before), task), state, purpose)
     found: list[Rollout] = []
-    names = _candidates(gateway, state, task)
-    for first in range(0, len(names), limit):
-        readable = gateway.ledger.readable_rollouts(names[first : first + limit])
-        found += [rollout for rollout in readable if _matches(rollout, state, purpose)]
-        if len(found) >= limit:
-            break
-    found = found[:limit]
-    found.sort(key=lambda rollout: rollout.timestamps.get("generated", 0.0), reverse=True)
-    return {"rollouts": [outline(rollout) for rollout in found]}
+    while len(found) < limit and (ids := list(itertools.islice(search, limit - len(found)))):
+        found += gateway.ledger.readable_rollouts(ids)
+    more = search.last if len(found) == limit or search.cut_short else None
+    return {
+        "rollouts": [outline(rollout) for rollout in found],
+        "next": None if more is None else str(more),
+    }
 
 
 @router.get("/{rollout_id:path}")
@@ -103,41 +110,44 @@ def whole(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def _candidates(gateway: Gateway, state: State | None, task: str | None) -> list[str]:
-    ledger = gateway.ledger
-    if task is not None:
-        record = ledger.task(task)
-        return [f"{task}.{sample}" for sample in range(record.samples)] if record else []
-    if state == "dead":
-        return [letter.id for letter in ledger.dead_letters.list(SCANNED) if not letter.samples]
-    stages = {
-        "generated": [Stage.GENERATED],
-        "verified": [Stage.VERIFIED],
-        "scored": [Stage.SCORED],
-        "trained": [Stage.SCORED],
-        "acknowledged": [],
-        "dropped": [],
-        "done": [],
-    }
-    waiting = stages.get(state or "", [Stage.SCORED, Stage.VERIFIED, Stage.GENERATED])
-    names = [name for stage in waiting for name in ledger.waiting_rollouts(stage, SCANNED)]
-    if state in (None, "acknowledged", "dropped", "done"):
-        names = _interleaved(names, ledger.recent_rollouts(SCANNED))
-    return names
+class _Search:
+    """Ids of the rollouts that match, and how far it has looked."""
+
+    def __init__(self, looks: Iterator[Look], state: State | None, purpose: Purpose | None) -> None:
+        self._looks, self._state, self._purpose = looks, state, purpose
+        self._looked = 0
+        self.last: Place | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        for look in self._looks:
+            self._looked, self.last = self._looked + 1, look.place
+            if self._matches(look):
+                yield look.place.id
+            if self.cut_short:
+                return
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether it has ended before the list has."""
+        return self._looked >= SCANNED
+
+    def _matches(self, look: Look) -> bool:
+        fits = look.state != "dead" if self._state is None else look.state == self._state
+        return fits and self._purpose in (None, look.purpose)
 
 
-def _interleaved(first: list[str], second: list[str]) -> list[str]:
-    longest = max(len(first), len(second))
-    return [
-        names[position]
-        for position in range(longest)
-        for names in (first, second)
-        if position < len(names)
-    ]
+def _looks(gateway: Gateway, before: Place | None, task: str | None) -> Iterator[Look]:
+    if task is None:
+        return gateway.ledger.newest_rollouts(before)
+    looks = gateway.ledger.rollouts_of(task)
+    return iter([look for look in looks if before is None or look.place < before])
 
 
-def _matches(rollout: Rollout, state: State | None, purpose: Purpose | None) -> bool:
-    return state in (None, rollout.state) and purpose in (None, rollout.task.purpose)
+def _place(text: str | None) -> Place | None:
+    try:
+        return None if text is None else Place.parse(text)
+    except ValueError as error:
+        raise Problem(422, f"before: {error}; give the `next` of an earlier list") from None
 
 
 def _readable(training: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ redis.call('XADD', prefix .. 'dropped', 'MAXLEN', '~', 10000, '*', 'id', id, 're
            'requeued', requeue, 'at', time)
 if requeue == '1' then
   redis.call('DEL', KEYS[1])
+  redis.call('ZREM', prefix .. 'newest', id)
   redis.call('HDEL', prefix .. 'task:' .. task, 'made:' .. sample)
   redis.call('HINCRBY', prefix .. 'task:' .. task, 'made', -1)
   redis.call('HSET', prefix .. 'task:' .. task, 'state', 'queued')

@@ -10,6 +10,7 @@ redis.call('HDEL', KEYS[2], 'dead:' .. sample)
 redis.call('HSET', KEYS[1], 'state', 'generated', 'task', task, 'sample', sample,
            'generated', body, 'generated_at', time)
 redis.call('XADD', prefix .. 'stream:generated', '*', 'id', id)
+redis.call('ZADD', prefix .. 'newest', time, id)
 local made = redis.call('HINCRBY', KEYS[2], 'made', 1)
 if made >= tonumber(wanted) then
   redis.call('HSET', KEYS[2], 'state', 'done', 'done_at', time)

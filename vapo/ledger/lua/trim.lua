@@ -17,6 +17,7 @@ for _ = 1, excess(KEYS[1], ARGV[2]) do
   local rollout = prefix .. 'rollout:' .. id
   local task = redis.call('HGET', rollout, 'task')
   redis.call('DEL', rollout)
+  redis.call('ZREM', prefix .. 'newest', id)
   deleted = deleted + 1
   if task then
     local key = prefix .. 'task:' .. task
