@@ -6,11 +6,11 @@ one another's leases. The lock is the kernel's, so a killed trainer's is free at
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vapo.file_lock import try_lock
 from vapo.startup import UnavailableError
 
 
@@ -20,12 +20,11 @@ class RunLocked(UnavailableError):
 
 @contextmanager
 def run_lock(directory: Path) -> Iterator[None]:
-    """Hold ``trainer.lock`` in ``directory``. Raises RunLocked when another process does."""
+    """Hold ``trainer.lock`` in ``directory``. Raises RunLocked when another process does,
+    and NoLocksError where files cannot be locked."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "trainer.lock").open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(file.fileno(), directory / "trainer.lock"):
             raise RunLocked(f"another trainer runs in {directory}; stop it, or give this run "
-                            "another run.directory and run.name") from None
+                            "another run.directory and run.name")
         yield

@@ -1,12 +1,13 @@
 """What lies where in the folder of a run on this machine, and how a client finds a running stack.
 
-Invariants: `settings.json` is the resolved settings tree of the running stack, secrets included,
-readable by its owner only; a folder is used by one stack at a time.
+Invariants:
+- `settings.json` is the resolved settings tree of the running stack, or of the last one that its
+  parts accepted, secrets included, readable by its owner only;
+- a folder is used by one stack at a time.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vapo.settings import Settings, dump_settings, load_settings
+from vapo.file_lock import try_lock
+from vapo.settings import Settings, SettingsError, dump_settings, load_settings
 from vapo.startup import check_writable
 
 RUNS = Path("runs")
@@ -48,6 +50,33 @@ class RunFolder:
         """Process id of one process while it runs."""
         return self.directory / "pids" / f"{process}.pid"
 
+    @property
+    def settings_before(self) -> Path:
+        """While a start is being tried: the settings before it, or an empty file for none."""
+        return self.directory / ".settings.before.json"
+
+    def propose_settings(self, settings: Settings) -> None:
+        """Replace `settings.json` until the folder is let go, and for good once `accept_settings`
+        is called.
+        """
+        before = self.settings_file.read_text("utf-8") if self.settings_file.exists() else ""
+        write_secret(self.settings_before, before)
+        self.write_settings(settings)
+
+    def accept_settings(self) -> None:
+        """The parts work with the proposed settings."""
+        self.settings_before.unlink(missing_ok=True)
+
+    def take_back_refused(self) -> None:
+        """Put back the settings from before a start that was not accepted."""
+        if not self.settings_before.exists():
+            return
+        if self.settings_before.stat().st_size:
+            self.settings_before.replace(self.settings_file)
+        else:
+            self.settings_file.unlink(missing_ok=True)
+            self.settings_before.unlink()
+
     def write_settings(self, settings: Settings) -> None:
         """Replace `settings.json`."""
         text = json.dumps(dump_settings(settings, reveal_secrets=True), indent=2)
@@ -64,7 +93,17 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.directory} holds no run (no settings.json); start one with `vapo up`"
             )
-        return load_settings(self.settings_file, environment={})
+        try:
+            return load_settings(self.settings_file, environment={})
+        except SettingsError as error:
+            raise SettingsError(
+                f"{self.settings_file} cannot be used: {error}; it may be of another version of "
+                "vapo: use that one, or remove the file (new tokens are made)"
+            ) from None
+
+    def last_settings(self) -> Settings | None:
+        """As `read_settings`; None when no stack has run here."""
+        return self.read_settings() if self.settings_file.exists() else None
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -72,24 +111,26 @@ class RunFolder:
 
         Raises:
             RunFolderError: another stack holds it.
-            StartupError: it cannot be written.
+            StartupError: it cannot be written, or not be locked.
         """
         check_writable("run.directory", self.directory)
         descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._lock(descriptor)
-            yield
+            self.take_back_refused()  # of a start that was killed
+            try:
+                yield
+            finally:
+                self.take_back_refused()
         finally:
             os.close(descriptor)
 
     def _lock(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(descriptor, self.directory / ".lock"):
             raise RunFolderError(
                 f"{self.directory} is in use by another stack; stop that one, "
                 "or choose another folder with --set run.directory=FOLDER"
-            ) from None
+            )
 
 
 def newest_run(runs: Path = RUNS) -> RunFolder | None:

@@ -2,6 +2,8 @@
 
 Invariants:
 - the resolved settings every part reads stand in the run folder, with ports and tokens filled in;
+  those of a start that was refused do not stay there;
+- a run is started with the model it was begun with;
 - a part or the private Redis that dies is started again at the same address;
 - when the context ends, or this process dies in any way, nothing that it started runs on.
 """
@@ -31,6 +33,7 @@ from vapo.processes.supervisor import Supervisor
 from vapo.redis_server import prepare, process_spec
 from vapo.redis_server import wait_ready as wait_redis_ready
 from vapo.run_folder import RunFolder
+from vapo.run_history import changes, check_model, describe_resume, newest_step, note_start
 from vapo.settings import SecuritySettings, Settings
 from vapo.tokenizer_files import NO_TEMPLATE, chat_template_source
 
@@ -94,6 +97,8 @@ class Stack:
     folder: RunFolder
     supervisor: Supervisor
     awaited: Mapping[str, Awaited] = field(default_factory=dict)
+    accept: Callable[[], None] = lambda: None
+    """Called once all parts are ready: the settings stay."""
 
     @property
     def gateway_url(self) -> str:
@@ -128,6 +133,7 @@ class Stack:
             self.awaited, self.check, lambda name: not self.supervisor.is_running(name)
         )
         self.check()
+        self.accept()
         return took
 
 
@@ -149,8 +155,8 @@ def running_stack(
         RunFolderError: another stack uses the run's folder.
         RedisServerError: no Redis server, or it does not start.
         StackError: a port that the user's settings name is taken.
-        StartupError: the model's folder cannot be used, the run's cannot be written, or the Redis
-            that the settings name does not answer.
+        StartupError: the model's folder cannot be used or holds another model than the run's, the
+            run's folder cannot be written, or the Redis that the settings name does not answer.
     """
     check_model_folder(settings.model.path,
                        context_tokens=settings.model.max_context_tokens)
@@ -159,19 +165,50 @@ def running_stack(
     shape = shape or Shape()
     folder = RunFolder(settings.run.directory.resolve())
     supervisor = Supervisor(report)
-    with folder.held(), kept(folder.directory):
+    with folder.held(), kept_unless_refused(folder, settings):
         try:
+            last = folder.last_settings()
             resolved = resolve(settings, folder)
             if not names_redis(settings):
                 resolved = start_redis(resolved, folder, supervisor)
             forget_earlier_stop(resolved)
-            folder.write_settings(resolved)
+            accept = propose(folder, resolved, last, report)
             specs, awaited = plan(resolved, folder, shape, without)
             supervisor.start(specs)
-            yield Stack(resolved, folder, supervisor, awaited)
+            yield Stack(resolved, folder, supervisor, awaited, accept)
         finally:
             report("stopping all parts")
             supervisor.stop(last=("redis",))
+
+
+@contextmanager
+def kept_unless_refused(folder: RunFolder, settings: Settings) -> Iterator[None]:
+    """Keep the run (`vapo.outcome`), if it was begun with this model.
+
+    Raises:
+        AnotherModelError: it was not; nothing was written.
+    """
+    check_model(folder.directory, folder.last_settings(), settings)
+    with kept(folder.directory):
+        yield
+
+
+def propose(
+    folder: RunFolder, settings: Settings, last: Settings | None, report: Callable[[str], None]
+) -> Callable[[], None]:
+    """Put the settings where the parts read them and say what changed; returns what to call once
+    the parts have accepted them.
+    """
+    step, changed = newest_step(settings), changes(last, settings) if last else {}
+    if last is not None:
+        report(describe_resume(step, changed))
+    folder.propose_settings(settings)
+
+    def accept() -> None:
+        folder.accept_settings()
+        note_start(folder.directory, settings, step, changed)
+
+    return accept
 
 
 def resolve(settings: Settings, folder: RunFolder) -> Settings:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import termios
@@ -15,9 +17,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+import vapo
 from tests.support.stand_in_stack import command, environment, parts_of, read_until, started
 
 RUN = ["up", "--run", "a"]
+BASE_MODEL = Path(vapo.__file__).parent / "assets" / "chain-base"
+KEPT = ("settings.json", "settings.history.jsonl")
 
 
 def ended(words: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -134,3 +139,105 @@ def test_it_runs_without_standard_streams(tmp_path: Path) -> None:
     finally:
         running.kill()
         running.wait()
+
+
+def other_model(folder: Path) -> Path:
+    """A model of the same form with another tokenizer."""
+    shutil.copytree(BASE_MODEL, folder)
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.write_text(json.dumps(json.loads(tokenizer.read_text()) | {"more": 1}))
+    return folder
+
+
+def started_once(folder: Path, *sets: str) -> str:
+    """What a start says that is accepted and then stopped."""
+    with started([*RUN, *(word for one in sets for word in ("--set", one))], folder) as running:
+        said = read_until(running, "Ctrl-C stops everything")
+        running.terminate()
+        assert running.wait(30) == 130
+    return said
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What a refused start must leave alone."""
+    return {name: (folder / name).read_bytes() for name in KEPT if (folder / name).exists()}
+
+
+def test_a_refused_start_changes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "a"
+    misconfigured = "print('generator: no such thing', flush=True); raise SystemExit(78)"
+    refused = ended(RUN, tmp_path, STAND_IN_GENERATOR=misconfigured)
+    assert "no such thing" in refused.stderr
+    assert contents(folder) == {}
+    started_once(folder.parents[1])
+    accepted = contents(folder)
+    assert set(accepted) == set(KEPT)
+    other = [*RUN, "--set", "trainer.max_steps=7"]
+    assert ended(other, tmp_path, STAND_IN_GENERATOR=misconfigured).returncode == 1
+    assert contents(folder) == accepted
+
+
+def test_a_start_that_was_killed_before_it_was_accepted_leaves_the_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "a"
+    started_once(tmp_path)
+    accepted = contents(folder)
+    waits = {"STAND_IN_GENERATOR": "import time; time.sleep(600)"}
+    with started([*RUN, "--set", "trainer.max_steps=7"], tmp_path, waits) as running:
+        read_until(running, "starting; logs are in")
+        assert contents(folder) != accepted
+        running.kill()
+    eventually(lambda: parts_of(folder) == {})
+    assert "settings as at the last start" in started_once(tmp_path)
+    assert json.loads(contents(folder)["settings.json"])["trainer"]["max_steps"] == 300
+
+
+@pytest.mark.parametrize("lost", [(), ("settings.json",), ("settings.history.jsonl",)])
+def test_another_model_than_the_runs_is_refused_before_anything_starts(
+    tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "runs" / "a"
+    started_once(tmp_path)
+    for name in lost:
+        (folder / name).unlink()
+    before = contents(folder)
+    outcome = (folder / "outcome.json").read_bytes()
+    model = other_model(tmp_path / "other")
+    done = ended([*RUN, "--model", str(model)], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"was begun with the model in {BASE_MODEL}, and model.path={model} has" in done.stderr
+    assert "another tokenizer" in done.stderr
+    assert "starting" not in done.stdout
+    assert contents(folder) == before
+    assert (folder / "outcome.json").read_bytes() == outcome
+
+
+def test_a_moved_model_is_the_same_and_one_that_was_replaced_is_not(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(BASE_MODEL, first)
+    started_once(tmp_path, f"model.path={first}")
+    first.rename(second)
+    said = started_once(tmp_path, f"model.path={second}")
+    assert f"changed: model.path {first} -> {second}" in said
+    shutil.rmtree(second)
+    other_model(second)
+    done = ended([*RUN, "--model", str(second)], tmp_path)
+    assert "and what lies there now has another tokenizer; give the run its" in done.stderr
+
+
+def test_a_resume_says_the_step_and_what_changed_and_a_history_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "a"
+    assert "resuming" not in started_once(tmp_path)
+    for step in (80, 90, 100):
+        (folder / "checkpoints" / f"{step:08d}").mkdir(parents=True)
+    for step in (80, 90):
+        (folder / "checkpoints" / f"{step:08d}" / "manifest.json").touch()
+    said = started_once(tmp_path, "trainer.actor_learning_rate=2e-6", "run.seed=3")
+    told = "resuming at step 90; changed: run.seed 0 -> 3, trainer.actor_learning_rate 1e-06 -> "
+    assert f"vapo up: {told}2e-06\n" in said
+    history = (folder / "settings.history.jsonl").read_text()
+    first, second = (json.loads(line) for line in history.splitlines())
+    assert (first["changed"], second["step"]) == ({}, 90)
+    assert second["changed"]["run.seed"] == [0, 3]
+    secrets = json.loads((folder / "settings.json").read_text())["security"].values()
+    assert not any(token in history for token in secrets)
