@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from vapo.float_types import TORCH_NAMES, WIDTHS, converted
+from vapo.model_folder import CONFIG as MODEL_CONFIG_FILE
 from vapo.model_folder import (
     check_model_description,
     check_model_folder,
@@ -29,7 +30,6 @@ from vapo.model_folder import (
 from vapo.model_form import expected_tensors
 from vapo.settings import RunSettings
 from vapo.startup import StartupError
-from vapo.tokenizer import MODEL_CONFIG_FILE, load_tokenizer, tokenizer_fingerprint
 from vapo.tokenizer_files import CHAT_TEMPLATE_FOLDER
 from vapo.weights import ACTOR, MANIFEST, sha256_of, version_folder
 
@@ -129,6 +129,9 @@ def write_folder(
 
 def _check(source: Source, base_model: Path) -> None:
     """Raises ExportError or StartupError unless weights, configuration and tokenizer fit."""
+    # Here, not above: `vapo export --help` works without the packages this takes.
+    from vapo.tokenizer import load_tokenizer, tokenizer_fingerprint
+
     if not (base_model / MODEL_CONFIG_FILE).is_file():
         raise ExportError(
             f"the base model {base_model} has no {MODEL_CONFIG_FILE}; name the folder "

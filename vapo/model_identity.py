@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vapo.model_folder import INDEX, WEIGHTS
+from vapo.model_folder import stored_tensors
+from vapo.startup import StartupError
 
 TOKENIZER_FILE = "tokenizer.json"
 SAMPLE_BYTES = 64
@@ -40,17 +41,14 @@ def model_identity(folder: Path) -> ModelIdentity | None:
     """The identity of the model in `folder`, or None where there is none that can be read."""
     try:
         tokenizer = hashlib.sha256((folder / TOKENIZER_FILE).read_bytes()).hexdigest()
-        tensors = sorted(one for file in _weight_files(folder) for one in _tensors(file))
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        stored = stored_tensors(folder)
+        tensors = sorted(
+            one for file in {tensor.file for tensor in stored.values()} for one in _tensors(file)
+            if one[0] in stored and stored[one[0]].file == file
+        )  # fmt: skip
+    except (OSError, StartupError, ValueError, KeyError, TypeError, struct.error):
         return None
     return ModelIdentity(tokenizer, hashlib.sha256(repr(tensors).encode()).hexdigest())
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / INDEX
-    if not index.is_file():
-        return sorted(folder.glob(WEIGHTS))
-    return [folder / name for name in set(json.loads(index.read_bytes())["weight_map"].values())]
 
 
 def _tensors(file: Path) -> Iterator[tuple[str, str, list[int], bytes]]:

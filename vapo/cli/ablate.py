@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 
+from vapo.installation import check_installed
 from vapo.processes.python_module import module_command
 
 _OPTIONS = (
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the study in a process of its own, since this package does not import the trainer."""
+    check_installed(["trainer"])
     words = [word for flag, *_ in _OPTIONS
              for given in [getattr(arguments, flag.removeprefix("--"))] if given
              for word in (flag, *given)]

@@ -9,6 +9,7 @@ import argparse
 import subprocess
 
 from vapo.cli.errors import CommandError
+from vapo.installation import check_installed
 from vapo.option_types import path, whole
 from vapo.processes.python_module import module_command
 from vapo.startup import check_writable
@@ -34,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out.exists():
         raise CommandError(f"{arguments.out} exists; name a new folder for the checkpoint")
     check_writable("--out", arguments.out.absolute().parent)
+    check_installed(["trainer"])
     return subprocess.run(command(arguments), check=False).returncode
 
 

@@ -13,19 +13,18 @@ from vapo.cli.errors import CommandError
 from vapo.cli.lasting_output import lasting_output
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.client import GatewayError
-from vapo.demo.display import choose_display
 from vapo.demo.evaluation import EvaluationFailed
-from vapo.demo.run import conclude, run_session
 from vapo.demo.session import DemoError
 from vapo.demo.settings import DemoOptions, demo_base
 from vapo.demo.state import DemoState, load_state
+from vapo.installation import check_installed
 from vapo.option_types import above, path, whole
 from vapo.processes.interruption import interrupted_by_signals
 from vapo.processes.readiness import NotReadyError
 from vapo.redis_server import RedisServerError
 from vapo.run_folder import RUNS, RunFolderError
 from vapo.settings import Settings
-from vapo.stack import StackError, changed
+from vapo.stack import PARTS, StackError, changed
 from vapo.startup import check_writable
 
 FAILURES = (
@@ -57,6 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Resume the unfinished run or begin one, and show what came of it."""
+    check_installed([*PARTS, "demo"])
+    from vapo.demo.display import choose_display  # what draws is an optional package
+    from vapo.demo.run import conclude, run_session
+
     options = replace(
         DemoOptions(),
         seed=arguments.seed,

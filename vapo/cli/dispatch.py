@@ -19,6 +19,7 @@ from vapo import __version__
 from vapo.cli.errors import CommandError
 from vapo.cli.lasting_output import lead_nowhere, open_closed_streams
 from vapo.cli.registry import COMMANDS, Command, find
+from vapo.installation import missing_package
 from vapo.startup import StartupError, one_line
 
 INTERRUPTED = 130
@@ -76,6 +77,11 @@ def carry_out(command: Command, words: Sequence[str]) -> int:
         return failed(f"vapo {command.name}: {error}", error.status)
     except StartupError as error:
         return failed(f"vapo {command.name}: {one_line(error)}")
+    except ModuleNotFoundError as error:
+        missing = missing_package(error)
+        if missing is None:
+            raise
+        return failed(f"vapo {command.name}: {missing}")
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from vapo.cli.errors import CommandError
 from vapo.cli.lasting_output import lasting_output
 from vapo.cli.settings_options import add_settings_options, settings_from
+from vapo.installation import check_installed
 from vapo.model_folder import check_model_folder
 from vapo.option_types import path, whole
 from vapo.outcome import read_outcome
@@ -23,7 +24,7 @@ from vapo.redis_server import RedisServerError
 from vapo.run_folder import RunFolderError
 from vapo.runs import end_of_training
 from vapo.settings import Settings
-from vapo.stack import Shape, Stack, StackError, running_stack
+from vapo.stack import PARTS, Shape, Stack, StackError, running_stack
 
 CHECK_SECONDS = 1.0
 
@@ -58,10 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start the stack, say how to use it, and keep it running."""
-    settings = chosen_settings(arguments)
     shape = Shape(
         arguments.generators, arguments.verifiers, arguments.values, arguments.trainer_ranks
     )
+    check_installed(part for part in PARTS if shape.count(part))
+    settings = chosen_settings(arguments)
     if arguments.exit_when_done and not shape.trainer_ranks:
         raise CommandError("--exit-when-done waits for the trainer, and --trainer-ranks 0 starts "
                            "none; leave one of them out")

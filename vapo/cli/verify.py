@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from vapo.cli.errors import CommandError
+from vapo.installation import check_installed
 from vapo.option_types import whole
 from vapo.processes.python_module import module_command
 
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the same rows with verdict, extracted answer and reason."""
     if not arguments.rows.is_file():
         raise CommandError(f"there is no file {arguments.rows}")
+    check_installed(["verifier"])
     return subprocess.run(command(arguments), check=False).returncode
 
 

@@ -15,17 +15,19 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vapo.client import GatewayClient
 from vapo.demo import evaluation, feed, problems
 from vapo.demo.clock import TrainingClock
-from vapo.demo.display import Display
 from vapo.demo.metrics_rows import MetricsRows, read_rows
 from vapo.demo.progress import Snapshot
 from vapo.demo.settings import DemoOptions
 from vapo.demo.state import CurvePoint, DemoState
 from vapo.stack import Stack
+
+if TYPE_CHECKING:
+    from vapo.demo.display import Display  # draws with an optional package
 
 POLL_SECONDS = 1.0
 STOP_DEADLINE_SECONDS = 120.0
