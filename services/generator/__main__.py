@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Sequence
 
 from services.generator import engine_options
+from services.generator.socket_folder import socket_folder
 from vapo.ledger.connection import why_silent
 from vapo.model_folder import check_model_folder
 from vapo.service import bind, bound_url, member_name, parse_arguments, serve
 from vapo.settings import Settings
 from vapo.startup import run_part
 from vapo.telemetry import configure_logging
-from vapo.tokenizer import policy_tokenizer
+from vapo.tokenizer import PromptTokenizer, policy_tokenizer
 from vapo.weights.assembly import check_cache
 
 logger = logging.getLogger("services.generator")
@@ -43,7 +45,11 @@ def run(settings: Settings) -> int:
         logger.warning("Redis at %s does not answer (%s); trying again when the engine is up",
                        settings.redis.url, reason)
     engine_options.prepare_environment(on_cpu=engine_options.is_cpu_build())
+    with socket_folder():
+        return _serve(settings, tokenizer, listener)
 
+
+def _serve(settings: Settings, tokenizer: PromptTokenizer, listener: socket.socket) -> int:
     # Imported only now: vLLM and torch read the environment when they are imported.
     from services.generator.app import build_app
     from services.generator.engine import Engine

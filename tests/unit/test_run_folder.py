@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from vapo.run_folder import RunFolder, RunFolderError, newest_run
+from vapo.run_folder import RunFolder, RunFolderError, newest_run, write_secret
 from vapo.settings import SecuritySettings, Settings
+from vapo.startup import file_trouble
 
 
 def test_settings_come_back_with_their_secrets_and_only_the_owner_reads_them(
@@ -47,3 +49,22 @@ def test_the_newest_run_is_the_one_started_last(tmp_path: Path) -> None:
     newest = newest_run(tmp_path)
     assert newest is not None
     assert newest.directory.name == "new"
+
+
+def test_a_secret_that_cannot_be_written_leaves_the_old_one_and_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.json"
+    write_secret(file, "old")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fdopen", refuse)
+    with pytest.raises(OSError, match="No space") as raised:
+        write_secret(file, "new")
+    assert file_trouble(raised.value) == (
+        f"{file}: No space left on device; free some space, or name a folder on another disk"
+    )
+    assert [one.name for one in tmp_path.iterdir()] == ["settings.json"]
+    assert file.read_text() == "old"

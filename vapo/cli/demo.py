@@ -25,11 +25,11 @@ from vapo.redis_server import RedisServerError
 from vapo.run_folder import RUNS, RunFolderError
 from vapo.settings import Settings
 from vapo.stack import PARTS, StackError, changed
-from vapo.startup import check_writable
+from vapo.startup import check_writable, file_trouble
 
 FAILURES = (
     StackError, NotReadyError, RedisServerError, RunFolderError, GatewayError, DemoError,
-    EvaluationFailed, OSError,
+    EvaluationFailed,
 )  # fmt: skip
 
 
@@ -79,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
                 run_session(settings, options, state, display)
     except FAILURES as error:
         raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(file_trouble(error)) from None
     except KeyboardInterrupt:
         print("\nStopped; nothing is left running. The same command resumes.", file=sys.stderr)
         raise

@@ -10,6 +10,7 @@ from vapo.container_run import write_shared_files
 from vapo.demo.settings import demo_base
 from vapo.option_types import path
 from vapo.settings import SettingsError
+from vapo.startup import file_trouble
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_from(arguments, demo_base() if arguments.demo else None)
     try:
         write_shared_files(settings, arguments.directory)
-    except (OSError, SettingsError) as error:
+    except OSError as error:
+        raise CommandError(
+            f"cannot prepare {arguments.directory}: {file_trouble(error)}") from None
+    except SettingsError as error:
         raise CommandError(f"cannot prepare {arguments.directory}: {error}") from None
     print(f"settings of run {settings.run.name} and its secrets are in {arguments.directory}")
     return 0

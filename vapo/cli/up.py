@@ -25,6 +25,7 @@ from vapo.run_folder import RunFolderError
 from vapo.runs import end_of_training
 from vapo.settings import Settings
 from vapo.stack import PARTS, Shape, Stack, StackError, running_stack
+from vapo.startup import file_trouble
 
 CHECK_SECONDS = 1.0
 
@@ -77,8 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
             stack.wait_ready()
             print(how_to_use(stack), *left_out(shape), sep="\n", flush=True)
             keep_running(stack, arguments.exit_when_done)
-    except (StackError, NotReadyError, RedisServerError, RunFolderError, OSError) as error:
+    except (StackError, NotReadyError, RedisServerError, RunFolderError) as error:
         raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(file_trouble(error)) from None
     return 0
 
 

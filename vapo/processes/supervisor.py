@@ -24,6 +24,7 @@ from pathlib import Path
 
 from vapo.processes.managed import REAP_SECONDS, ManagedProcess, ProcessSpec, tail
 from vapo.processes.restarts import RestartPolicy, of_one_cause, recent, restart_delay
+from vapo.startup import file_trouble
 
 CHECK_SECONDS = 0.2
 LOG_LINES_SHOWN = 20
@@ -140,7 +141,7 @@ class Supervisor:
         try:
             one.process = ManagedProcess(one.spec)
         except OSError as error:
-            self._failure = f"{one.spec.name} cannot be started again: {in_words(error)}"
+            self._failure = f"{one.spec.name} cannot be started again: {file_trouble(error)}"
 
     def _note_death(
         self, one: _Supervised, process: ManagedProcess, status: int, now: float
@@ -221,8 +222,3 @@ def disk_note(file: Path) -> str:
     except OSError:
         return f"; {file.parent} cannot be read"
     return f"; the disk of {file.parent} is full" if free < FULL_BYTES else ""
-
-
-def in_words(error: OSError) -> str:
-    """An error of the file system: the file and what is wrong with it."""
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
