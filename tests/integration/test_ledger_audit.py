@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from tests.support.ledger_records import CORRECT, NOT_JUDGED, generated, task, values
 from vapo.ledger import Lease, Ledger, Stage
-from vapo.ledger.audit import audit
+from vapo.ledger.audit import RunBooks, audit
 
 
 def _take(ledger: Ledger, stage: Stage) -> Lease:
@@ -57,3 +60,52 @@ def test_a_sample_in_no_queue_is_reported_lost(ledger: Ledger) -> None:
     ledger.redis.delete(ledger.keys.stream(Stage.SCORED), ledger.keys.stream(Stage.TASKS))
     lost = audit(ledger).lost
     assert set(lost) == {"a.0", "b.0", "f.0"}
+
+
+class Busy:
+    """A connection behind whose every answer the run goes on."""
+
+    def __init__(self, redis: Any, go_on: Callable[[], None]) -> None:
+        self._redis, self._go_on = redis, go_on
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._redis, name)
+
+        def carried_out(*arguments: Any, **options: Any) -> Any:
+            answer = call(*arguments, **options)
+            if name == "scan_iter":
+                answer = list(answer)
+            self._go_on()
+            return answer
+
+        return carried_out
+
+
+def test_what_moves_while_it_is_looked_for_is_not_lost(ledger: Ledger) -> None:
+    for number in range(40):
+        ledger.submit(task(f"t{number}", samples=2))
+
+    def go_on() -> None:
+        for lease in ledger.lease_tasks("generator", 2, version=0):
+            for sample in ledger.missing_samples(lease):
+                ledger.record_generated(lease.id, sample, generated())
+            ledger.finish_task_lease(lease)
+        for lease in ledger.lease(Stage.GENERATED, "worker", 3, 0):
+            ledger.record_verdict(lease, ledger.rollout(lease.id), CORRECT)
+        for lease in ledger.lease(Stage.VERIFIED, "worker", 2, 0):
+            ledger.record_values(lease, values())
+        for lease in ledger.lease(Stage.SCORED, "trainer", 1, 0):
+            ledger.drop(lease, "stale", requeue=True)
+
+    for _ in range(20):
+        found = audit(RunBooks(Busy(ledger.redis, go_on), ledger.keys))
+        assert found.lost == ()
+        assert sum(found.places.values()) == 80
+
+
+def test_what_is_lost_on_a_busy_ledger_is_still_said(ledger: Ledger) -> None:
+    _spread_over_all_places(ledger)
+    ledger.redis.delete(ledger.keys.stream(Stage.SCORED))
+    found = audit(RunBooks(Busy(ledger.redis, lambda: None), ledger.keys))
+    assert set(found.lost) == {"a.0", "b.0"}
+    assert found.places["lost"] == 2
