@@ -44,7 +44,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("metrics", "vapo.cli.metrics", "print or draw the metrics of a run"),
     Command("plan", "vapo.cli.plan", "what a run of a given size needs, and what will limit it"),
     Command("export", "vapo.cli.export", "write a plain Hugging Face checkpoint"),
-    Command("audit", "vapo.cli.audit", "look for every sample of a run that is stopped"),
+    Command("audit", "vapo.cli.audit", "look for every sample of a run, live or stopped"),
     Command("config", "vapo.cli.config", "print the resolved settings and where they differ"),
     Command("base-model", "vapo.cli.base_model", "make the demo's base checkpoint from scratch"),
     Command("ablate", "vapo.cli.ablate", "VAPO against its leave-one-out variants and baselines"),
