@@ -113,14 +113,6 @@ class ModelSettings(Section):
     """Lowest and highest reward: the critic's head is then held between them (BPCO); unset: a
     linear head, as in the paper. Critic weights are refused by the other form of head."""
 
-    @field_validator("path")
-    @classmethod
-    def _home(cls, path: Path) -> Path:
-        try:
-            return path.expanduser()
-        except RuntimeError as error:
-            raise ValueError(f"{path}: {error}; write the path out") from None
-
     @field_validator("value_bounds")
     @classmethod
     def _bounds_rise(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:

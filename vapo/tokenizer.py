@@ -38,8 +38,6 @@ class PromptTokenizer:
     """SHA-256 of ``tokenizer.json`` and the tokens that other files add, hex."""
     vocabulary_size: int
     """Token ids are 0 up to (not including) this."""
-    context_tokens: int | None
-    """Longest sequence the model's configuration allows; None when it does not say."""
     end_of_sequence_ids: tuple[int, ...]
     """Tokens that end a response."""
     fast: FastTokenizer
@@ -112,7 +110,6 @@ def load_tokenizer(
     return PromptTokenizer(
         fingerprint=_fingerprint(folder, special),
         vocabulary_size=min(max(known.values()) + 1, model.get("vocab_size", len(known))),
-        context_tokens=model.get("max_position_embeddings"),
         end_of_sequence_ids=_end_of_sequence_ids(folder, fast, special),
         fast=fast,
         render=_renderer(folder, special, template_name, template_arguments or {}),

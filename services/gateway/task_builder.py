@@ -42,8 +42,7 @@ class TaskBuilder:
         self._sampling = settings.sampling
         self._verifier = settings.verifier.default
         self._tokenizer, self._verifiers = tokenizer, verifiers
-        limit = settings.model.max_context_tokens
-        self._context = min(limit, tokenizer.context_tokens or limit)
+        self._context = settings.model.max_context_tokens
 
     def build(
         self, number: int, row: Row, task_id: str | None = None, belonging: Belonging = Belonging()

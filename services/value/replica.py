@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 
 from vapo.critic import load_critic, load_weights, score
 from vapo.messages import Floats
+from vapo.model_folder import model_description
+from vapo.model_form import longest_sequence
 from vapo.packing import TokenSequence
 from vapo.weights import CRITIC, Manifest
 
@@ -64,7 +66,7 @@ class Replica:
         self.version = CriticVersion()
         config = self._critic.model.config
         self.vocabulary_size = int(config.vocab_size)
-        self.context_tokens = int(config.max_position_embeddings)
+        self.context_tokens, _ = longest_sequence(model_description(model_folder))
 
     def check(self, sequence: TokenSequence) -> None:
         """Raises UnfitTokens when ``sequence`` is empty, too long or has unknown token ids."""

@@ -1,6 +1,7 @@
 """New weights under running requests, on real vLLM, with tied and untied embeddings.
 
 One generator process for each kind serves all tests of this module; every test leaves it READY.
+The untied model's folder is one as people publish them, with other files beside the weights.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.published_folder import publish_like_others
 from tests.support.tiny_generator import TinyGenerator, tiny_settings
 from tests.support.tiny_models import log_probs_of, tiny_model
 from vapo.redis_server import PrivateRedis
@@ -33,6 +35,8 @@ def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("generator")
     settings = tiny_settings(folder, redis_server.settings, f"test-{uuid.uuid4().hex[:12]}")
     generator = TinyGenerator(folder, settings, tied=request.param)
+    if not request.param:
+        publish_like_others(settings.model.path)
     try:
         generator.start()
         yield generator

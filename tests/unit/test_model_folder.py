@@ -11,15 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.support.published_folder import STRAYS, add_stray, shard
 from tests.trainer_cases import tiny_config, tiny_folder
 from trainer.models import load_policy
 from vapo.critic import load_critic
 from vapo.model_folder import INDEX, ModelFolderError, check_model_folder
 from vapo.model_form import ModelFormError
 from vapo.model_weights import load_causal_lm
-
-STRAYS = ("consolidated.safetensors", "adapter_model.safetensors", "optimizer.safetensors",
-          "model-old.safetensors")
 
 
 @pytest.fixture
@@ -33,18 +31,6 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 
 def write(folder: Path, weights: dict[str, torch.Tensor]) -> None:
     save_file(weights, folder / "model.safetensors")
-
-
-def shard(folder: Path) -> None:
-    """The same weights as two files and an index."""
-    weights = weights_of(folder)
-    names, place = sorted(weights), {}
-    for number, part in enumerate((names[::2], names[1::2]), 1):
-        file = f"model-{number:05}-of-00002.safetensors"
-        save_file({name: weights[name] for name in part}, folder / file)
-        place |= dict.fromkeys(part, file)
-    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": place}))
-    (folder / "model.safetensors").unlink()
 
 
 def describe(folder: Path, **changes: Any) -> None:
@@ -70,7 +56,7 @@ def test_only_the_files_that_hold_the_weights_are_read(
     weights = weights_of(folder)
     if sharded:
         shard(folder)
-    save_file({name: tensor + 1 for name, tensor in weights.items()}, folder / stray)
+    add_stray(folder, stray, weights)
     check_model_folder(folder)
     assert equal(load_causal_lm(folder), weights)
     assert equal(load_policy(folder).causal_lm, weights)
