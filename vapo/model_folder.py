@@ -170,8 +170,8 @@ def _check_others(names: list[str], named: str) -> None:
             f"{', '.join(wrong[:3])}; weights and {CONFIG} are of different models: copy both "
             "again")
     if others:
-        logger.warning("%s: %d tensors are no part of the model and are left out: %s", named,
-                       len(others), ", ".join(others[:5]))
+        logger.warning("%s: tensors that are no part of the model are left out: %s", named,
+                       ", ".join(others[:5]))
 
 
 def _check_tied_head(head: StoredTensor, embedding: StoredTensor, named: str) -> None:

@@ -15,7 +15,7 @@ from vapo.cli.errors import CommandError
 from vapo.cli.lasting_output import lasting_output
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.installation import check_installed
-from vapo.model_folder import check_model_folder
+from vapo.model_folder import check_model_description
 from vapo.option_types import path, whole
 from vapo.outcome import read_outcome
 from vapo.processes.interruption import interrupted_by_signals
@@ -94,7 +94,7 @@ def chosen_settings(arguments: argparse.Namespace) -> Settings:
     """
     own = {}
     if arguments.model:
-        check_model_folder(arguments.model.expanduser(), "--model")
+        check_model_description(arguments.model.expanduser(), "--model")
         own["model.path"] = str(arguments.model)
     if arguments.run:
         own |= {"run.name": arguments.run, "run.directory": str(Path("runs") / arguments.run)}
