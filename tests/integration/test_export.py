@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.trainer_cases import tiny_folder
 from vapo.cli import main
 from vapo.run_folder import RunFolder
+from vapo.run_history import note_start
 from vapo.settings import Settings
 from vapo.weights import ACTOR, FileEntry, sha256_of, write_version
 
@@ -233,3 +234,17 @@ def test_it_needs_no_torch(run_folder: Path, tmp_path: Path) -> None:
         "assert status == 0 and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_another_model_of_the_same_sizes_is_refused(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = RunFolder(run_folder).read_settings()
+    note_start(run_folder, settings, None, {})
+    twin = tmp_path / "twin"
+    shutil.copytree(BASE, twin)
+    said = refusal(run_folder, tmp_path / "copy", capsys, "--version", "9", "--model", str(twin))
+    assert "no weight version can be read" in said, "a copy is the same model"
+    save_file(moved(1000), twin / "model.safetensors")
+    said = refusal(run_folder, tmp_path / "out", capsys, "--version", "2", "--model", str(twin))
+    assert f"was begun with the model in {BASE}, and model.path={twin} has other weights" in said

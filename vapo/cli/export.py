@@ -11,6 +11,7 @@ from vapo.cli.progress import ProgressLine
 from vapo.hf_export import ExportError, Source, base_model_of, find_source, write_folder
 from vapo.option_types import whole
 from vapo.run_folder import RunFolderError
+from vapo.run_history import AnotherModelError, check_model
 from vapo.runs import choose
 from vapo.settings import Settings, SettingsError
 
@@ -51,12 +52,19 @@ def run(arguments: argparse.Namespace) -> int:
         source = find_source(settings.run, arguments.version, arguments.step)
         with ProgressLine() as progress, progress.waiting(f"writing {arguments.output}"):
             base = arguments.model or base_model_of(source, settings.model.path)
+            check_model(settings.run.directory, None, changed(settings, base))
             dtype = write_folder(source, base.expanduser(), arguments.output, arguments.dtype)
-    except (ExportError, RunFolderError, SettingsError, OSError) as error:
+    except (AnotherModelError, ExportError, RunFolderError, SettingsError, OSError) as error:
         raise CommandError(str(error)) from None
     print(f"{arguments.output}: the policy {describe(source)} in {dtype}, for transformers and "
           "vLLM")
     return 0
+
+
+def changed(settings: Settings, base_model: Path) -> Settings:
+    """The settings with another model folder."""
+    model = settings.model.model_copy(update={"path": base_model})
+    return settings.model_copy(update={"model": model})
 
 
 def describe(source: Source) -> str:
