@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from vapo.addresses import is_loopback, reachable_url
+from vapo.http_clients import http_client
 from vapo.run_folder import RunFolder
 from vapo.runs import choose
 
@@ -102,7 +103,7 @@ class GatewayClient:
         headers = {"Authorization": f"Bearer {checked_token(token)}"} if token else {}
         self.url, self._patience = checked(url).rstrip("/"), patience_seconds
         timeout = httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+        self._http = http_client(base_url=self.url, headers=headers, timeout=timeout)
         self._progress: Progress = progress or Silence()
         self._expected = expected
         self.doing: str | None = None

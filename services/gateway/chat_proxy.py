@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 from fastapi.responses import Response, StreamingResponse
 
+from vapo.http_clients import async_http_client
 from vapo.ledger import Ledger
 from vapo.openai_errors import error_object
 from vapo.problems import Problem
@@ -36,7 +37,7 @@ class ChatProxy:
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings, self._ledger = settings, ledger
         self._turn = itertools.count()
-        self._client = httpx.AsyncClient(timeout=DEADLINES, headers=service_headers(settings))
+        self._client = async_http_client(timeout=DEADLINES, headers=service_headers(settings))
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-import httpx
 import uvicorn
 
 from services.gateway.app import gateway_app
 from services.gateway.context import Gateway
 from tests.support.ledger_records import settings_for
+from vapo.http_clients import http_client
 from vapo.ledger import Ledger
 from vapo.service import bind, bound_url
 from vapo.settings import RedisSettings, Settings
@@ -60,10 +60,12 @@ class RunningGateway:
             gateway_app(self.gateway), log_config=None, lifespan="on", timeout_graceful_shutdown=2
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, daemon=True
+        )
         listener.listen()
         self._thread.start()
-        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE_SECONDS)
+        self.client = http_client(base_url=self.url, timeout=DEADLINE_SECONDS)
         assert self.client.get("/readyz").json() == {"status": "ready"}
 
     def _stop(self) -> None:

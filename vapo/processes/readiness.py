@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 
+from vapo.http_clients import http_client
+
 POLL_SECONDS = 0.2
 
 
@@ -40,7 +42,7 @@ def wait_ready(
     """
     started = time.monotonic()
     took: dict[str, float] = {}
-    with httpx.Client(timeout=2.0) as client:
+    with http_client(timeout=2.0) as client:
         while True:
             check()
             for name in [name for name in parts if name not in took]:

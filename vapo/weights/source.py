@@ -3,7 +3,7 @@
 Invariants:
 - a range is used only when the server says (206, Content-Range, If-Range with the file's checksum
   as its tag, RFC 9110 sections 13 and 14) that it is that range of that very file;
-- redirects are not followed, so the service token goes nowhere else;
+- redirects are not followed and proxies are not used, so the service token goes nowhere else;
 - what passes by itself (no connection, a cut, 5xx) is told from what does not.
 """
 
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import httpx
 
+from vapo.http_clients import http_client
 from vapo.weights.errors import SourceUnavailableError, SupersededError, WeightsError
 from vapo.weights.manifest import MANIFEST, FileEntry, Manifest
 from vapo.weights.ranges import ByteRange
@@ -39,8 +40,8 @@ class WeightSource:
         self._base: str | None = None
         # Replicas and relay may be served in many ranges, but a pool must never be waited for.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)
-        self._client = httpx.Client(headers={**headers, "Accept-Encoding": "identity"},
-                                    timeout=stall_seconds, limits=limits)
+        self._client = http_client(headers={**headers, "Accept-Encoding": "identity"},
+                                   timeout=stall_seconds, limits=limits)
 
     def manifest(self, version: int) -> Manifest:
         """The manifest of a version as the server has it.

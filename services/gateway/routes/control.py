@@ -8,6 +8,7 @@ import httpx
 from fastapi import APIRouter, Request
 
 from services.gateway.context import Gateway, GatewayDependency
+from vapo.http_clients import http_client
 from vapo.problems import Problem
 from vapo.service import ADMIN, require
 
@@ -44,7 +45,8 @@ def checkpoint(gateway: GatewayDependency, request: Request) -> Any:
     url = _trainer_url(gateway)
     caller = {name: value for name, value in request.headers.items() if name == "authorization"}
     try:
-        reply = httpx.post(f"{url}/v1/checkpoint", headers=caller, timeout=DEADLINE_SECONDS)
+        with http_client(headers=caller, timeout=DEADLINE_SECONDS) as client:
+            reply = client.post(f"{url}/v1/checkpoint")
     except httpx.HTTPError as error:
         raise Problem(502, f"the trainer at {url} does not answer: {error!r}") from None
     if reply.is_error:
