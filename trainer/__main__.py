@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import torch
+from redis.exceptions import RedisError
 from transformers.utils.logging import disable_progress_bar
 
 from trainer.app import BackgroundServer, build_app
@@ -26,16 +27,19 @@ from trainer.status import Requests, Status
 from vapo.ledger import Ledger
 from vapo.ledger.connection import wait_for_redis
 from vapo.ledger.fleet import Member
+from vapo.ledger.run_memory import open_ledger
+from vapo.ledger.trouble import explain
 from vapo.outcome import TrainingState, note_training
 from vapo.service import Heartbeat, bind, bound_url, member_name, parse_arguments
 from vapo.settings import Settings
-from vapo.startup import run_part
+from vapo.startup import UnavailableError, run_part
 from vapo.telemetry import configure_logging
 
 logger = logging.getLogger("trainer")
 
 COLLECTIVE_MARGIN_SECONDS = 600.0
-"""Ranks wait for rank 0 this much longer than rank 0 may wait for rollouts."""
+"""Ranks wait for rank 0 this much longer than rank 0 may wait for rollouts and for Redis."""
+LAST_WORD_SECONDS = 4.0
 EXPECTED = (BatchDeadline, CheckpointError, MismatchError, FloatingPointError)
 """Errors of a run under way whose text says it all; no traceback is needed."""
 
@@ -57,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(settings: Settings) -> int:
     """Train with ``settings``; see :func:`main`."""
     check_models(settings)
-    deadline = settings.trainer.batch_deadline_seconds + COLLECTIVE_MARGIN_SECONDS
+    deadline = (settings.trainer.batch_deadline_seconds + settings.redis.refusal_seconds
+                + COLLECTIVE_MARGIN_SECONDS)
     ranks = join_ranks(timedelta(seconds=deadline), device_choice=settings.trainer.device)
     if ranks.device.type == "cpu":
         torch.set_num_threads(settings.trainer.threads)
@@ -68,6 +73,9 @@ def run(settings: Settings) -> int:
     except EXPECTED as error:
         logger.error("%s: %s", type(error).__name__, error)
         return 1
+    except RedisError as error:
+        logger.error("%s", explain(error))
+        return UnavailableError.status
     finally:
         leave_ranks(ranks)
 
@@ -89,10 +97,12 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
     listener = bind(settings.trainer.host, settings.trainer.port)
     wait_for_redis(settings.redis)
     status = Status(max_steps=settings.trainer.max_steps, step=0, version=0)
-    ledger = Ledger.open(settings)
-    server = BackgroundServer(build_app(settings, requests, status), listener)
+    longest = settings.redis.refusal_seconds
+    ledger = open_ledger(settings, lambda: 0.0 if requests.stopping else longest)
+    app = build_app(settings, requests, status, ledger.watch.reason)
+    server = BackgroundServer(app, listener)
     name, url = member_name("trainer"), bound_url(listener, settings.network.advertise_host)
-    heartbeat = Heartbeat(ledger.fleet, lambda: _describe(name, url, status),
+    heartbeat = Heartbeat(ledger.watch, lambda: _describe(name, url, status),
                           settings.ledger.heartbeat_seconds)
     server.start()
     heartbeat.start()
@@ -111,7 +121,7 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
         status.set(phase="failed", error=reason)
         note_training(settings.run.directory, "failed", status.snapshot()["step"],
                       settings.trainer.max_steps, reason)
-        ledger.journal.tell("trainer_failed", {"error": reason})
+        _tell_failure(ledger, reason)
         raise
     finally:
         heartbeat.stop()
@@ -122,6 +132,14 @@ def _note_end(settings: Settings, requests: Requests, step: int) -> None:
     most = settings.trainer.max_steps
     stopped: TrainingState = "asked to stop" if requests.signal is None else "interrupted"
     note_training(settings.run.directory, "finished" if step >= most else stopped, step, most)
+
+
+def _tell_failure(ledger: Ledger, reason: str) -> None:
+    """Journal it; a Redis that is in trouble, and may be the reason, is not waited for."""
+    try:
+        ledger.briefly(LAST_WORD_SECONDS).journal.tell("trainer_failed", {"error": reason})
+    except RedisError as error:
+        ledger.watch.failed("the failure is not in the journal", error)
 
 
 def _describe(name: str, url: str, status: Status) -> Member:

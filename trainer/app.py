@@ -6,6 +6,7 @@ Invariant: HTTP threads only read the status and leave requests; the loop alone 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from socket import socket
 from typing import Any
 
@@ -22,11 +23,13 @@ from vapo.weights.serving import weights_router
 START_SECONDS = 10.0
 
 
-def build_app(settings: Settings, requests: Requests, status: Status) -> FastAPI:
-    """The HTTP app of the trainer."""
+def build_app(settings: Settings, requests: Requests, status: Status,
+              redis_trouble: Callable[[], str | None] = lambda: None) -> FastAPI:
+    """The HTTP app of the trainer; ``redis_trouble`` says what Redis has against the run."""
     registry = new_registry()
     registry.register(MappingCollector("vapo_trainer", "Trainer", lambda: flat_numbers(status)))
-    app = create_app("trainer", settings, lambda: unready_reason(status), registry)
+    app = create_app("trainer", settings, lambda: unready_reason(status) or redis_trouble(),
+                     registry)
     app.include_router(_routes(requests, status))
     if settings.weights.transport == "http":
         _serve_weights(app, settings, registry)

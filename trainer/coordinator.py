@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from trainer.batch import Batch
 from trainer.checkpoint import Position
 from trainer.dynamic_sampling import Discarded
@@ -23,9 +25,11 @@ from trainer.phases import Phases
 from trainer.status import Requests, Status
 from trainer.update import UpdateResult
 from vapo.ledger import Ledger
+from vapo.ledger.trouble import Kind, trouble_of
 
 logger = logging.getLogger(__name__)
 
+HOLD_SECONDS = 0.5
 LONGEST_SILENCE_SECONDS = 60.0
 """After this long rank 0 tells the others to go on waiting, whatever it waits for but a batch; a
 batch has a deadline, which the collectives' is made to exceed by more than this."""
@@ -62,22 +66,43 @@ class Coordinator:
         """
         start = time.monotonic()
         while True:
-            if self._requests.stopping or self._ledger.control.stop_requested:
+            if self._requests.stopping:
                 return Order(Action.STOP)
-            if position.step >= self._settings.trainer.max_steps:
-                return Order(Action.STOP)
-            if self._requests.checkpoint_wanted:
-                self._requests.checkpoint_begun()
-                return Order(Action.CHECKPOINT)
-            if time.monotonic() - start > LONGEST_SILENCE_SECONDS:
-                return Order(Action.WAIT)
-            if self._requests.paused:
-                self._status.set(phase="paused")
-                self._requests.wait_while_paused()
+            try:
+                order = self._order_now(position, phases, start)
+            except RedisError as error:
+                self._hold(error)
                 continue
-            order = self._batch_order(position, phases)
             if order is not None:
                 return order
+
+    def _order_now(self, position: Position, phases: Phases, start: float) -> Order | None:
+        """What there is to do, or None when to look again. Raises RedisError."""
+        if self._ledger.control.stop_requested:
+            return Order(Action.STOP)
+        if position.step >= self._settings.trainer.max_steps:
+            return Order(Action.STOP)
+        if self._requests.checkpoint_wanted:
+            self._requests.checkpoint_begun()
+            return Order(Action.CHECKPOINT)
+        if time.monotonic() - start > LONGEST_SILENCE_SECONDS:
+            return Order(Action.WAIT)
+        if self._requests.paused:
+            self._status.set(phase="paused")
+            self._requests.wait_while_paused()
+            return None
+        self._ledger.watch.refuse_if_lost()
+        return self._batch_order(position, phases)
+
+    def _hold(self, error: RedisError) -> None:
+        """Wait a moment when Redis has lost the run: it may be given back, and until then there is
+        nothing to train on. Raises any other error, unless the trainer is to stop anyway.
+        """
+        self._ledger.watch.failed("training waits", error)
+        if trouble_of(error).kind is not Kind.LOST and not self._requests.stopping:
+            raise error
+        self._status.set(phase="waiting for the run's data")
+        time.sleep(HOLD_SECONDS)
 
     def _batch_order(self, position: Position, phases: Phases) -> Order | None:
         """An order to train, or None when something else came up while waiting."""

@@ -22,12 +22,14 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Annotated, Any
 
 import uvicorn
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
@@ -38,6 +40,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vapo import __version__
 from vapo.ledger.fleet import Fleet, Member
+from vapo.ledger.run_watch import RunWatch
+from vapo.ledger.trouble import Kind, Trouble, explain
 from vapo.openapi_page import add_openapi_page
 from vapo.problems import (
     PROBLEM_RESPONSES,
@@ -52,6 +56,9 @@ from vapo.telemetry import new_registry
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5
+READINESS_THREADS = 4
+RETRY_SOON = {"Retry-After": "2"}
+READY, UNREADY = "READY", "UNREADY"
 DEFAULT_BODY_LIMIT = 16 * 2**20
 
 
@@ -95,7 +102,7 @@ def create_app(title: str, settings: Settings, readiness: Readiness,
     app.state.stopping = threading.Event()
     app.add_middleware(BodyLimit, limit=body_limit, exceptions=body_limits or {})
     install_problem_handlers(app)
-    app.add_exception_handler(RedisError, _redis_does_not_answer)
+    app.add_exception_handler(RedisError, _redis_in_trouble)
     _add_health(app, readiness, registry or new_registry())
     add_openapi_page(app)
     return app
@@ -107,9 +114,8 @@ async def _called(hook: LifespanHook | None) -> None:
         await done
 
 
-async def _redis_does_not_answer(request: Request, error: Any) -> JSONResponse:
-    return problem_response(503, f"Redis does not answer: {error}; try again", {"Retry-After": "2"},
-                            request.url.path)
+async def _redis_in_trouble(request: Request, error: Any) -> JSONResponse:
+    return problem_response(503, explain(error), RETRY_SOON, request.url.path)
 
 
 BEARER = HTTPBearer(auto_error=False, description="A token of the run's section `security`.")
@@ -201,15 +207,18 @@ def _add_health(app: FastAPI, readiness: Readiness, registry: CollectorRegistry)
         # seems dead then would be killed for nothing.
         return {"status": "ok", "version": __version__}
 
+    # Threads of its own: those of the pool may all be waiting for Redis.
+    threads = CapacityLimiter(READINESS_THREADS)
+
     @app.get("/readyz", tags=["health"])
-    def readyz() -> dict[str, str]:
+    async def readyz() -> dict[str, str]:
         """The part can serve now; 503 with the reason otherwise."""
         try:
-            reason = readiness()
+            reason = await to_thread.run_sync(readiness, limiter=threads)
         except RedisError as error:
-            reason = f"Redis does not answer: {error}"
+            reason = explain(error)
         if reason:
-            raise Problem(503, reason)
+            raise Problem(503, reason, RETRY_SOON)
         return {"status": "ready"}
 
     @app.get("/metrics", tags=["health"], dependencies=[require(USER)],
@@ -220,10 +229,13 @@ def _add_health(app: FastAPI, readiness: Readiness, registry: CollectorRegistry)
 
 
 class Heartbeat:
-    """Keeps a part's entry in the fleet fresh from a thread of its own."""
+    """Looks at the run in Redis, and keeps a part's entry in the fleet fresh, from a thread of its
+    own and over the watch's own connection.
+    """
 
-    def __init__(self, fleet: Fleet, describe: Callable[[], Member], seconds: float) -> None:
-        self._fleet, self._describe, self._seconds = fleet, describe, seconds
+    def __init__(self, watch: RunWatch, describe: Callable[[], Member], seconds: float) -> None:
+        self._watch, self._describe, self._seconds = watch, describe, seconds
+        self._fleet = Fleet(watch.redis, watch.keys, seconds)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
 
@@ -238,19 +250,29 @@ class Heartbeat:
         try:
             self._fleet.leave(self._describe().name)
         except RedisError as error:
-            logger.warning("could not leave the fleet: %s", error)
+            self._watch.failed("could not leave the fleet", error)
 
     def _run(self) -> None:
         while True:
+            trouble = self._watch.look()
             try:
-                self._fleet.beat(self._describe())
+                if trouble is None or trouble.kind is not Kind.SILENT:
+                    self._fleet.beat(_with_trouble(self._describe(), trouble))
             except RedisError as error:
-                logger.warning("heartbeat missed: %s", error)
+                self._watch.failed("heartbeat missed", error)
             except Exception:
                 # A part that cannot describe itself for once is not dead: the next beat tells.
                 logger.exception("heartbeat missed")
             if self._stopping.wait(self._seconds):
                 return
+
+
+def _with_trouble(member: Member, trouble: Trouble | None) -> Member:
+    """``member`` as it is shown while Redis is in trouble."""
+    if trouble is None:
+        return member
+    state = UNREADY if member.state == READY else member.state
+    return replace(member, state=state, reason=trouble.text)
 
 
 def member_name(part: str) -> str:

@@ -47,7 +47,7 @@ def gateway_app(gateway: Gateway) -> FastAPI:
     app = create_app(
         "gateway",
         gateway.settings,
-        lambda: _readiness(gateway),
+        gateway.ledger.watch.reason,
         gateway_registry(gateway.ledger),
         limits.max_body_bytes,
         dict.fromkeys(("/v1/datasets", "/v1/datasets/check"), limits.max_dataset_bytes),
@@ -60,11 +60,6 @@ def gateway_app(gateway: Gateway) -> FastAPI:
     for group in ROUTES:
         app.include_router(group.router)
     return app
-
-
-def _readiness(gateway: Gateway) -> str | None:
-    gateway.ledger.redis.ping()
-    return None
 
 
 async def _row_refused(_: Any, error: Any) -> Any:

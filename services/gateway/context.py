@@ -18,7 +18,10 @@ from services.gateway.housekeeping import Housekeeping
 from services.gateway.task_builder import TaskBuilder
 from services.gateway.verifier_names import VerifierNames
 from vapo.ledger import Ledger
+from vapo.ledger.run_memory import open_ledger
+from vapo.ledger.trouble import Kind
 from vapo.model_folder import check_model_description
+from vapo.problems import Problem
 from vapo.settings import Settings
 from vapo.startup import check_writable
 from vapo.tokenizer import PromptTokenizer, policy_tokenizer
@@ -27,8 +30,9 @@ from vapo.weights import WeightChannel
 
 logger = logging.getLogger(__name__)
 
-HTTP_PATIENCE_SECONDS = 8.0
-"""A request waits this long for a Redis that restarts, then it is answered 503."""
+HTTP_PATIENCE_SECONDS = 12.0
+"""A request waits about this long for a Redis that restarts or is silent, then it is answered 503
+with ``Retry-After``; where Redis answers and refuses, at once."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,18 @@ class Gateway:
             ModelFolderError, ModelFormError: the model cannot be used.
             TokenizerError: the model folder has no usable tokenizer.
             DisagreementError: the run was started with another tokenizer.
-            StartupError: data sets cannot be kept under ``run.directory``.
+            StartupError: data sets cannot be kept under ``run.directory``; Redis has lost the run.
         """
         datasets = settings.run.directory / "datasets"
         check_writable("run.directory", datasets)
-        patient = Ledger.open(settings)
+        patient = open_ledger(settings)
         check_model_description(settings.model.path,
                                 context_tokens=settings.model.max_context_tokens)
         tokenizer = policy_tokenizer(settings.model)
         if tokenizer.render is None:
             logger.warning("%s: %s", settings.model.path, NO_TEMPLATE)
         patient.control.agree("tokenizer", tokenizer.fingerprint, settings.model.path)
-        hasty = Ledger.open(settings, HTTP_PATIENCE_SECONDS)
+        hasty = patient.briefly(HTTP_PATIENCE_SECONDS)
         verifiers = VerifierNames(lambda: hasty.fleet.members("verifier"))
         builder = TaskBuilder(settings, tokenizer, verifiers)
         store = DatasetStore(datasets, builder.check, settings.gateway.max_dataset_bytes)
@@ -102,4 +106,23 @@ def _gateway(request: Request) -> Gateway:
     return request.app.state.gateway
 
 
+def _refuse_if_lost(gateway: Annotated[Gateway, Depends(_gateway)]) -> None:
+    trouble = gateway.ledger.watch.recent()
+    if trouble and trouble.kind is Kind.LOST:
+        raise Problem(503, trouble.text, RETRY_LATER)
+
+
+def _refuse_in_trouble(gateway: Annotated[Gateway, Depends(_gateway)]) -> None:
+    trouble = gateway.ledger.watch.look()
+    if trouble and trouble.kind not in WAITED_FOR:
+        raise Problem(503, trouble.text, RETRY_LATER)
+
+
+RETRY_LATER = {"Retry-After": "5"}
+WAITED_FOR = (Kind.SILENT, Kind.LOADING)
+"""A request that meets these waits a while, since they pass by themselves."""
+HOLDS_RUN = Depends(_refuse_if_lost)
+"""Route dependency: 503 with the cause when Redis has lost the run, and answers would be empty."""
+TAKES_WRITES = Depends(_refuse_in_trouble)
+"""Route dependency: 503 with the cause when Redis could not keep what the request adds."""
 GatewayDependency = Annotated[Gateway, Depends(_gateway)]

@@ -64,7 +64,7 @@ class EventFeed:
                 last = last or self._ledger.journal.newest_event()
                 events = self._ledger.journal.events(last, BLOCK_SECONDS)
             except RedisError as error:
-                logger.warning("events wait: %s", error)
+                self._ledger.watch.failed("events wait", error)
                 self._closed.wait(BLOCK_SECONDS)
                 continue
             if events:

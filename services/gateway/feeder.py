@@ -23,6 +23,7 @@ from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict, QueueFull
 from vapo.messages import Task
 from vapo.problems import Problem
+from vapo.quiet_log import QuietLog
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Feeder:
         self._seed = ledger.settings.run.seed
         self._random = random.Random(self._seed)
         self._pause = INTERVAL_SECONDS
+        self._waiting = QuietLog(logger)
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
 
@@ -112,8 +114,10 @@ class Feeder:
         while not self._stopping.is_set():
             try:
                 self.top_up()
-            except (RedisError, OSError, Problem) as error:
-                logger.warning("data sets wait: %s", error)
+            except RedisError as error:
+                self._ledger.watch.failed("data sets wait", error)
+            except (OSError, Problem) as error:
+                self._waiting.warn(str(error), f"data sets wait: {error}")
             except Exception:
                 # A data set that cannot be read must not end the feeding of the others for good.
                 logger.exception("data sets wait %g s", FAILURE_SECONDS)

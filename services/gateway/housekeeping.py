@@ -47,7 +47,7 @@ class Housekeeping:
             try:
                 self.round()
             except RedisError as error:
-                logger.warning("housekeeping waits: %s", error)
+                self._ledger.watch.failed("housekeeping waits", error)
             except Exception:
                 # One record that cannot be read must not end all chores for good.
                 logger.exception("housekeeping waits %g s", FAILURE_SECONDS)

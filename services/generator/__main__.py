@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from services.generator import engine_options
 from services.generator.socket_folder import socket_folder
-from vapo.ledger.connection import why_silent
+from vapo.ledger.connection import trouble_at
 from vapo.model_folder import check_model_folder
 from vapo.service import bind, bound_url, member_name, parse_arguments, serve
 from vapo.settings import Settings
@@ -40,10 +40,10 @@ def run(settings: Settings) -> int:
     check_cache(settings)
     tokenizer = policy_tokenizer(settings.model)
     listener = bind(settings.generator.host, settings.generator.port)
-    reason = why_silent(settings.redis)
-    if reason:
-        logger.warning("Redis at %s does not answer (%s); trying again when the engine is up",
-                       settings.redis.url, reason)
+    trouble = trouble_at(settings.redis)
+    if trouble:
+        logger.warning("redis.url=%s: %s; trying again when the engine is up", settings.redis.url,
+                       trouble.text)
     engine_options.prepare_environment(on_cpu=engine_options.is_cpu_build())
     with socket_folder():
         return _serve(settings, tokenizer, listener)

@@ -25,6 +25,9 @@ from services.generator.weight_follower import WeightFollower
 from services.generator.worker import GenerationWorker
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import MISSED_HEARTBEATS, Member
+from vapo.ledger.run_watch import RunWatch
+from vapo.ledger.trouble import trouble_of
+from vapo.quiet_log import QuietLog
 from vapo.service import Heartbeat
 from vapo.settings import Settings
 from vapo.tokenizer import PromptTokenizer
@@ -53,6 +56,8 @@ class Runtime:
                                        base_shapes(settings.model.path))
         self.worker: GenerationWorker | None = None
         self._heartbeat: Heartbeat | None = None
+        self._watch: RunWatch | None = None
+        self._waiting = QuietLog(logger)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -75,7 +80,7 @@ class Runtime:
     def unready_reason(self) -> str | None:
         """Why no request should come here now; None when it may."""
         if self.state.state is State.READY:
-            return None
+            return self._watch.reason() if self._watch else None
         return f"{self.state.state}: {self.state.reason}"
 
     def describe(self) -> Member:
@@ -87,8 +92,9 @@ class Runtime:
             details["canary_difference"] = self.follower.proof.trainer_difference
         if self.worker:
             details |= asdict(self.worker.totals)
+        reason = "" if self.state.state is State.READY else self.state.reason
         return Member(self.name, "generator", self.url, str(self.state.state), self.state.version,
-                      details)
+                      details, reason=reason)
 
     def metrics(self) -> dict[str, float]:
         """Numbers for Prometheus."""
@@ -119,7 +125,8 @@ class Runtime:
         ledger = await self._open_ledger()
         await asyncio.to_thread(ledger.control.agree, "tokenizer", self._tokenizer.fingerprint,
                                 self.settings.model.path)
-        self._heartbeat = Heartbeat(ledger.fleet, self.describe,
+        self._watch = ledger.watch
+        self._heartbeat = Heartbeat(ledger.watch, self.describe,
                                     self.settings.ledger.heartbeat_seconds)
         self._heartbeat.start()
         self.worker = GenerationWorker(self.engine, self.state, ledger, self._tokenizer,
@@ -133,8 +140,8 @@ class Runtime:
             try:
                 return await asyncio.to_thread(Ledger.open, self.settings, REDIS_PATIENCE_SECONDS)
             except RedisError as error:
-                logger.warning("Redis does not answer (%s); trying again in %g s", error,
-                               REDIS_RETRY_SECONDS)
+                trouble = trouble_of(error)
+                self._waiting.warn(trouble.kind, f"the queue waits: {trouble.text}")
                 await asyncio.sleep(REDIS_RETRY_SECONDS)
 
     async def _watch_engine(self) -> None:

@@ -23,6 +23,7 @@ from services.generator.engine import Engine, EngineError, LoadTimings
 from services.generator.state import GeneratorState, State
 from services.generator.weight_files import Shapes, check_complete
 from vapo.canary import canary_difference, canary_token_ids
+from vapo.quiet_log import QuietLog
 from vapo.weights import ACTOR, Announcement, Manifest, Transport, WeightsError
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class WeightFollower:
         self._settled = UNSETTLED
         """Version last proven or given up."""
         self._rejected = 0
+        self._refusals = QuietLog(logger)
         self.proof: Proof | None = None
         self.loads, self.failures = 0, 0
 
@@ -99,9 +101,13 @@ class WeightFollower:
                 target = await self._target(announcements)
                 if target is not None:
                     await self.load(target)
-            except (WeightsError, RedisError, OSError) as error:
+            except RedisError as error:  # the heartbeat tells of it
+                logger.debug("weights not updated: %s; again in %g s", error, RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
+            except (WeightsError, OSError) as error:
                 self.failures += 1
-                logger.warning("weights not updated: %s; again in %g s", error, RETRY_SECONDS)
+                self._refusals.warn(str(error), f"weights not updated: {error}; trying again every "
+                                                f"{RETRY_SECONDS:g} s")
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def load(self, announced: Announcement) -> Proof:

@@ -236,6 +236,5 @@ class GenerationWorker:
             try:
                 return await asyncio.to_thread(call, *arguments)
             except RedisError as error:
-                logger.warning("Redis does not answer (%s); trying again in %g s", error,
-                               REDIS_RETRY_SECONDS)
+                await asyncio.to_thread(self._ledger.watch.failed, "the queue waits", error)
                 await asyncio.sleep(REDIS_RETRY_SECONDS)

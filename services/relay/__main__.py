@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from services.relay.app import build_app
 from services.relay.runtime import Runtime
-from vapo.ledger.connection import why_silent
+from vapo.ledger.connection import trouble_at
 from vapo.service import bind, bound_url, parse_arguments, serve
 from vapo.settings import Settings, SettingsError
 from vapo.startup import check_writable, run_part
@@ -34,10 +34,10 @@ def run(settings: Settings) -> int:
                             "set weights.transport=http")
     check_writable("relay.directory", settings.relay_directory)
     listener = bind(settings.relay.host, settings.relay.port)
-    reason = why_silent(settings.redis)
-    if reason:
-        logger.warning("Redis at %s does not answer (%s); it is asked again when needed",
-                       settings.redis.url, reason)
+    trouble = trouble_at(settings.redis)
+    if trouble:
+        logger.warning("redis.url=%s: %s; it is asked again when needed", settings.redis.url,
+                       trouble.text)
     runtime = Runtime(settings, bound_url(listener, settings.network.advertise_host))
     serve(build_app(settings, runtime), listener)
     return 0

@@ -6,11 +6,9 @@ replicas ask for it, and only when one does, so a host without value replicas ne
 
 from __future__ import annotations
 
-from redis.exceptions import RedisError
-
 from vapo.ledger.connection import connect
-from vapo.ledger.fleet import Fleet, Member
-from vapo.ledger.keys import Keys
+from vapo.ledger.fleet import Member
+from vapo.ledger.run_watch import RunWatch
 from vapo.service import Heartbeat, member_name
 from vapo.settings import Settings
 from vapo.weights.assembly import REDIS_PATIENCE_SECONDS, open_cache, open_source
@@ -31,8 +29,8 @@ class Runtime:
         self.limiter = TokenBucket(settings.relay.serve_limit_bytes_per_second)
         self.served = ServedBytes()
         seconds = settings.ledger.heartbeat_seconds
-        fleet = Fleet(self._redis, Keys(settings.run.name), seconds)
-        self._heartbeat = Heartbeat(fleet, self._member, seconds)
+        self._watch = RunWatch(settings)
+        self._heartbeat = Heartbeat(self._watch, self._member, seconds)
 
     def start(self) -> None:
         """Be seen in the fleet."""
@@ -46,11 +44,7 @@ class Runtime:
 
     def unready_reason(self) -> str | None:
         """Why it should get no traffic, or None: it needs Redis to know what was announced."""
-        try:
-            self._redis.ping()
-        except RedisError as error:
-            return f"Redis does not answer: {error}"
-        return None
+        return self._watch.reason()
 
     def manifest(self, version: int) -> Manifest:
         """The announced manifest of a version (:meth:`vapo.weights.cache.WeightCache.manifest`)."""

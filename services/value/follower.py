@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from services.value.replica import prepare
 from services.value.scorer import Scorer, ScorerClosed
 from vapo.critic import CriticError
+from vapo.ledger.trouble import explain
 from vapo.weights import CRITIC, Announcement, Transport, WeightChannel, WeightsError
 
 BLOCK_SECONDS = 1.0
@@ -65,8 +66,12 @@ class WeightFollower:
                 self._step()
             except ScorerClosed:
                 return
-            except (RedisError, WeightsError, TimeoutError) as error:
-                # A removed version is followed by a newer one; Redis comes back.
+            except RedisError as error:
+                # It comes back; the heartbeat tells of it.
+                self._report(explain(error), logging.DEBUG)
+                self._stopping.wait(RETRY_SECONDS)
+            except (WeightsError, TimeoutError) as error:
+                # A removed version is followed by a newer one.
                 self._report(str(error))
                 self._stopping.wait(RETRY_SECONDS)
             except Exception as error:
@@ -99,7 +104,7 @@ class WeightFollower:
         self.state, self.failure = State.READY, None
         logger.info("critic version %d (step %d) in use", announced.version, announced.step)
 
-    def _report(self, failure: str) -> None:
+    def _report(self, failure: str, level: int = logging.WARNING) -> None:
         if failure != self.failure:
-            logger.warning("critic weights: %s", failure)
+            logger.log(level, "critic weights: %s", failure)
         self.state, self.failure = State.STALE, failure

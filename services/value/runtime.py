@@ -41,7 +41,7 @@ class Runtime:
             self.scorer, self._ledger, self._name, self._calibration, self._follower.caught_up
         )
         seconds = settings.ledger.heartbeat_seconds
-        self._heartbeat = Heartbeat(self._ledger.fleet, self._member, seconds)
+        self._heartbeat = Heartbeat(self._ledger.watch, self._member, seconds)
         metrics.register(MappingCollector("vapo_value", "Value service", self.numbers))
 
     def start(self) -> None:
@@ -61,10 +61,10 @@ class Runtime:
 
     def unready_reason(self) -> str | None:
         """Why it should get no traffic, or None."""
-        if not self._follower.caught_up.is_set():
+        trouble = self._ledger.watch.reason()
+        if trouble is None and not self._follower.caught_up.is_set():
             return self._follower.failure or "loading the newest critic"
-        self._ledger.redis.ping()
-        return None
+        return trouble
 
     def weights(self) -> dict[str, Any]:
         """The answer of ``/v1/weights``."""
@@ -90,4 +90,5 @@ class Runtime:
     def _member(self) -> Member:
         version = self._replica.version.version
         state = str(self._follower.state)
-        return Member(self._name, "value", self._url, state, version, self.numbers())
+        return Member(self._name, "value", self._url, state, version, self.numbers(),
+                      reason=self._follower.failure or "")

@@ -22,7 +22,7 @@ class Runtime:
             service, self._ledger, self._name, settings.verifier.workers
         )
         seconds = settings.ledger.heartbeat_seconds
-        self._heartbeat = Heartbeat(self._ledger.fleet, self._member, seconds)
+        self._heartbeat = Heartbeat(self._ledger.watch, self._member, seconds)
 
     def start(self) -> None:
         """Begin to work on the queue and to be seen."""
@@ -37,9 +37,8 @@ class Runtime:
         self._heartbeat.stop()
 
     def unready_reason(self) -> str | None:
-        """None: a verifier that serves HTTP and reaches Redis is ready."""
-        self._ledger.redis.ping()
-        return None
+        """None when Redis holds the run and takes its writes: then a verifier is ready."""
+        return self._ledger.watch.reason()
 
     def _member(self) -> Member:
         details = {"verifiers": names()}

@@ -1,25 +1,26 @@
 """One way to connect to Redis, for every part.
 
-Invariant: a Redis that restarts is waited for, up to a deadline, and every call may safely be sent
-twice: the ledger's scripts check the state they expect, so a repeated call changes nothing.
+Invariants: a Redis that restarts is waited for, up to a deadline, and every call may safely be sent
+twice: the ledger's scripts check the state they expect, so a repeated call changes nothing. A Redis
+that would forget keys is never used.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis import Redis
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
 from vapo.ledger import sentinel
+from vapo.ledger.patience import Patience, Seconds, no_seconds
+from vapo.ledger.server_rules import check_server
+from vapo.ledger.trouble import Kind, Trouble, trouble_of
 from vapo.settings import RedisSettings, SettingsError
 from vapo.startup import UnavailableError
 
@@ -29,21 +30,24 @@ RedisClient = Any
 """A :class:`redis.Redis` that answers in bytes; its own types say ``bytes | str`` everywhere."""
 
 RECONNECT_CAP_SECONDS = 1.0
+PROBE = "vapo:probe"
+"""A key that is written to see whether Redis takes writes."""
+PROBE_MILLISECONDS = 1000
 
 
-def connect(settings: RedisSettings, patience_seconds: float | None = None) -> RedisClient:
-    """A client that decodes nothing and reconnects for about that long before it gives up; by
-    default ``redis.patience_seconds``.
+def connect(settings: RedisSettings, patience_seconds: float | None = None,
+            refusal_seconds: Seconds = no_seconds) -> RedisClient:
+    """A client that decodes nothing and tries again for that long before it gives up; by default
+    ``redis.patience_seconds``. ``refusal_seconds``: the same, while Redis refuses writes.
 
     Raises:
         SettingsError: the password file cannot be read, or `redis.url` is no address.
     """
     patience = settings.patience_seconds if patience_seconds is None else patience_seconds
-    attempts = math.ceil(patience / RECONNECT_CAP_SECONDS)
     options = {
         "password": _password(settings),
         "health_check_interval": 30,
-        "retry": Retry(ExponentialBackoff(cap=RECONNECT_CAP_SECONDS, base=0.05), attempts),
+        "retry": Patience(patience, refusal_seconds),
         "retry_on_error": [RedisConnectionError, RedisTimeoutError],
     }
     try:
@@ -55,29 +59,42 @@ def connect(settings: RedisSettings, patience_seconds: float | None = None) -> R
         raise SettingsError(f"redis.url={settings.url!r}: {error}") from None
 
 
+def connect_briefly(settings: RedisSettings, seconds: float) -> RedisClient:
+    """A client whose calls end within about ``seconds``, for looks that nobody may wait for."""
+    timeout = min(settings.timeout_seconds, seconds / 2)
+    return connect(settings.model_copy(update={"timeout_seconds": timeout}), seconds / 2)
+
+
 def wait_for_redis(settings: RedisSettings) -> None:
-    """Return once Redis answers; a part's first look, before it relies on it.
+    """Return once Redis answers and takes writes; a part's first look, before it relies on it.
 
     Raises:
-        SettingsError: the settings do not lead to a Redis, or it refuses the password.
-        UnavailableError: it did not answer within ``redis.patience_seconds``.
+        SettingsError: the settings do not lead to a Redis, it refuses the password, or it is set
+            to evict keys.
+        UnavailableError: it was not so within ``redis.patience_seconds``.
     """
     deadline = time.monotonic() + settings.patience_seconds
-    reason = why_silent(settings)
-    if reason:
-        logger.warning("Redis at %s does not answer (%s); waiting for up to %g s", settings.url,
-                       reason, settings.patience_seconds)
-    while reason:
+    trouble = trouble_at(settings)
+    if trouble:
+        logger.warning("redis.url=%s: %s; waiting for up to %g s", settings.url, trouble.text,
+                       settings.patience_seconds)
+    while trouble:
         if time.monotonic() >= deadline:
-            raise UnavailableError(
-                f"redis.url={settings.url} did not answer within {settings.patience_seconds:g} s "
-                f"(redis.patience_seconds): {reason}; start Redis there, or name the one to use")
+            raise UnavailableError(_given_up(settings, trouble))
         time.sleep(min(RECONNECT_CAP_SECONDS, settings.patience_seconds))
-        reason = why_silent(settings)
+        trouble = trouble_at(settings)
 
 
-def why_silent(settings: RedisSettings) -> str | None:
-    """What Redis has against answering now, or None.
+def _given_up(settings: RedisSettings, trouble: Trouble) -> str:
+    limit = f"{settings.patience_seconds:g} s (redis.patience_seconds)"
+    if trouble.kind is Kind.SILENT:
+        return (f"redis.url={settings.url} did not answer within {limit}: {trouble.text}; start "
+                "Redis there, or name the one to use")
+    return f"redis.url={settings.url} was not usable within {limit}: {trouble.text}"
+
+
+def trouble_at(settings: RedisSettings) -> Trouble | None:
+    """What keeps a part from using Redis now, or None.
 
     Raises:
         SettingsError: as for :func:`wait_for_redis`.
@@ -85,13 +102,15 @@ def why_silent(settings: RedisSettings) -> str | None:
     client = connect(settings, 0)
     try:
         client.ping()
+        check_server(client, settings.url)
+        client.set(PROBE, "1", px=PROBE_MILLISECONDS)
     except AuthenticationError as error:
         raise SettingsError(
             f"redis.url={settings.url} refuses the password of redis.password_file="
             f"{settings.password_file}: {error}; name the file with this Redis's password"
         ) from None
     except RedisError as error:
-        return str(error)
+        return trouble_of(error)
     finally:
         client.close()
     return None

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vapo.ledger import leases
-from vapo.ledger.connection import RedisClient, connect
+from vapo.ledger.connection import RedisClient, connect, connect_briefly
 from vapo.ledger.control import Control
 from vapo.ledger.dead_letters import DeadLetters
 from vapo.ledger.fleet import Fleet
@@ -29,7 +29,9 @@ from vapo.ledger.journal import Journal
 from vapo.ledger.keys import GROUP, TASK_STAGES, Keys, Stage
 from vapo.ledger.leases import Lease
 from vapo.ledger.newest import Look, Place, look_at, look_through
+from vapo.ledger.patience import Seconds, no_seconds
 from vapo.ledger.records import TaskRecord, read_rollouts, read_task
+from vapo.ledger.run_watch import MARK, RUN, RunWatch
 from vapo.ledger.scripts import Move, Scripts
 from vapo.messages import (
     Generated,
@@ -87,7 +89,8 @@ class Note:
 class Ledger:
     """All that the parts do with Redis, for one run."""
 
-    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings,
+                 watch: RunWatch | None = None) -> None:
         self.redis = redis
         self.keys = Keys(settings.run.name)
         self.settings = settings
@@ -96,14 +99,22 @@ class Ledger:
         self.fleet = Fleet(redis, self.keys, settings.ledger.heartbeat_seconds)
         self.journal = Journal(redis, self.keys)
         self.control = Control(redis, self.keys)
-        leases.make_groups(redis, self.keys)
+        self.watch = watch or RunWatch(settings)
+        if watch is None:
+            self.watch.begin(redis)
+            leases.make_groups(redis, self.keys)
 
     @classmethod
-    def open(cls, settings: Settings, patience_seconds: float | None = None) -> Ledger:
+    def open(cls, settings: Settings, patience_seconds: float | None = None,
+             refusal_seconds: Seconds = no_seconds) -> Ledger:
         """Connect to the Redis the settings name; calls wait that long for one that restarts (by
-        default ``redis.patience_seconds``).
+        default ``redis.patience_seconds``), and ``refusal_seconds`` for one that takes no writes.
         """
-        return cls(connect(settings.redis, patience_seconds), settings)
+        return cls(connect(settings.redis, patience_seconds, refusal_seconds), settings)
+
+    def briefly(self, seconds: float) -> Ledger:
+        """The same ledger for calls that end within about ``seconds``."""
+        return Ledger(connect_briefly(self.settings.redis, seconds), self.settings, self.watch)
 
     # Tasks -----------------------------------------------------------------------------------
 
@@ -124,11 +135,13 @@ class Ledger:
         Raises:
             QueueFull: there is no room for all of the training tasks.
             NoteConflict: a note no longer has the value it was read with; nothing was queued.
+            RunLostError: Redis does not hold this run any more; nothing was queued.
             TaskTaken: the id of a task of an evaluation is known; nothing was queued.
             TaskDiffers: ids are known with other content; nothing was queued. Rows of data sets are
                 not compared: their ids name the file's content already.
         """
         limit = self.settings.ledger.task_queue_limit
+        notes = [*self._mark(), *notes]
         reply = self._scripts(
             "submit_tasks",
             [self.keys.task(task.id) for task in tasks],
@@ -140,6 +153,7 @@ class Ledger:
                 "(ledger.task_queue_limit); retry later or raise the limit"
             )
         if reply == -2:
+            self.watch.refuse_if_lost()
             raise NoteConflict(f"{', '.join(note.field for note in notes)} changed meanwhile")
         if reply == -3:
             raise TaskTaken(f"a task of evaluation {tasks[0].evaluation!r} would have the id of a "
@@ -147,6 +161,11 @@ class Ledger:
         if reply and reply[0] == -4:
             raise TaskDiffers([tasks[number - 1].id for number in reply[1:]])
         return [accepted == 1 for accepted in reply]
+
+    def _mark(self) -> list[Note]:
+        """What Redis must hold for the run to be the one this part began with."""
+        mark = self.watch.mark
+        return [Note(RUN, MARK, mark, mark)] if mark else []
 
     def note(self, hash_name: str, field: str) -> str:
         """Value of a note; empty when there is none."""

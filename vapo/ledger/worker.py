@@ -2,7 +2,8 @@
 
 Invariants: leases are renewed while a batch is worked on; a handler that raises leaves its batch
 leased, to be delivered again, and then one by one, so that of a batch only what fails by itself is
-at last buried; stopping finishes the work in hand; a Redis that is away for long is waited for.
+at last buried; stopping finishes the work in hand; a Redis that is away, takes no writes or has
+lost the run is waited for, and costs no rollout one of its attempts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vapo.failure_log import FailureLog, reason_of
 from vapo.ledger.keys import Stage
 from vapo.ledger.leases import Lease
 from vapo.ledger.ledger import Ledger
+from vapo.ledger.trouble import Kind, trouble_of
 from vapo.messages import Rollout
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class StageWorker:
     ) -> None:
         self._ledger, self._stage, self._consumer = ledger, stage, consumer
         self._handler, self._batch_size = handler, batch_size
+        self._watch = ledger.watch
         self._lease_seconds = ledger.settings.ledger.lease_seconds
         self._held: list[Lease] = []
         self._failures = FailureLog(logger)
@@ -54,7 +57,7 @@ class StageWorker:
             try:
                 self._work(self._next_batch())
             except RedisError as error:
-                logger.warning("stage %s: Redis does not answer: %s", self._stage, error)
+                self._watch.failed(f"stage {self._stage}", error)
                 self._stopping.wait(REDIS_RETRY_SECONDS)
         renewer.join(timeout=self._lease_seconds)
 
@@ -63,6 +66,9 @@ class StageWorker:
         self._stopping.set()
 
     def _next_batch(self) -> list[Lease]:
+        if self._watch.recent() is not None:
+            self._stopping.wait(REDIS_RETRY_SECONDS)
+            return []
         if time.monotonic() >= self._next_take_over:
             self._next_take_over = time.monotonic() + self._lease_seconds / 2
             abandoned = self._ledger.take_over(self._stage, self._consumer, self._batch_size)
@@ -78,24 +84,32 @@ class StageWorker:
         self._held = []
 
     def _attempt(self, leases: Sequence[Lease]) -> None:
-        try:
-            work = self._ledger.load(leases)
-            if work:
-                self._handler(work)
-        except RedisError:
-            raise
-        except Exception as error:
-            # The leases expire and the work is delivered again, at most ledger.max_attempts times.
-            self._failures.tell(f"batch of {len(leases)} rollouts at stage {self._stage}", error)
-            for lease in leases:
-                self._ledger.fail(lease, reason_of(error))
+        while not self._stopping.is_set():
+            try:
+                work = self._ledger.load(leases)
+                if work:
+                    self._handler(work)
+                return
+            except RedisError as error:
+                # Every call may be sent twice: what was recorded before stays as it is.
+                self._watch.failed(f"stage {self._stage}", error)
+                if trouble_of(error).kind is Kind.FAULT:
+                    return
+                self._stopping.wait(REDIS_RETRY_SECONDS)
+            except Exception as error:
+                # The leases expire and the work is delivered again, ledger.max_attempts times.
+                self._failures.tell(f"batch of {len(leases)} rollouts at stage {self._stage}",
+                                    error)
+                for lease in leases:
+                    self._ledger.fail(lease, reason_of(error))
+                return
 
     def _renew_until_stopped(self) -> None:
         while not self._stopping.wait(self._lease_seconds / 3):
             try:
                 self._ledger.renew(self._consumer, self._held)
             except RedisError as error:
-                logger.warning("stage %s: leases not renewed: %s", self._stage, error)
+                self._watch.failed("leases not renewed", error)
 
 
 def _portions(leases: Sequence[Lease]) -> list[Sequence[Lease]]:

@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 from fastapi import APIRouter, Request
 
-from services.gateway.context import Gateway, GatewayDependency
+from services.gateway.context import HOLDS_RUN, Gateway, GatewayDependency
 from vapo.http_clients import http_client
 from vapo.problems import Problem
 from vapo.service import ADMIN, require
 
-router = APIRouter(prefix="/v1/control", tags=["control"], dependencies=[require(ADMIN)])
+router = APIRouter(prefix="/v1/control", tags=["control"], dependencies=[require(ADMIN), HOLDS_RUN])
 
 DEADLINE_SECONDS = 30.0
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from services.gateway.context import GatewayDependency
+from services.gateway.context import HOLDS_RUN, GatewayDependency
 from vapo.ledger.dead_letters import PayloadGone
 from vapo.ledger.entry_ids import is_entry_id
 from vapo.problems import Problem
@@ -16,7 +16,7 @@ from vapo.service import ADMIN, USER, require
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 
 
-@router.get("", dependencies=[require(USER)])
+@router.get("", dependencies=[require(USER), HOLDS_RUN])
 def list_newest(
     gateway: GatewayDependency, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def list_newest(
     return {"dead_letters": [asdict(letter) for letter in letters]}
 
 
-@router.post("/{entry}/requeue", dependencies=[require(ADMIN)])
+@router.post("/{entry}/requeue", dependencies=[require(ADMIN), HOLDS_RUN])
 def requeue(gateway: GatewayDependency, entry: str) -> dict[str, Any]:
     """Put a dead letter back into the queue it died in."""
     try:

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from services.gateway.batch import check_all, refusal
 from services.gateway.bodies import parse_json
-from services.gateway.context import Gateway, GatewayDependency
+from services.gateway.context import HOLDS_RUN, TAKES_WRITES, Gateway, GatewayDependency
 from services.gateway.documented_bodies import documented, schema_of
 from services.gateway.evaluations import EvaluationRecord, RowErrors
 from services.gateway.routes.prompts import raw_body
@@ -20,7 +20,9 @@ from vapo.sampling_bounds import NewTokens, Samples, Temperature, TopP, greedy_r
 from vapo.service import USER, require
 from vapo.settings import EvaluationSettings
 
-router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], dependencies=[require(USER)])
+router = APIRouter(
+    prefix="/v1/evaluations", tags=["evaluations"], dependencies=[require(USER), HOLDS_RUN]
+)
 
 
 class EvaluationRequest(Strict):
@@ -47,7 +49,7 @@ class EvaluationRequest(Strict):
 BODY = documented({"application/json": schema_of(EvaluationRequest)})
 
 
-@router.post("", status_code=202, openapi_extra=BODY)
+@router.post("", status_code=202, openapi_extra=BODY, dependencies=[TAKES_WRITES])
 def start(gateway: GatewayDependency, body: Annotated[bytes, Depends(raw_body)]) -> dict[str, Any]:
     """Start an evaluation under the weights each generator has when it begins a response."""
     request = _parse(body)

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from services.gateway.context import GatewayDependency
+from services.gateway.context import HOLDS_RUN, GatewayDependency
 from services.gateway.gauges import generation_work
 from vapo.service import USER, require
 
-router = APIRouter(prefix="/v1/metrics", tags=["metrics"], dependencies=[require(USER)])
+router = APIRouter(prefix="/v1/metrics", tags=["metrics"], dependencies=[require(USER), HOLDS_RUN])
 
 
 @router.get("")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 
 from services.gateway.batch import ERRORS_SHOWN, check_all
 from services.gateway.bodies import NDJSON_TYPES, rows_of_body
-from services.gateway.context import Gateway, GatewayDependency
+from services.gateway.context import HOLDS_RUN, TAKES_WRITES, Gateway, GatewayDependency
 from services.gateway.documented_bodies import documented, schema_of
 from services.gateway.row_options import RowOptions, known_parameters
 from services.gateway.rows import Row
@@ -17,7 +17,7 @@ from vapo.ledger import QueueFull, TaskDiffers
 from vapo.problems import Problem
 from vapo.service import USER, require
 
-router = APIRouter(tags=["prompts"], dependencies=[require(USER)])
+router = APIRouter(tags=["prompts"], dependencies=[require(USER), HOLDS_RUN])
 
 RETRY_SECONDS = 5
 ROW = schema_of(Row)
@@ -38,7 +38,12 @@ async def raw_body(request: Request) -> bytes:
     return await request.body()
 
 
-@router.post("/v1/prompts", status_code=202, openapi_extra=BODY, dependencies=[known_parameters()])
+@router.post(
+    "/v1/prompts",
+    status_code=202,
+    openapi_extra=BODY,
+    dependencies=[known_parameters(), TAKES_WRITES],
+)
 def submit(
     gateway: GatewayDependency,
     request: Request,

@@ -9,13 +9,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter, Query
 
-from services.gateway.context import Gateway, GatewayDependency
+from services.gateway.context import HOLDS_RUN, Gateway, GatewayDependency
 from vapo.ledger.newest import Look, Place
 from vapo.messages import Purpose, Rollout
 from vapo.problems import Problem
 from vapo.service import USER, require
 
-router = APIRouter(prefix="/v1/rollouts", tags=["rollouts"], dependencies=[require(USER)])
+router = APIRouter(
+    prefix="/v1/rollouts", tags=["rollouts"], dependencies=[require(USER), HOLDS_RUN]
+)
 
 State = Literal[
     "generated", "verified", "scored", "trained", "acknowledged", "dropped", "done", "dead"

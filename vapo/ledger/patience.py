@@ -1,0 +1,83 @@
+"""How long a call waits for Redis: by the clock, not by the number of tries.
+
+Invariants:
+- a call ends within its patience and one timeout (``redis.timeout_seconds``) more, whatever
+  redis-py tries inside it: connecting, shaking hands, asking Sentinels;
+- a Redis that answers but refuses writes (full, read-only, cannot save) is waited for only by
+  calls that say so; every call may be sent twice, so one that was refused may be sent again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from vapo.ledger.trouble import is_refusal
+
+LONGEST_PAUSE_SECONDS = 1.0
+FIRST_PAUSE_SECONDS = 0.05
+
+_begun = threading.local()
+"""When the outermost call of this thread began; redis-py nests them."""
+
+
+Seconds = Callable[[], float]
+"""Asked anew at each try, so that whoever has to stop can end a wait."""
+
+
+def no_seconds() -> float:
+    """For calls that do not wait."""
+    return 0.0
+
+
+class Patience(Retry):
+    """Sends a call again until ``seconds`` have passed; ``refusal_seconds`` for one refused."""
+
+    def __init__(self, seconds: float, refusal_seconds: Seconds = no_seconds) -> None:
+        backoff = ExponentialBackoff(cap=LONGEST_PAUSE_SECONDS, base=FIRST_PAUSE_SECONDS)
+        super().__init__(backoff, retries=-1)
+        self._seconds, self._refusal_seconds = seconds, refusal_seconds
+
+    def call_with_retry(
+        self, do: Callable[[], Any], fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None, with_failure_count: bool = False,
+    ) -> Any:
+        """The result of ``do``, tried again while there is patience; ``fail`` hears of failures."""
+        failures = 0
+        with _outermost() as begun:
+            while True:
+                try:
+                    return do()
+                except Exception as error:
+                    if not self._passes(error) or (is_retryable and not is_retryable(error)):
+                        raise
+                    failures += 1
+                    fail(*((error, failures) if with_failure_count else (error,)))
+                    pause = self._backoff.compute(failures)
+                    limit = self._refusal_seconds() if is_refusal(error) else self._seconds
+                    if time.monotonic() - begun + pause > limit:
+                        raise
+                    time.sleep(pause)
+
+    def _passes(self, error: Exception) -> bool:
+        return isinstance(error, self._supported_errors) or is_refusal(error)
+
+
+@contextmanager
+def _outermost() -> Iterator[float]:
+    """The time by the monotonic clock at which the call this one is part of began."""
+    known: float | None = getattr(_begun, "at", None)
+    if known is not None:
+        yield known
+        return
+    _begun.at = time.monotonic()
+    try:
+        yield _begun.at
+    finally:
+        del _begun.at
