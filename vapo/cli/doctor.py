@@ -1,4 +1,7 @@
-"""`vapo doctor`: what this machine has and lacks for running the parts. Changes nothing."""
+"""`vapo doctor`: what this machine has and lacks for running the parts. Changes nothing.
+
+With `--config` or `--set redis.url=...` also whether the Redis named there can keep a run.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,13 @@ from pathlib import Path
 
 import psutil
 
+from vapo.cli.named_redis import findings_of
+from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.processes.environment import has_nvidia_driver, installed_version
 from vapo.processes.ports import is_free
 from vapo.redis_server import RedisServerError, binary_version, find_binary
 from vapo.settings import Settings
-from vapo.stack import PARTS
+from vapo.stack import PARTS, names_redis
 
 LEAST_MEMORY_GIB = 8
 LEAST_DISK_GIB = 2
@@ -36,11 +41,19 @@ class Finding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_settings_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print all findings; exit status 1 when one is an error."""
+    """Print all findings; exit status 1 when one is an error.
+
+    Raises:
+        CommandError: the settings cannot be read.
+    """
+    settings = settings_from(arguments)
     findings = [check() for check in CHECKS]
+    if names_redis(settings):
+        findings += [Finding("redis", *found) for found in findings_of(settings.redis)]
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

@@ -15,7 +15,9 @@ router = APIRouter(tags=["fleet"], dependencies=[require(USER)])
 
 @router.get("/v1/fleet")
 def fleet(gateway: GatewayDependency) -> dict[str, Any]:
-    """All parts seen within the hour; DEAD when three heartbeats are missing."""
+    """All parts; DEAD when three heartbeats are missing, until another has taken the place or ten
+    minutes have passed. `reason` says what keeps one from working.
+    """
     now = gateway.ledger.fleet.now()
     return {
         "members": [
