@@ -27,7 +27,7 @@ from trainer.status import Requests, Status
 from vapo.ledger import Ledger
 from vapo.ledger.connection import wait_for_redis
 from vapo.ledger.fleet import Member
-from vapo.ledger.run_memory import open_ledger
+from vapo.ledger.run_memory import open_ledger, remember
 from vapo.ledger.trouble import explain
 from vapo.outcome import TrainingState, note_training
 from vapo.service import Heartbeat, bind, bound_url, member_name, parse_arguments
@@ -108,7 +108,9 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
     heartbeat.start()
     note_training(settings.run.directory, "running")
     try:
-        position = TrainingLoop(build_setup(settings, ranks, requests, status, ledger)).run()
+        setup = build_setup(settings, ranks, requests, status, ledger)
+        remember(ledger)
+        position = TrainingLoop(setup).run()
         status.set(phase="stopped")
         if position.step >= settings.trainer.max_steps or ledger.control.stop_requested:
             requests.signal = None

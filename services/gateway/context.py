@@ -18,7 +18,7 @@ from services.gateway.housekeeping import Housekeeping
 from services.gateway.task_builder import TaskBuilder
 from services.gateway.verifier_names import VerifierNames
 from vapo.ledger import Ledger
-from vapo.ledger.run_memory import open_ledger
+from vapo.ledger.run_memory import open_ledger, remember
 from vapo.ledger.trouble import Kind
 from vapo.model_folder import check_model_description
 from vapo.problems import Problem
@@ -74,6 +74,7 @@ class Gateway:
         hasty = patient.briefly(HTTP_PATIENCE_SECONDS)
         verifiers = VerifierNames(lambda: hasty.fleet.members("verifier"))
         builder = TaskBuilder(settings, tokenizer, verifiers)
+        remember(patient)
         store = DatasetStore(datasets, builder.check, settings.gateway.max_dataset_bytes)
         return cls(
             settings,

@@ -25,16 +25,31 @@ FILE = "ledger.json"
 
 
 def open_ledger(settings: Settings, refusal_seconds: Seconds = no_seconds) -> Ledger:
-    """The ledger of a run whose folder this part has; see :meth:`Ledger.open`.
+    """The ledger of a run whose folder this part has; see :meth:`Ledger.open`. A part that has
+    found nothing else against its start calls :func:`remember` afterwards.
 
     Raises:
         StartupError: Redis does not hold the ledger that the folder remembers.
         RedisError: it does not answer.
     """
     _check(settings)
-    ledger = Ledger.open(settings, refusal_seconds=refusal_seconds)
-    _remember(settings.run, ledger.watch.mark)
-    return ledger
+    return Ledger.open(settings, refusal_seconds=refusal_seconds)
+
+
+def remember(ledger: Ledger) -> None:
+    """Note in the run's folder which ledger belongs to it. Raises StartupError: it cannot be."""
+    run, mark = ledger.settings.run, ledger.watch.mark
+    if mark is None or _remembered(run) == mark:
+        return
+    partial = _file(run).with_suffix(f".{os.getpid()}.partial")
+    try:
+        run.directory.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({"run": run.name, "mark": mark}) + "\n", "utf-8")
+        sync(partial)
+        partial.replace(_file(run))
+    except OSError as error:
+        raise StartupError(f"run.directory: {_file(run)} cannot be written: {error.strerror}; give "
+                           "this user leave to write there, or name another folder") from None
 
 
 def _check(settings: Settings) -> None:
@@ -64,20 +79,6 @@ def _remembered(run: RunSettings) -> str | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StartupError(f"{_file(run)} cannot be read ({error!r}); remove it if Redis holds run "
                            f"{run.name!r}") from None
-
-
-def _remember(run: RunSettings, mark: str | None) -> None:
-    if mark is None or _remembered(run) == mark:
-        return
-    partial = _file(run).with_suffix(f".{os.getpid()}.partial")
-    try:
-        run.directory.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"run": run.name, "mark": mark}) + "\n", "utf-8")
-        sync(partial)
-        partial.replace(_file(run))
-    except OSError as error:
-        raise StartupError(f"run.directory: {_file(run)} cannot be written: {error.strerror}; give "
-                           "this user leave to write there, or name another folder") from None
 
 
 def _file(run: RunSettings) -> Path:
