@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 BODY = "body"
 """Where FastAPI says a fault of the body is."""
 NO_SUCH_CALL = (404, 405)
+FASTAPI_CANNOT_PARSE = "There was an error parsing the body"
 
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {"default": {
     "description": "Anything but success: a problem document (RFC 9457).",
@@ -92,6 +93,7 @@ async def _http(request: Request, error: Any) -> JSONResponse:
         detail = f"there is no {request.method} {path} here; GET /docs lists the calls"
         return problem_response(error.status_code, detail, getattr(error, "headers", None),
                                 error=error_object(error.status_code, detail))
+    detail = "the body is not JSON in UTF-8" if detail == FASTAPI_CANNOT_PARSE else detail
     return problem_response(error.status_code, detail, getattr(error, "headers", None), path)
 
 
@@ -113,6 +115,8 @@ def _field(error: dict[str, Any]) -> str:
 def _plain(error: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return "is no field of this request; leave it out"
+    if error["type"] == "json_invalid":
+        return f"is not JSON: {error['ctx']['error']}, at character {error['loc'][-1]}"
     return error["msg"].removeprefix("Value error, ")
 
 

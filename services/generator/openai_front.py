@@ -60,7 +60,7 @@ class OpenAIFront:
             usage = bool(body.stream_options and body.stream_options.include_usage)
             pieces = merged([self._front.engine.stream(choice.prompt, choice.sampling)
                              for choice in choices])
-            return await _begun(openai_stream(form, prompt_tokens, choices, usage, pieces))
+            return await begun(openai_stream(form, prompt_tokens, choices, usage, pieces))
         completions = await self._front.sampled(
             [(choice.prompt, choice.sampling) for choice in choices])
         texts = [self._front.text(completion) for completion in completions]
@@ -97,7 +97,7 @@ class OpenAIFront:
             raise Problem(404, unknown, param="model", code="model_not_found")
 
 
-async def _begun(events: AsyncIterator[str]) -> StreamingResponse:
+async def begun(events: AsyncIterator[str]) -> StreamingResponse:
     """The stream once its first event is there: what fails before has a status of its own."""
     try:
         first = await anext(events)

@@ -82,7 +82,7 @@ class OpenAIRequest(Sampled):
     top_k: int = Field(0, ge=-1)
     """0 or -1: all tokens."""
     min_p: float = Field(0.0, ge=0, le=1)
-    repetition_penalty: float = Field(1.0, gt=0)
+    repetition_penalty: float = Field(1.0, gt=0, le=100)
     min_tokens: int = Field(0, ge=0)
     ignore_eos: bool = False
     stop_token_ids: list[int] = Field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -267,9 +268,17 @@ def test_unknown_paths_and_methods_are_problem_documents(gateway: RunningGateway
 
 
 @contextmanager
-def generator(answer: str, fail: bool = False, busy: bool = False) -> Iterator[str]:
+def generator(
+    answer: str, fail: bool = False, busy: bool = False, breaks: bool = False
+) -> Iterator[str]:
     """A generator's HTTP side, saying who it is."""
     app = FastAPI()
+
+    def pieces() -> Iterator[str]:
+        for part in range(3):
+            if breaks and part == 2:
+                raise RuntimeError("the engine died")
+            yield f"data: {answer}{part}\n\n"
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Any:
@@ -279,9 +288,7 @@ def generator(answer: str, fail: bool = False, busy: bool = False) -> Iterator[s
             raise HTTPException(429, "full", {"Retry-After": "7"})
         body = await request.json()
         if body.get("stream"):
-            return StreamingResponse(
-                (f"data: {answer}{part}\n\n" for part in range(3)), media_type="text/event-stream"
-            )
+            return StreamingResponse(pieces(), media_type="text/event-stream")
         return {"choices": [{"message": {"content": answer}}], "asked": body["messages"]}
 
     listener = bind("127.0.0.1", 0)
@@ -344,6 +351,29 @@ def test_chat_goes_on_to_a_generator_with_room(gateway: RunningGateway) -> None:
         reply = gateway.client.post("/v1/chat/completions", json=CHAT)
         assert (reply.status_code, reply.json()["detail"]) == (429, "full")
         assert reply.headers["retry-after"] == "7"
+
+
+def test_a_stream_that_breaks_off_says_so(make_gateway: Callable[..., RunningGateway]) -> None:
+    with generator("begun", breaks=True) as url:
+        gateway = make_gateway(f"gateway.generator_url={url}")
+        streamed = gateway.client.post("/v1/chat/completions", json={**CHAT, "stream": True})
+    events = [line.removeprefix("data: ") for line in streamed.text.splitlines() if line]
+    assert events[:2] == ["begun0", "begun1"]
+    error = json.loads(events[2])["error"]
+    assert "the generator's answer broke off" in error["message"]
+
+
+def test_models_and_errors_have_openais_form(gateway: RunningGateway) -> None:
+    listed = get(gateway, "/v1/models")["data"][0]
+    assert get(gateway, f"/v1/models/{listed['id']}") == listed
+    assert get(gateway, "/v1/models/policy")["id"] == "policy"
+    for path, status in (("/v1/models/gpt-4", 404), ("/v1/models/a/b", 404), ("/v1/files", 404)):
+        reply = gateway.client.get(path)
+        error = reply.json()["error"]
+        assert reply.status_code == status
+        assert error["message"] == reply.json()["detail"]
+        assert set(error) == {"message", "type", "param", "code"}
+    assert "error" not in gateway.client.get("/v1/prompts/none").json()
 
 
 def test_a_generators_refusal_is_passed_on(make_gateway: Callable[..., RunningGateway]) -> None:

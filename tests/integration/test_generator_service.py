@@ -217,6 +217,8 @@ def test_bodies_that_are_no_json_objects_are_refused(http: httpx.Client, content
                        headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["error"]["message"] == answer.json()["detail"]
+    assert "not JSON" in answer.text or content == b"[]"
 
 
 def test_health_metrics_and_documentation(http: httpx.Client) -> None:

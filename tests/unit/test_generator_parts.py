@@ -13,8 +13,10 @@ import pytest
 from pydantic import ValidationError
 from safetensors.numpy import save_file
 
+from services.generator.engine import GenerationInterrupted, RequestRefused
 from services.generator.engine_options import EngineMissing, check_device
 from services.generator.merged import merged
+from services.generator.openai_front import begun
 from services.generator.openai_log_probs import (
     LOWEST,
     Tokens,
@@ -27,6 +29,7 @@ from services.generator.requests import GenerateRequest, sampling_of
 from services.generator.sample_seeds import sample_seed
 from services.generator.weight_files import base_shapes, check_complete
 from vapo.canary import CANARY_TOKENS, canary_difference, canary_token_ids
+from vapo.problems import Problem
 from vapo.sampling_bounds import MAX_SEED
 from vapo.settings import SamplingSettings
 from vapo.weights import WeightsError
@@ -118,6 +121,22 @@ def test_log_probs_name_the_token_first_and_hold_no_infinity() -> None:
     assert told["token_logprobs"] == [None, -3.0, -0.2]
     assert told["top_logprobs"][:2] == [None, {"[2]": -3.0, "[1]": -0.1, "[3]": LOWEST}]
     assert told["text_offset"] == [0, 3, 6]
+
+
+async def test_what_fails_before_a_stream_has_a_status_and_later_an_event() -> None:
+    async def failing(events: int, error: Exception) -> AsyncIterator[str]:
+        for number in range(events):
+            yield f"data: {number}\n\n"
+        raise error
+
+    with pytest.raises(Problem, match="the engine refuses the request: too hot") as refusal:
+        await begun(failing(0, RequestRefused("too hot")))
+    assert refusal.value.status == 422
+    stream = await begun(failing(1, GenerationInterrupted("a load failed")))
+    said = [str(event) async for event in stream.body_iterator]
+    assert said[0] == "data: 0\n\n"
+    assert json.loads(said[1].removeprefix("data: "))["error"]["message"] == "a load failed"
+    assert len(said) == 2
 
 
 async def test_streams_merge_and_the_first_to_fail_ends_them_all() -> None:
