@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vapo.ledger.connection import wait_for_redis, why_silent
+from vapo.ledger.connection import trouble_at, wait_for_redis
+from vapo.ledger.trouble import Kind
 from vapo.processes.managed import ManagedProcess
 from vapo.redis_server import PrivateRedis, RedisServerError, prepare, process_spec, wait_ready
 from vapo.run_folder import RunFolder
@@ -58,7 +59,8 @@ def is_private(folder: RunFolder, redis: RedisSettings) -> bool:
 def _answers(redis: RedisSettings) -> bool:
     """Whether the run's own Redis runs; another run's at the same port refuses the password."""
     try:
-        return why_silent(redis) is None
+        trouble = trouble_at(redis)
+        return trouble is None or trouble.kind is not Kind.SILENT
     except SettingsError:
         return False
 
