@@ -63,6 +63,8 @@ class TrainingRow:
                       f"{self.behaviour_log_probs.size} for {length} tokens")
         self._require(bool(np.isfinite(self.behaviour_log_probs).all()), "behaviour_log_probs",
                       "not finite")
+        self._require(bool((self.behaviour_log_probs <= 0).all()), "behaviour_log_probs",
+                      "above 0, where no log-probability is")
         self._require(bool(np.isfinite(self.reward)), "reward", repr(self.reward))
         self._require(self.temperature > 0, "temperature", repr(self.temperature))
         if self.values is not None:

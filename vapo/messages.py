@@ -3,8 +3,8 @@
 Invariants:
 - token ids are the truth; text is carried along for people and never re-tokenised;
 - arrays travel as raw little-endian bytes inside msgpack, with a schema version; never pickle;
-- a record whose lengths disagree or whose log-probs are not finite is refused at the door
-  (:class:`MessageError`), before it reaches Redis.
+- a record whose lengths disagree or whose log-probs, values or reward are not finite, or log-probs
+  above 0, is refused at the door (:class:`MessageError`), before it reaches Redis.
 
 Conventions: a response is the L generated tokens, the end-of-sequence token included. ``values[t]``
 is V of the state before token t; ``values[L]`` is V after the last token and may only be used to
@@ -14,6 +14,7 @@ bootstrap a truncated response.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ class Generated:
                  self.behaviour_log_probs.size, f"as many as token_ids, {length}")
         _require(bool(np.isfinite(self.behaviour_log_probs).all()), "behaviour_log_probs",
                  "not finite", "finite numbers; the weights or the engine are broken")
-        _require(bool((self.behaviour_log_probs <= 1e-4).all()), "behaviour_log_probs",
+        _require(bool((self.behaviour_log_probs <= 0).all()), "behaviour_log_probs",
                  float(self.behaviour_log_probs.max()), "at most 0")
         _require(_covers(self.version_spans, length), "version_spans", self.version_spans,
                  f"adjoining spans from 0 to {length}")
@@ -128,6 +129,10 @@ class Verdict:
     reward: float | None
     extracted: str | None
     reason: str
+
+    def __post_init__(self) -> None:
+        _require(self.reward is None or math.isfinite(self.reward), "reward", self.reward,
+                 "a finite number, or none")
 
     @property
     def correct(self) -> bool:

@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 from redis.exceptions import RedisError
 
 from services.generator.engine import Engine, EngineError, RequestRefused, WeightsNotReady
@@ -32,7 +33,7 @@ from services.generator.state import GeneratorState, State
 from vapo.failure_log import FailureLog, reason_of
 from vapo.ledger import Lease, Ledger
 from vapo.ledger.keys import TASK_STAGES
-from vapo.messages import Generated, MessageError, Task, float_array, token_array
+from vapo.messages import Floats, Generated, MessageError, Task, float_array, token_array
 from vapo.tokenizer import PromptTokenizer
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,10 @@ IDLE_SECONDS = 0.05
 REDIS_RETRY_SECONDS = 1.0
 GIVE_BACK_SECONDS = 3.0
 """For giving leases back at shutdown; what is not given back in time is taken over later."""
+
+
+ROUNDING = 1e-4
+"""A log-prob this little above 0 is the engine's arithmetic; one further above is a fault."""
 
 
 class Refused(RuntimeError):
@@ -225,7 +230,7 @@ class GenerationWorker:
     def _record_of(self, completion: Completion) -> Generated:
         return Generated(
             token_ids=token_array(completion.token_ids),
-            behaviour_log_probs=float_array(completion.log_probs),
+            behaviour_log_probs=_without_rounding(float_array(completion.log_probs)),
             version_spans=completion.version_spans, finish_reason=completion.finish_reason,
             text=self._tokenizer.fast.decode(completion.token_ids, skip_special_tokens=True),
             generator=self._name)
@@ -238,3 +243,9 @@ class GenerationWorker:
             except RedisError as error:
                 await asyncio.to_thread(self._ledger.watch.failed, "the queue waits", error)
                 await asyncio.sleep(REDIS_RETRY_SECONDS)
+
+
+def _without_rounding(log_probs: Floats) -> Floats:
+    """[L] Log-probs that are above 0 by rounding alone as 0; others as they are."""
+    rounded = (log_probs > 0) & (log_probs <= ROUNDING)
+    return np.where(rounded, np.float32(0), log_probs)

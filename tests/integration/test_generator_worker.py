@@ -87,19 +87,32 @@ def made(ledger: Ledger, task_id: str) -> int:
     return record.made
 
 
-async def test_log_probs_that_are_not_finite_become_a_dead_letter(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+@pytest.mark.parametrize(("log_prob", "said"), [
+    (float("nan"), "'not finite'"), (float("inf"), "'not finite'"), (0.3, "0.3")])
+async def test_log_probs_that_no_model_gives_become_a_dead_letter(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer, log_prob: float, said: str
+) -> None:
     ledger = make_ledger()
     ledger.submit(task("broken"))
-    engine = ScriptedEngine(lambda sampling: completion(sampling, float("nan")))
+    engine = ScriptedEngine(lambda sampling: completion(sampling, log_prob))
     async with working(engine, ledger, tokenizer):
         await eventually(lambda: bool(ledger.dead_letters.list()))
         letter, = ledger.dead_letters.list()
         assert (letter.id, letter.samples) == ("broken", "0,1")
-        assert "behaviour_log_probs is 'not finite'" in letter.reason
+        assert f"behaviour_log_probs is {said}" in letter.reason
         engine.behave = completion
         ledger.submit(task("fine"))
         await eventually(lambda: made(ledger, "fine") == 2)
+
+
+async def test_a_log_prob_above_0_by_rounding_is_0(
+        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    ledger = make_ledger()
+    ledger.submit(task("sure", samples=1))
+    engine = ScriptedEngine(lambda sampling: completion(sampling, 1e-7))
+    async with working(engine, ledger, tokenizer):
+        await eventually(lambda: made(ledger, "sure") == 1)
+    assert ledger.rollout("sure.0").generated.behaviour_log_probs.tolist() == [0.0] * 3
 
 
 async def test_one_bad_sample_does_not_cost_the_good_ones(

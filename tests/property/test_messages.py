@@ -171,6 +171,7 @@ def record(**changes: Any) -> dict[str, Any]:
         {"behaviour_log_probs": float_array([-1, np.nan]).tobytes()},
         {"behaviour_log_probs": float_array([-np.inf, -1]).tobytes()},
         {"behaviour_log_probs": float_array([0.5, -1]).tobytes()},
+        {"behaviour_log_probs": float_array([-1, 1e-5]).tobytes()},
         {"version_spans": []},
         {"version_spans": [[0, 0, 1]]},
         {"version_spans": [[0, 1, 2]]},
@@ -183,6 +184,15 @@ def record(**changes: Any) -> dict[str, Any]:
 def test_a_malformed_response_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(MessageError):
         decode_generated(msgpack.packb([1, record(**changes)]))
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf"), float("-inf")])
+def test_a_reward_that_is_no_number_is_refused(reward: float) -> None:
+    with pytest.raises(MessageError, match="reward"):
+        Verdict("correct", reward, "2", "equal")
+    wire = {"verdict": "correct", "reward": reward, "extracted": None, "reason": ""}
+    with pytest.raises(MessageError, match="reward"):
+        decode_verdict(msgpack.packb([1, wire]))
 
 
 @pytest.mark.parametrize(

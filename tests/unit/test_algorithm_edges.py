@@ -221,6 +221,9 @@ def test_log_probs_that_are_no_numbers_never_reach_a_batch(value: float) -> None
     broken[-1] = value
     with pytest.raises(RowError, match="behaviour_log_probs is not finite"):
         replace(row, behaviour_log_probs=broken)
+    broken[-1] = 0.25
+    with pytest.raises(RowError, match="behaviour_log_probs is above 0"):
+        replace(row, behaviour_log_probs=broken)
 
 
 def test_a_group_may_lie_in_several_mini_batches() -> None:
