@@ -131,13 +131,15 @@ def _row_errors(number: int, error: ValidationError) -> Iterator[RowError]:
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            known = ", ".join(Row.model_fields)
-            yield RowError(
-                number,
-                field,
-                f"unknown field; known are: {known}; what is your own belongs into metadata",
-            )
+            yield RowError(number, field, _unknown_field(item["loc"]))
         yield RowError(number, field, item["msg"].removeprefix(_VALUE_ERROR))
+
+
+def _unknown_field(place: tuple[int | str, ...]) -> str:
+    inside: dict[int | str, type[Strict]] = {"messages": ChatMessage, "sampling": RowSampling}
+    model = Row if len(place) == 1 else inside.get(place[0], Row)
+    hint = "; what is your own belongs into metadata" if model is Row else ""
+    return f"unknown field; known are: {', '.join(model.model_fields)}{hint}"
 
 
 def check_task_id(number: int, task_id: str) -> str:

@@ -239,6 +239,8 @@ def test_eval_names_wrong_rows_and_leaves_out_long_ones(
     file = write_jsonl(tmp_path / "file", rows)
     assert main(["eval", file]) == 1
     assert "line 1, prompt: has 449 tokens" in capsys.readouterr().err
+    assert main(["eval", file, "--skip-too-long", "--max-new-tokens", "508"]) == 1
+    assert "no problem is left: 2 lines are left out" in capsys.readouterr().err
     assert main(["eval", file, "--skip-too-long", "--deadline", "0.6", "-k", "3"]) == 1
     told = capsys.readouterr().err
     assert "1 line is left out\n  line 1, prompt: has 449 tokens" in told

@@ -141,8 +141,8 @@ def test_lines_and_array_agree_and_the_gateway_takes_every_problem(
         (as_csv(TEXT_ROWS).decode().encode("latin-1"), "line 5 is not UTF-8: byte 0xf6"),
         (b"a,a\n1,2\n", "must name each column once"),
         (b'q,answer\n"1,2\n3,4\n', "is not CSV"),
-        (b'[{"prompt": "1", "answer": NaN}]', "it holds NaN"),
-        (b'[{"prompt": "1"}, \n', "the file begins as a JSON array"),
+        (b'[{"prompt": "1"}, \n', "row 2: is not JSON"),
+        (gzip.compress(b"PAR1"), "is Parquet where only text is read"),
         (b'[1]\n[2]\n', "JSON array in each line"),
         (b"PAR1", "Parquet file cannot be read"),
         (b"", "holds no problems"),
@@ -205,6 +205,15 @@ def test_all_wrong_rows_are_named_each_with_its_line(tmp_path: Path) -> None:
         assert word in line
     errors = read_problems(file, NO_OPTIONS).errors
     assert "and 1 more; --errors lists all" in told("line", errors)
+
+
+@pytest.mark.parametrize("value", [b"NaN", b'"\\ud83d"', b"-Infinity"])
+def test_an_element_of_an_array_is_named_as_a_line_is(tmp_path: Path, value: bytes) -> None:
+    content = b'[{"prompt": "1", "answer": "1"},\n{"prompt": "1", "answer": ' + value + b"}\n, 3]"
+    read = read_problems(written(tmp_path, content), NO_OPTIONS)
+    assert [error["row"] for error in read.errors] == [2, 3]
+    assert "is not JSON" in read.errors[0]["message"]
+    assert len(read.problems.problems) == 1
 
 
 USER = [{"role": "user", "content": "1+1=?"}]
@@ -292,6 +301,7 @@ def test_messages_as_clients_write_them_become_plain() -> None:
     for messages, word in (
         ([{"role": "tool", "content": "5"}], "'system', 'developer', 'user'"),
         ([{"role": "user", "content": [{"type": "image_url"}]}], "'image_url'"),
+        ([{**USER[0], "name": "me"}], "messages.0.name: unknown field; known are: role, content$"),
         (ANSWERED, "end with the assistant's turn"),
     ):
         with pytest.raises(RowError, match=word):

@@ -11,7 +11,10 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from vapo.cli.connection_options import gateway
@@ -47,15 +50,22 @@ def check_problems(
     return report
 
 
-def left_in(arguments: argparse.Namespace, problems: ProblemFile, purpose: Purpose) -> ProblemFile:
+def left_in(
+    arguments: argparse.Namespace,
+    problems: ProblemFile,
+    purpose: Purpose,
+    imposed: Mapping[str, Any] = MappingProxyType({}),
+) -> ProblemFile:
     """The problems without those that the gateway would refuse, as far as that was asked for with
-    `--skip-wrong` or `--skip-too-long`; says on stderr which are left out.
+    `--skip-wrong` or `--skip-too-long`; says on stderr which are left out. They are looked at with
+    the fields ``imposed`` on each of them.
 
     Raises:
         CommandError: the gateway does not answer, or none would be left.
     """
     all_rows = argparse.Namespace(**{**vars(arguments), "errors": True, "skip_too_long": False})
-    report = check_problems(all_rows, problems, purpose)
+    looked_at = replace(problems, problems=[{**row, **imposed} for row in problems.problems])
+    report = check_problems(all_rows, looked_at, purpose)
     errors = [error for error in report["errors"] if arguments.skip_wrong or error.get("too_long")]
     if not errors:
         return problems

@@ -88,8 +88,14 @@ def _problems(arguments: argparse.Namespace) -> ProblemFile:
     """The file's problems, without those that are to be left out."""
     problems = problems_from(arguments)
     if arguments.skip_too_long or arguments.skip_wrong:
-        return left_in(arguments, problems, "dataset")
+        return left_in(arguments, problems, "dataset", _imposed(arguments))
     return problems
+
+
+def _imposed(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Fields of every problem of the evaluation that decide what fits the model's context."""
+    longest = arguments.max_new_tokens
+    return {} if longest is None else {"sampling": {"max_new_tokens": longest}}
 
 
 def _begin(

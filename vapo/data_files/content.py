@@ -12,6 +12,8 @@ UNREAD_FORMS = (
     (b"\x28\xb5\x2f\xfd", "compressed with zstd; unpack it first"),
     (b"\xfd7zXZ\x00", "compressed with xz; unpack it first"),
     (b"BZh", "compressed with bzip2; unpack it first"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel file; save its table as CSV, JSON Lines or Parquet"),
+    (PARQUET_MAGIC, "Parquet where only text is read; unpack it, or send it as a data set"),
     (b"ARROW1", "an Arrow file; save it as Parquet"),
     (
         b"\xff\xff\xff\xff",

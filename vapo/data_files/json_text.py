@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,16 +15,20 @@ from vapo.data_files.errors import DataFileError, RowError
 WRAPPERS = ("data", "rows", "problems", "prompts", "examples", "instances", "train", "test")
 """Keys under which a file that is one object keeps its rows."""
 NOT_JSON = (b"NaN", b"Infinity")
+BETWEEN_ELEMENTS = re.compile(r"[\s,]*")
 
 
 def json_rows(content: bytes) -> Iterator[tuple[int, Any]]:
-    """Rows of a text that begins with ``{`` or ``[``. A line that is not JSON is given as its
-    RowError, so that all wrong lines can be told.
+    """Rows of a text that begins with ``{`` or ``[``. A line or an element that is not JSON is
+    given as its RowError, so that all wrong rows can be told.
 
     Raises:
-        DataFileError: an array that is not JSON.
+        DataFileError: an array that breaks off, or whose elements cannot be told apart.
     """
-    rows = _whole(content)
+    text = content.strip()
+    if text.startswith(b"["):
+        return _array(text)
+    rows = _rows_of_object(text)
     return json_lines(content.splitlines()) if rows is None else enumerate(rows, start=1)
 
 
@@ -51,26 +57,43 @@ def _line_value(number: int, line: bytes) -> Any:
         return RowError(number, "", str(error))
 
 
-def _whole(content: bytes) -> list[Any] | None:
-    """The rows of a text that is one array or one object around an array, else None."""
-    text = content.strip()
-    first_line = text.partition(b"\n")[0]
-    if text.startswith(b"["):
-        return _array(text, first_line)
-    if first_line is not text and _is_json(first_line):
-        return None if first_line != text else _unwrapped(json_value(text))
+def _rows_of_object(text: bytes) -> list[Any] | None:
+    """The rows of a text that is one object, alone or around an array of rows; else None."""
+    first_line, several, _ = text.partition(b"\n")
+    if several and _is_json(first_line):
+        return None
     return _unwrapped(json_value(text)) if _is_json(text) else None
 
 
-def _array(text: bytes, first_line: bytes) -> list[Any]:
+def _array(text: bytes) -> Iterator[tuple[int, Any]]:
     try:
-        return json_value(text)
+        return enumerate(json_value(text), start=1)
     except ValueError as error:
-        if first_line != text and _is_json(first_line):
+        first_line, several, _ = text.partition(b"\n")
+        if several and _is_json(first_line):
             raise DataFileError(
                 "holds a JSON array in each line; a row is an object with named columns"
             ) from None
-        raise DataFileError(f"{error}; the file begins as a JSON array") from None
+        return _elements(text, error)
+
+
+def _elements(text: bytes, cause: ValueError) -> Iterator[tuple[int, Any]]:
+    """Elements of an array of which at least one cannot be read, found by a more lenient reader."""
+    try:
+        characters = text.decode("utf-8")
+    except UnicodeDecodeError:
+        raise DataFileError(f"{cause}; the file begins as a JSON array") from None
+    decoder, place, number = json.JSONDecoder(), 1, 1
+    while True:
+        start = BETWEEN_ELEMENTS.match(characters, place).end()  # type: ignore[union-attr]
+        if characters[start : start + 1] == "]":
+            return
+        try:
+            _, place = decoder.raw_decode(characters, start)
+        except (ValueError, RecursionError):
+            raise DataFileError(f"row {number}: {cause}") from None
+        yield number, _line_value(number, characters[start:place].encode("utf-8"))
+        number += 1
 
 
 def _unwrapped(value: Any) -> list[Any]:
