@@ -149,6 +149,6 @@ def check_task_id(number: int, task_id: str) -> str:
             number,
             "id",
             f"{task_id!r} holds white space, '.' or a control character; "
-            "use letters, digits, '-', '_', ':' or '/'",
+            "use letters, digits, '-', '_', ':' or '/', or leave it out",
         )
     return task_id

@@ -150,6 +150,7 @@ def test_lines_and_array_agree_and_the_gateway_takes_every_problem(
         (b"prompt and answer", "line 1: is not JSON"),
         (b'{"text": "1", "score": 2}', "hold the prompt; name it with --prompt-field. Its columns"),
         (b'{"prompt": "1", "score": 2}', "hold the answer; name it with --answer-field"),
+        (b'{"prompt": "1", "a": {"b": {"c": 2}, "d": 3}}', "columns are prompt, a.b.c, a.d"),
     ],
 )  # fmt: skip
 def test_what_a_file_is_instead_is_named(tmp_path: Path, content: bytes, cause: str) -> None:

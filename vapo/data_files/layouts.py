@@ -5,7 +5,7 @@ Invariant: the choice is made once for a file, from all its rows, and can be tol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,20 +60,20 @@ def layout_of(
     """
     names = dict.fromkeys(name for row in rows for name in row)
     seen = rows[:ROWS_LOOKED_AT]
-    taken = _named(prompt, names, rows) or _first(names, seen, PROMPTS, _may_be_prompt)
+    taken = _named(prompt, rows) or _first(names, seen, PROMPTS, _may_be_prompt)
     if taken is None:
-        raise DataFileError(_unknown("prompt", names))
-    found = _named(answer, names, rows) or _first(names, seen, ANSWERS, _may_be_answer)
+        raise DataFileError(_unknown("prompt", rows))
+    found = _named(answer, rows) or _first(names, seen, ANSWERS, _may_be_answer)
     if found is None:
-        raise DataFileError(_unknown("answer", names))
+        raise DataFileError(_unknown("answer", rows))
     own = prompt is None and taken in OWN_PROMPTS
     named = answer is not None or has_pattern
     return Layout(taken, found, "whole" if named else _reading(seen, found, own), own)
 
 
-def _named(column: str | None, names: Iterable[str], rows: Iterable[Row]) -> str | None:
+def _named(column: str | None, rows: Sequence[Row]) -> str | None:
     if column and not any(value_at(row, column) is not None for row in rows):
-        raise DataFileError(f"has no column {column!r}; its columns are {', '.join(names)}")
+        raise DataFileError(f"has no column {column!r}; its columns are {_listed(rows)}")
     return column
 
 
@@ -120,8 +120,22 @@ def _may_be_answer(value: Any) -> bool:
     return value is not None and value != "" and not isinstance(value, Mapping)
 
 
-def _unknown(what: str, names: Iterable[str]) -> str:
+def _unknown(what: str, rows: Sequence[Row]) -> str:
     return (
         f"has no column that is known to hold the {what}; name it with --{what}-field. "
-        f"Its columns are {', '.join(names) or 'none'}"
+        f"Its columns are {_listed(rows)}"
     )
+
+
+def _listed(rows: Sequence[Row]) -> str:
+    """The columns and what is inside them, as options name them."""
+    names = dict.fromkeys(name for row in rows[:ROWS_LOOKED_AT] for name in _paths(row))
+    return ", ".join(names) or "none"
+
+
+def _paths(row: Row, depth: int = 3) -> Iterator[str]:
+    for name, value in row.items():
+        if isinstance(value, Mapping) and value and depth > 1:
+            yield from (f"{name}{INSIDE}{inner}" for inner in _paths(value, depth - 1))
+        else:
+            yield name
