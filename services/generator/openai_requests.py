@@ -92,6 +92,11 @@ class OpenAIRequest(Sampled):
     metadata: neutral.Ignored = None
     safety_identifier: neutral.Ignored = None
     service_tier: neutral.ServiceTier = None
+    skip_special_tokens: neutral.SkipSpecialTokens = None
+    include_stop_str_in_output: neutral.StopStays = None
+    use_beam_search: neutral.BeamSearch = None
+    length_penalty: neutral.LengthPenalty = None
+    bad_words: neutral.BadWords = None
 
     @property
     def asked_tokens(self) -> int | None:
@@ -202,6 +207,9 @@ class ChatRequest(OpenAIRequest):
     prompt_cache_options: neutral.Ignored = None
     prompt_cache_retention: neutral.Ignored = None
     chat_template_kwargs: neutral.KwArgs = None
+    add_generation_prompt: neutral.TurnBegins = None
+    continue_final_message: neutral.TurnGoesOn = None
+    echo: neutral.ChatEcho = None
 
     @model_validator(mode="after")
     def _alternatives_need_log_probs(self) -> ChatRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -227,6 +228,24 @@ def test_bad_requests(gateway: RunningGateway, request_body: Any, message: str) 
     assert reply.status_code == 422
     assert message in reply.json()["detail"]
     assert gateway.client.get("/v1/evaluations").json() == {"evaluations": []}
+
+
+ODD_VALUES = [
+    "", "x", "\ud800", "\x00", -1, 0, 0.5, 1e308, -(10**30), 2**63, True, [], [[]], [None], {},
+    {"a": None}, [{"prompt": "1", "answer": "1", "sampling": {"temperature": 1e9}}],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [
+    "samples", "temperature", "top_p", "max_new_tokens", "id", "dataset", "problems"])
+def test_nothing_odd_makes_a_defect(gateway: RunningGateway, name: str) -> None:
+    for value in ODD_VALUES:
+        body = json.dumps({"problems": PROBLEMS, "samples": 1, name: value})
+        reply = gateway.client.post("/v1/evaluations", content=body.encode())
+        assert reply.status_code in (202, 422), (value, reply.text)
+        row = {**PROBLEMS[0], "id": None, "sampling": {name: value}}
+        reply = gateway.client.post("/v1/prompts", content=json.dumps(row).encode())
+        assert reply.status_code in (202, 422), (value, reply.text)
 
 
 def test_what_does_not_exist(gateway: RunningGateway) -> None:
