@@ -15,6 +15,8 @@ from functools import lru_cache
 from services.verifier.equations import (
     FUNCTION_NAMES,
     assigned,
+    contradicts,
+    denies,
     with_argument,
 )
 from services.verifier.evaluation import (
@@ -172,6 +174,8 @@ def _one_equation(reference: Structure, answer: Structure) -> _Decision:
     """``x = 5`` against ``5``: the side that holds the value is compared."""
     if (reference.kind is Kind.EQUATION) == (answer.kind is Kind.EQUATION):
         return _NOT_MINE
+    if (denies(answer) and not denies(reference)) or contradicts(answer):
+        return True, False
     if reference.kind is Kind.EQUATION:
         named = assigned(reference)
         if named:
@@ -250,6 +254,8 @@ def _lists(reference: Structure, answer: Structure) -> _Decision:
     kinds = {reference.kind, answer.kind}
     if kinds <= {Kind.LIST, Kind.SET} or kinds == {Kind.UNION}:
         return True, _of_lists(reference.items, answer.items)
+    if kinds == {Kind.SET, Kind.SEQUENCE}:
+        return True, False
     if kinds in ({Kind.LIST, Kind.SEQUENCE}, {Kind.LIST, Kind.MATRIX}):
         rows = [_row(one) or one.items for one in (reference, answer)]
         return True, _in_order(rows[0], rows[1])

@@ -11,15 +11,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
-from services.verifier.evaluation import constant
+from services.verifier.arithmetic import approximate
+from services.verifier.evaluation import constant, same_value
 from services.verifier.rounding import is_rounded
 from services.verifier.structure import Kind, Structure, is_name
+from services.verifier.units import CHANGING_WORDS
 
+ROUGHLY = 0.05
+"""Relative difference up to which ``a \\approx b`` is believed."""
 UNNAMED = Structure(Kind.VALUE, "")
 FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
 _DECIMAL = re.compile(r"-?\d*\.\d+")
 _NAMED_LEFT = re.compile(r"[a-zA-Z\\_{}()|,:'\s]*[a-zA-Z][a-zA-Z0-9\\_{}()|,:'\s]*")
+_NAME_WORDS = re.compile(r"[a-z]{3,}")
 _FUNCTION = re.compile(r"([a-zA-Z])\s?\(\s?([a-zA-Z])\s?\)|([a-zA-Z])_\s?\{?([a-zA-Z])\}?")
 
 
@@ -38,6 +44,28 @@ def assigned(equation: Structure) -> tuple[Structure, Structure] | None:
     if constant(first.text) is not None and constant(last.text) is not None:
         return UNNAMED, last
     return None
+
+
+def denies(structure: Structure) -> bool:
+    r"""Whether an equation is of a value that it denies: ``\text{wrong answer} = 7``."""
+    named = structure.kind is Kind.EQUATION and structure.items[0].text
+    return bool(named) and not CHANGING_WORDS.isdisjoint(_NAME_WORDS.findall(str(named).lower()))
+
+
+def contradicts(structure: Structure) -> bool:
+    """Whether an equation of constants is plainly false: ``8 = 7``, ``1 = 2 = 7``."""
+    sides = [side.text for side in structure.items] if structure.kind is Kind.EQUATION else []
+    if any(constant(side) is None for side in sides):
+        return False
+    return any(not _nearly(one, other, structure.exact) for one, other in pairwise(sides))
+
+
+def _nearly(one: str, other: str, exact: bool) -> bool:
+    """Whether two constants are the same, or one is rounded from the other."""
+    if _rounds(one, other) or same_value(one, other) is not False:
+        return True
+    values = [approximate(value) for side in (one, other) if (value := constant(side)) is not None]
+    return not exact and abs(values[0] - values[1]) <= ROUGHLY * max(map(abs, values))
 
 
 def with_argument(named: tuple[str, Structure], other: str) -> str | None:

@@ -43,6 +43,8 @@ NEEDED_POINTS = 3
 WIDE_POINTS, WIDEST = 24, 400.0
 """For formulas with steps."""
 MAXIMUM_NAMES = 12
+LETTERS_OF_UNITS = frozenset("mkcgshlLNJWVA")
+"""``7 m`` may be seven metres and ``7 km^2`` an area; ``7 x`` and ``7 d`` are products."""
 CACHED_FORMULAS = 16_384
 
 _BASE_OF_LOG = "base of log"
@@ -243,6 +245,8 @@ def _comparable(first: Node, second: Node) -> bool:
 
 def _may_be_unit(number: Node, formula: Node) -> bool:
     """Whether the letters of ``formula`` may be units: without them it is ``number``."""
+    if not names(formula) <= LETTERS_OF_UNITS:
+        return False
     ones = dict.fromkeys(names(formula), Fraction(1))
     values = _values(number, formula, ones, real=False)
     return values is None or cmath.isclose(values[0], values[1], rel_tol=1e-6)

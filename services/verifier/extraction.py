@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from services.verifier.denial import is_denied
+
 MAXIMUM_RESPONSE_CHARACTERS = 200_000
 """Only this much of a response's end is searched."""
 MAXIMUM_PHRASE_CHARACTERS = 300
@@ -42,7 +44,8 @@ _IS_WORDS = (
 )  # fmt: skip
 _PHRASE = re.compile(
     rf"(?:{'|'.join(_ANSWER_WORDS)})[\s*]{{0,5}}"
-    rf"(?:(?:{'|'.join(_IS_WORDS)})(?![a-zA-Z])|[:：=])[\s*:：]{{0,5}}",
+    rf"(?:(?:{'|'.join(_IS_WORDS)})(?![a-zA-Z])|[:：=])[\s*:：]{{0,5}}"
+    r"(?:(?:clearly|simply|therefore|thus|indeed|definitely|exactly|just|now)\s)?",
     re.IGNORECASE,
 )
 _HASHES = re.compile(r"####\s*([^\n]*)")
@@ -69,7 +72,7 @@ _MATHEMATICAL_WORDS = frozenset(_MATHEMATICAL_NAMES.split())
 _FOREIGN_WORD = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff]{2,}")
 _LABEL = re.compile(r"\W*[^\W\d_]{2,}\s*[:：=]")
 _COMMAND = re.compile(r"\\[a-zA-Z]+(?:\{[a-zA-Z ]*\})?")
-_CODE = re.compile(r"[a-zA-Z_]{2}\(|__|[\[\];]|==")
+_CODE = re.compile(r"[a-zA-Z_]{2}\(|(?<![a-zA-Z\\])lambda(?=[\s:])|\)\(\)|__|[\[\];]|==")
 _PROGRAM = re.compile(r"[a-zA-Z_]{2}\(\s*['\"]|__[a-z]+__")
 _WORDS = re.compile(r"[^\W\d_]{3,}")
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|。")
@@ -108,10 +111,13 @@ def boxed(text: str, parts: int = 1) -> str | None:
     r"""Content of the last box that is not empty, with balanced braces.
 
     Boxes that only separators divide (``\boxed{2}, \boxed{3}``) are one answer, joined by commas,
-    so that boxing every candidate does not earn credit. Where an answer of ``parts`` parts is
+    so that boxing every candidate does not earn credit. A box that the text denies (``not
+    \boxed{7}``) is none. Where an answer of ``parts`` parts is
     expected and the last box holds one, the last ``parts`` boxes are the answer.
     """
     boxes = _filled(_boxes(text))
+    while boxes and is_denied(text, *boxes[-1][:2]):
+        boxes.pop()
     if not boxes:
         return None
     contents = _joined(text, boxes, _BETWEEN_BOXES)
@@ -182,12 +188,19 @@ def _braced_boxes(text: str) -> list[tuple[int, int, str]]:
 
 
 def answer_phrase(text: str) -> str | None:
-    """What follows the last "answer is" or "answer:", up to the end of the sentence."""
-    ends = [match.end() for match in _PHRASE.finditer(text)]
-    if not ends:
+    """What follows the last "answer is" or "answer:", up to the end of the sentence; with these
+    words where they are denied ("the wrong answer is").
+    """
+    phrases = list(_PHRASE.finditer(text))
+    if not phrases:
         return None
-    rest = text[ends[-1] : ends[-1] + MAXIMUM_PHRASE_CHARACTERS].partition("\n")[0]
-    return stated(_SENTENCE_END.split(rest, maxsplit=1)[0].strip("* "))
+    last = phrases[-1]
+    rest = text[last.end() : last.end() + MAXIMUM_PHRASE_CHARACTERS].partition("\n")[0]
+    sentence = _SENTENCE_END.split(rest, maxsplit=1)[0]
+    if is_denied(text, last.start(), last.start()):
+        line = text.rfind("\n", 0, last.start()) + 1
+        return text[max(line, last.start() - MAXIMUM_PHRASE_CHARACTERS) : last.end()] + sentence
+    return stated(sentence.strip("* "))
 
 
 def stated(text: str) -> str:
@@ -263,12 +276,17 @@ def _is_formula(expression: str, follows_equals: bool) -> bool:
 
 
 def last_value(text: str) -> str | None:
-    """The last formula, or a number after it: as generous as :func:`last_number`."""
+    """The last formula, or a number after it: as generous as :func:`last_number`; None where the
+    text denies it.
+    """
     formulas = _formulas(text)
     if not formulas:
-        return last_expression(text)
-    start, content = formulas[-1]
-    return last_number(text[start + len(content) + 2 :]) or content
+        value = last_expression(text)
+    else:
+        start, content = formulas[-1]
+        value = last_number(text[start + len(content) + 2 :]) or content
+    place = text.rfind(value) if value else -1
+    return None if place >= 0 and is_denied(text, place, place + len(value or "")) else value
 
 
 def _formulas(text: str) -> list[tuple[int, str]]:

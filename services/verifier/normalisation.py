@@ -31,6 +31,10 @@ _SHORT_FRACTION = re.compile(
     r"\\frac\s?(\d|[a-zA-Z]|\{[^{}]*\}|\\[a-zA-Z]+)\s?(\d|[a-zA-Z]|\{[^{}]*\}|\\(?!frac)[a-zA-Z]+)"
 )
 _DIGIT_GROUP = re.compile(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|,\\!\s?)(?=\d{3}(?!\d))")
+_UPRIGHT_LETTER = re.compile(
+    r"\\(?:math(?:rm|sf|normal)|operatorname|text(?:rm|normal)?)\s?\{\s?([ied])\s?\}"
+)
+"""ISO 80000-2 writes these letters of mathematics upright; they are no units."""
 _NEGATIVE_SPACE = re.compile(r"(?<!\\)\\!\s*")
 _SPACE = re.compile(r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\(?:hspace|vspace)\{[^{}]*\}")
 _BRACED_COMMA = re.compile(r"\{\s*,\s*\}")
@@ -164,6 +168,7 @@ _REPLACEMENTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (_FRACTION, r"\\frac"),
     (_DIGIT_GROUP, ""),
     (_NEGATIVE_SPACE, ""),
+    (_UPRIGHT_LETTER, r" \1"),
     (_BRACED_COMMA, ","),
     (_SPACE, " "),
     (re.compile(r"(?<=[\w)])\*\*(?=[\w({-])"), "^"),

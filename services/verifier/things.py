@@ -110,6 +110,7 @@ THINGS = frozenset(_THINGS.split())
 _MODIFIERS = """
     red green blue yellow white black pink purple orange brown gray grey silver gold golden
     small large big little tall short long wide new old young adult male female extra additional
+    us american canadian australian
     more total different distinct possible positive real whole even odd prime perfect ordered equal
     equilateral isosceles congruent similar right regular convex lattice square cubic sq cu linear
     empty full unused used remaining left whole-number stuffed hot sweet baby toy chip ripe
@@ -128,8 +129,13 @@ CLOSING = frozenset(phrase for line in _CLOSING.split("\n") for phrase in line.s
 """What may stand after a number without a thing."""
 
 
+_HISSING = ("s", "x", "z", "ch", "sh", "o")
+
+
 def is_thing(word: str) -> bool:
     """Whether ``word``, in small letters, names a thing, in the singular or the plural."""
-    if word in THINGS or f"{word}s" in THINGS or f"{word}es" in THINGS:
+    if word in THINGS or f"{word}s" in THINGS:
         return True
-    return word.endswith("y") and f"{word[:-1]}ies" in THINGS
+    if word.endswith("y"):
+        return f"{word[:-1]}ies" in THINGS
+    return word.endswith(_HISSING) and f"{word}es" in THINGS

@@ -32,7 +32,7 @@ _NAMES = """
 UNITS = frozenset(_NAMES.split())
 _CHANGING_NAMES = """
     or either maybe perhaps possibly also
-    wrong incorrect impossible false invalid unknown none
+    wrong incorrect impossible false invalid unknown none not never
     three four five seven eight nine eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety
     hundred thousand million billion trillion dozen dozens k tens score
@@ -56,7 +56,7 @@ SHORT_WORD = 3
 MAXIMUM_WORDS = 8
 _POWER = re.compile(r"(?<=[a-zA-Z])\s?\^?\s?\{?\s?[1-3]\s?\}?(?=[\s/]|$)")
 _DIVIDER = re.compile(r"[\s/]+")
-_LAYOUT = re.compile(r"\\[,;: ]|[-.~]")
+_LAYOUT = re.compile(r"\\[,;: ]|[-.~·()]")
 
 
 def is_unit(words: str) -> bool:

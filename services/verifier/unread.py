@@ -18,9 +18,10 @@ _TEXT = re.compile(
 )
 _WORD = re.compile(r"(?<![a-zA-Z\\{])[a-zA-Z]{4,}(?![a-zA-Z}])")
 _LONG_DECIMAL = re.compile(r"\.\d{6,}\s?\\ldots")
+_PRIME = re.compile(r"\d\s?'(?!\d)")
 _OPERATOR_NAMES = """
     sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh log ln lg exp sqrt frac gcd
-    lcm max min det tr rank mod deg dim ker arg sgn sign re im inf sup lim and or for all in e i d
+    lcm max min det tr rank mod deg dim ker arg sgn sign re im inf sup lim and or for all in
     begin end left right asin acos atan arcsine
 """
 _OPERATORS = frozenset(_OPERATOR_NAMES.split())
@@ -34,6 +35,8 @@ def unread_pieces(cleaned: str) -> frozenset[str]:
         return frozenset()
     texts = _TEXT.findall(cleaned)
     pieces = {piece for text in texts if (piece := _piece(text))}
+    if _PRIME.search(cleaned):
+        pieces.add("'")
     if r"\ldots" in cleaned and not _LONG_DECIMAL.search(cleaned):
         pieces.add("...")
     words = _WORD.findall(_TEXT.sub(" ", cleaned) if texts else cleaned)
