@@ -21,13 +21,15 @@ _DENIED_BEFORE = re.compile(
     rf"(?<![a-zA-Z'’]){_DENIES}(?:[\s:*$({{\\]+{_BETWEEN}(?![a-zA-Z]))*[\s:*$({{\\=]*$",
     re.IGNORECASE,
 )
+_HINT = re.compile(r"n[oe'’]|wrong|rrect|false|bad|reject|mist|but|cept|stead|ather|other")
+"""Found quickly where :data:`_DENIED_BEFORE` may match at all."""
 _DENIED_AFTER = re.compile(
-    r"^[\s*$)}\\]*(?:"
+    r"[\s*$)}\\]*(?:"
     r"(?:is|was|are|were|would be|can|could|must|does|did)\s+(?:(?:not|never)(?:\s+be)?|no longer)"
     r"|(?:is|was|does|ca|wo|could|would)n['’]t(?:\s+be)?|cannot\s+be)\s+"
     r"(?:(?:the|an?|my|our|your)\s+)?(?:final\s+)?"
     r"(?:answer|correct|right|possible|valid|true|(?:a\s)?solution|it)(?![a-zA-Z])"
-    r"|^[\s*$)}\\]*(?:is|was|are|were|would be)\s+(?:the\s+|a\s+)?"
+    r"|[\s*$)}\\]*(?:is|was|are|were|would be)\s+(?:the\s+|a\s+)?"
     r"(?:wrong|incorrect|false|impossible|invalid|excluded|ruled out"
     r"|too (?:large|small|big|high|low|many|few))(?![a-zA-Z])",
     re.IGNORECASE,
@@ -37,5 +39,6 @@ _DENIED_AFTER = re.compile(
 def is_denied(text: str, start: int, end: int) -> bool:
     """Whether the words beside ``text[start:end]`` say that it is not the answer."""
     before = text[max(0, start - BEFORE_CHARACTERS) : start].rpartition("\n")[2]
-    after = text[end : end + AFTER_CHARACTERS].partition("\n")[0]
-    return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.search(after))
+    if _HINT.search(before.lower()) and _DENIED_BEFORE.search(before):
+        return True
+    return _DENIED_AFTER.match(text[end : end + AFTER_CHARACTERS].partition("\n")[0]) is not None

@@ -153,7 +153,7 @@ def parts_of(answer: Answer) -> int:
 def _read(text: str, trusted: bool = False) -> Answer:
     """An answer or, where ``trusted``, a reference in its forms."""
     layoutless = clean(text)
-    words = words_at_end(layoutless) if layoutless[-1:].isalpha() or layoutless[-1:] == "}" else ""
+    words = words_at_end(layoutless)
     cleaned = as_digits(clean(text, trusted) if words and trusted else layoutless)
     if cleaned.startswith("\\text"):
         cleaned = _spelled_in_text(cleaned)

@@ -66,6 +66,8 @@ def clean(text: str, trusted: bool = False) -> str:
         text: as it was written.
         trusted: whether it is a reference (:mod:`services.verifier.remarks`).
     """
+    if text.isascii() and text.isdigit():
+        return text
     text = _BLANK_LINES.sub(", ", fold_lines(text))
     text = _unescape(text)
     text = _EMPTY_INDEX.sub(lambda match: r"\sqrt" if match[0][1] == "s" else "", text)

@@ -97,11 +97,16 @@ def without_remarks(text: str, trusted: bool = False) -> str:
         return text
     text = without_quantifier(_numerically(text))
     is_remark, is_unit = (_unchanged, _may_be_unit) if trusted else (_is_remark, _is_unit)
-    text = _without(_REMARK, text, is_remark).rstrip() or text
+    if _has_text_mode(text):
+        text = _without(_REMARK, text, is_remark).rstrip() or text
     text = _without(_PLAIN_REMARK, text, is_remark) if text.endswith(")") else text
-    text = _without(_UNIT_TEXT, text, is_unit)
+    text = _without(_UNIT_TEXT, text, is_unit) if _has_text_mode(text) else text
     text = _without(_WORDS_AT_END, text, may_be_counted) if trusted else text
-    return text if _TRIGONOMETRIC.search(text) else _DEGREES.sub("", text).rstrip()
+    if r"\circ" not in text:
+        return text.rstrip()
+    if _TRIGONOMETRIC.search(text):
+        return text
+    return _DEGREES.sub("", text).rstrip()
 
 
 def without_introduction(text: str, trusted: bool = False) -> str:
@@ -119,6 +124,9 @@ def without_introduction(text: str, trusted: bool = False) -> str:
 
 def words_at_end(text: str) -> str:
     """The words that end a cleaned answer after its value, in small letters; else empty."""
+    last = text[-1:]
+    if not (last.isalpha() or (last == "}" and _has_text_mode(text))):
+        return ""
     for pattern in _UNIT_TEXT, _WORDS_AT_END:
         match = pattern.search(text)
         if match:
@@ -135,6 +143,10 @@ def has_reservation(text: str) -> bool:
     """Whether a cleaned answer ends in words that make it another one."""
     matches = (pattern.search(text) for pattern in (_REMARK, _PLAIN_REMARK, _UNIT_TEXT))
     return any(match and not _unchanged(_words(match[0])) for match in matches)
+
+
+def _has_text_mode(text: str) -> bool:
+    return r"\text" in text or r"\mathrm" in text or "box" in text
 
 
 def _without(pattern: re.Pattern[str], text: str, says_nothing: Callable[[str], bool]) -> str:
