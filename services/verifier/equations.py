@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from services.verifier.arithmetic import approximate
+from services.verifier.arithmetic import OutOfRange, approximate
 from services.verifier.evaluation import constant, same_value
 from services.verifier.rounding import is_rounded
 from services.verifier.structure import Kind, Structure, is_name
@@ -64,8 +64,16 @@ def _nearly(one: str, other: str, exact: bool) -> bool:
     """Whether two constants are the same, or one is rounded from the other."""
     if _rounds(one, other) or same_value(one, other) is not False:
         return True
-    values = [approximate(value) for side in (one, other) if (value := constant(side)) is not None]
-    return not exact and abs(values[0] - values[1]) <= ROUGHLY * max(map(abs, values))
+    return not exact and _within(ROUGHLY, one, other)
+
+
+def _within(share: float, one: str, other: str) -> bool:
+    """Whether two constants differ by no more than ``share`` of the larger one."""
+    try:
+        values = [approximate(value) for value in (constant(one), constant(other)) if value]
+    except OutOfRange:
+        return False
+    return len(values) == 2 and abs(values[0] - values[1]) <= share * max(map(abs, values))
 
 
 def with_argument(named: tuple[str, Structure], other: str) -> str | None:

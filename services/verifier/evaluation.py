@@ -257,8 +257,11 @@ def _agree(first: Node, second: Node, variables: frozenset[str]) -> bool | None:
     real = not (has_imaginary_unit(first) or has_imaginary_unit(second))
     agreed, differed = 0, 0
     points = _wide_points if has_steps(first) or has_steps(second) else _points
+    folded = _folded(first, real), _folded(second, real)
+    if folded[0] is None or folded[1] is None:
+        return None
     for point in points(tuple(sorted(variables))):
-        values = _values(first, second, point, real)
+        values = _values(*folded, point, real)
         if values is None:
             continue
         same = abs(values[0] - values[1]) <= 1e-9 * max(abs(values[0]), abs(values[1]))
@@ -266,6 +269,24 @@ def _agree(first: Node, second: Node, variables: frozenset[str]) -> bool | None:
     if differed:
         return False if not agreed and differed >= NEEDED_POINTS else None
     return True if agreed >= NEEDED_POINTS else None
+
+
+def _folded(node: Node, real: bool) -> Node | None:
+    """``node`` with every part without variables worked out once; None where one has no value."""
+    try:
+        return _worked_out(node, real)
+    except (OutOfRange, NotReal, Unsupported):
+        return None
+
+
+def _worked_out(node: Node, real: bool) -> Node:
+    if node[0] in ("name", "number"):
+        return node
+    parts = [_worked_out(part, real) for part in _parts(node)]
+    whole: Node = (node[0], *parts) if parts else node
+    if all(part[0] == "number" for part in parts):
+        return ("number", evaluate(whole, {}, real))  # type: ignore[return-value]
+    return whole
 
 
 def _values(

@@ -42,5 +42,8 @@ def _points(text: str) -> list[str]:
         value = constant(name)
         if not isinstance(value, Fraction | float):
             return []
-        points[name] = float(value)
+        try:
+            points[name] = float(value)
+        except OverflowError:
+            return []
     return sorted(points, key=lambda name: points[name])

@@ -154,7 +154,7 @@ def _read(text: str, trusted: bool = False) -> Answer:
     """An answer or, where ``trusted``, a reference in its forms."""
     layoutless = clean(text)
     words = words_at_end(layoutless)
-    cleaned = as_digits(clean(text, trusted) if words and trusted else layoutless)
+    cleaned = as_digits(clean(text, trusted) if trusted else layoutless)
     if cleaned.startswith("\\text"):
         cleaned = _spelled_in_text(cleaned)
     simple = plain(cleaned)

@@ -15,6 +15,7 @@ Invariant: linear in the length of the text; nothing but text is looked at.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -292,5 +293,7 @@ def _raised(unit: Unit, power: int) -> Unit:
 
 
 def _divided(top: Unit, bottom: Unit) -> Unit:
-    below = tuple((name, -exponent) for name, exponent in bottom.dimensions)
-    return Unit(tuple(sorted(top.dimensions + below)), top.size / bottom.size)
+    exponents = Counter(dict(top.dimensions))
+    exponents.subtract(dict(bottom.dimensions))
+    dimensions = tuple(sorted((name, count) for name, count in exponents.items() if count))
+    return Unit(dimensions, top.size / bottom.size)
