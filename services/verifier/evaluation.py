@@ -257,11 +257,11 @@ def _agree(first: Node, second: Node, variables: frozenset[str]) -> bool | None:
     real = not (has_imaginary_unit(first) or has_imaginary_unit(second))
     agreed, differed = 0, 0
     points = _wide_points if has_steps(first) or has_steps(second) else _points
-    folded = _folded(first, real), _folded(second, real)
-    if folded[0] is None or folded[1] is None:
+    one, other = _folded(first, real), _folded(second, real)
+    if one is None or other is None:
         return None
     for point in points(tuple(sorted(variables))):
-        values = _values(*folded, point, real)
+        values = _values(one, other, point, real)
         if values is None:
             continue
         same = abs(values[0] - values[1]) <= 1e-9 * max(abs(values[0]), abs(values[1]))
