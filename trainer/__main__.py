@@ -16,6 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 from trainer.app import BackgroundServer, build_app
 from trainer.assembly import build_setup
 from trainer.checkpoint import CheckpointError
+from trainer.course import Course
 from trainer.exchange import share_number
 from trainer.ingest import BatchDeadline
 from trainer.loop import TrainingLoop
@@ -24,12 +25,10 @@ from trainer.parallel import Ranks, exit_rank, join_ranks, leave_ranks
 from trainer.run_lock import run_lock
 from trainer.start_checks import check_folders, check_models
 from trainer.status import Requests, Status
-from vapo.ledger import Ledger
 from vapo.ledger.connection import wait_for_redis
 from vapo.ledger.fleet import Member
 from vapo.ledger.run_memory import open_ledger, remember
 from vapo.ledger.trouble import explain
-from vapo.outcome import TrainingState, note_training
 from vapo.service import Heartbeat, bind, bound_url, member_name, parse_arguments
 from vapo.settings import Settings
 from vapo.startup import UnavailableError, run_part
@@ -39,7 +38,6 @@ logger = logging.getLogger("trainer")
 
 COLLECTIVE_MARGIN_SECONDS = 600.0
 """Ranks wait for rank 0 this much longer than rank 0 may wait for rollouts and for Redis."""
-LAST_WORD_SECONDS = 4.0
 EXPECTED = (BatchDeadline, CheckpointError, MismatchError, FloatingPointError)
 """Errors of a run under way whose text says it all; no traceback is needed."""
 
@@ -106,42 +104,25 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
                           settings.ledger.heartbeat_seconds)
     server.start()
     heartbeat.start()
-    note_training(settings.run.directory, "running")
+    course = Course(ledger)
     try:
         setup = build_setup(settings, ranks, requests, status, ledger)
         remember(ledger)
+        course.runs()
         position = TrainingLoop(setup).run()
         status.set(phase="stopped")
         if position.step >= settings.trainer.max_steps or ledger.control.stop_requested:
             requests.signal = None
-        _note_end(settings, requests, position.step)
-        ledger.journal.tell("trainer_stopped", {"step": position.step,
-                                                "max_steps": settings.trainer.max_steps})
+        course.stopped(position.step, requests.signal is not None)
         logger.info("stopped at step %d of %d", position.step, settings.trainer.max_steps)
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"
         status.set(phase="failed", error=reason)
-        note_training(settings.run.directory, "failed", status.snapshot()["step"],
-                      settings.trainer.max_steps, reason)
-        _tell_failure(ledger, reason)
+        course.failed(status.snapshot()["step"], reason)
         raise
     finally:
         heartbeat.stop()
         server.stop()
-
-
-def _note_end(settings: Settings, requests: Requests, step: int) -> None:
-    most = settings.trainer.max_steps
-    stopped: TrainingState = "asked to stop" if requests.signal is None else "interrupted"
-    note_training(settings.run.directory, "finished" if step >= most else stopped, step, most)
-
-
-def _tell_failure(ledger: Ledger, reason: str) -> None:
-    """Journal it; a Redis that is in trouble, and may be the reason, is not waited for."""
-    try:
-        ledger.briefly(LAST_WORD_SECONDS).journal.tell("trainer_failed", {"error": reason})
-    except RedisError as error:
-        ledger.watch.failed("the failure is not in the journal", error)
 
 
 def _describe(name: str, url: str, status: Status) -> Member:

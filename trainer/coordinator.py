@@ -56,6 +56,7 @@ class Coordinator:
         again = self._ingest.resume(position.unacknowledged)
         self._ledger.journal.forget_metrics_after(position.step)
         self._metrics.forget_after(position.step, position.pretraining_steps)
+        self._status.set(step=position.step)
         logger.info("at step %d, %d rollouts handed out again", position.step, again)
 
     def next_order(self, position: Position, phases: Phases) -> Order:

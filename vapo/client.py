@@ -68,6 +68,12 @@ class Progress(Protocol):
     def end(self) -> None:
         """It is over."""
 
+    def show(self, text: str) -> None:
+        """A count that moves."""
+
+    def erase(self) -> None:
+        """Something else will be printed."""
+
 
 class Silence:
     """No progress is shown."""
@@ -79,6 +85,12 @@ class Silence:
         """Nothing."""
 
     def end(self) -> None:
+        """Nothing."""
+
+    def show(self, text: str) -> None:
+        """Nothing."""
+
+    def erase(self) -> None:
         """Nothing."""
 
 
@@ -104,7 +116,7 @@ class GatewayClient:
         self.url, self._patience = checked(url).rstrip("/"), patience_seconds
         timeout = httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
         self._http = http_client(base_url=self.url, headers=headers, timeout=timeout)
-        self._progress: Progress = progress or Silence()
+        self.progress: Progress = progress or Silence()
         self._expected = expected
         self.doing: str | None = None
         """What the next requests are part of, for whoever is shown the progress."""
@@ -144,11 +156,11 @@ class GatewayClient:
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         """One request, repeated within the client's patience. Raises GatewayError."""
-        self._progress.begin(self.doing or f"waiting for {self.url}")
+        self.progress.begin(self.doing or f"waiting for {self.url}")
         try:
             return self._patiently(method, path, options)
         finally:
-            self._progress.end()
+            self.progress.end()
 
     def _patiently(self, method: str, path: str, options: dict[str, Any]) -> Any:
         begun = time.monotonic()
@@ -169,7 +181,7 @@ class GatewayClient:
             left = begun + patience - time.monotonic()
             if left <= 0:
                 raise failure
-            self._progress.say(f"{failure}; trying for another {left:.0f} s")
+            self.progress.say(f"{failure}; trying for another {left:.0f} s")
             time.sleep(RETRY_SECONDS)
 
     def _is_hopeless(self, failure: GatewayError, error: httpx.TransportError) -> bool:

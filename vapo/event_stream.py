@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import httpx
@@ -49,17 +50,21 @@ def parse_events(lines: Iterable[str]) -> Iterator[Event]:
 
 
 def follow(
-    client: GatewayClient, after: str | None = None, patience_seconds: float = 60.0
+    client: GatewayClient,
+    after: str | None = None,
+    patience_seconds: float = 60.0,
+    ended: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
-    """Events from now on (or after an id), reconnecting whenever the stream ends.
+    """Events from now on (or after an id), reconnecting whenever the stream ends, until `ended`
+    says so; it is asked at least as often as the gateway says anything.
 
     Raises:
         GatewayError: the gateway refuses, or was away for longer than the patience.
     """
     last, away_since = after, None
-    while True:
+    while not ended():
         try:
-            for event in _read_once(client, last):
+            for event in _read_once(client, last, ended):
                 last, away_since = event.id, None
                 if event.kind:
                     yield event
@@ -73,9 +78,11 @@ def follow(
         time.sleep(RETRY_SECONDS)
 
 
-def _read_once(client: GatewayClient, last: str | None) -> Iterator[Event]:
+def _read_once(
+    client: GatewayClient, last: str | None, ended: Callable[[], bool]
+) -> Iterator[Event]:
     with client.open_events(last) as response:
         if response.is_error:
             response.read()
             raise GatewayError(explain(response), response.status_code)
-        yield from parse_events(response.iter_lines())
+        yield from parse_events(takewhile(lambda _: not ended(), response.iter_lines()))

@@ -24,8 +24,11 @@ SPANS = 4
 """Parts of the run that a profile (by position, by length) is averaged over and drawn for."""
 
 
-def draw_metrics(rows: Sequence[Row], file: Path) -> None:
-    """Write all panels of training ``rows`` (those with a ``step``) to ``file`` (PNG, SVG, PDF).
+def draw_metrics(
+    rows: Sequence[Row], file: Path, name: str | None = None, evaluations: Sequence[Row] = ()
+) -> None:
+    """Write all panels of training ``rows`` (those with a ``step``) to ``file`` (PNG, SVG, PDF),
+    under the run's ``name``, with the held-out accuracy of finished ``evaluations`` if there are.
 
     Raises:
         ValueError: no row has a step, or the file's ending names no known format.
@@ -33,8 +36,11 @@ def draw_metrics(rows: Sequence[Row], file: Path) -> None:
     known = [row for row in rows if "step" in row]
     if not known:
         raise ValueError("there is no training step to draw yet")
-    figure, axes = plt.subplots(3, 5, figsize=(24, 12), constrained_layout=True)
-    for axis, (title, paint) in zip(axes.flat, PANELS, strict=True):
+    figure, axes = plt.subplots(4, 4, figsize=(20, 16), constrained_layout=True)
+    if name:
+        figure.suptitle(f"{name}, steps {known[0]['step']} to {known[-1]['step']}")
+    panels = (*PANELS, ("held-out accuracy", held_out(evaluations)))
+    for axis, (title, paint) in zip(axes.flat, panels, strict=True):
         paint(axis, known)
         axis.set_title(title)
         axis.grid(alpha=0.3)
@@ -83,6 +89,31 @@ def bias_by_length(axis: Axes, rows: Sequence[Row]) -> None:
     axis.axhline(0, color="black", linewidth=0.6)
     axis.set_xlabel("response length, tokens")
     axis.set_ylabel("mean V - R")
+
+
+def held_out(evaluations: Sequence[Row]) -> Painter:
+    """A painter of avg@k with its standard error over the steps whose weights answered."""
+
+    def paint(axis: Axes, rows: Sequence[Row]) -> None:
+        series: dict[str, list[tuple[int, float, float]]] = {}
+        for one in evaluations:
+            if one.get("avg_at_k") is not None and one.get("newest_weight_version") is not None:
+                label = f"{one.get('dataset') or 'problems'}, avg@{one['samples']}"
+                step = step_of_version(rows, one["newest_weight_version"])
+                series.setdefault(label, []).append(
+                    (step, one["avg_at_k"], one.get("standard_error") or 0.0))
+        for label, points in series.items():
+            steps, scores, errors = zip(*sorted(points), strict=True)
+            axis.errorbar(steps, scores, errors, marker="o", capsize=3, label=label)
+        axis.set_xlabel("training step")
+        axis.set_ylabel("share correct")
+
+    return paint
+
+
+def step_of_version(rows: Sequence[Row], version: int) -> int:
+    """The last of ``rows`` that had published at most weight ``version``; 0 before the first."""
+    return max((row["step"] for row in rows if row.get("version", 0) <= version), default=0)
 
 
 PANELS: tuple[tuple[str, Painter], ...] = (

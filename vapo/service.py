@@ -19,6 +19,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -59,6 +60,8 @@ GRACE_SECONDS = 5
 READINESS_THREADS = 4
 RETRY_SOON = {"Retry-After": "2"}
 READY, UNREADY = "READY", "UNREADY"
+LOOK_SECONDS = 0.25
+"""How soon a change of state is told to the fleet, whatever the heartbeat's interval."""
 DEFAULT_BODY_LIMIT = 16 * 2**20
 
 
@@ -254,17 +257,35 @@ class Heartbeat:
 
     def _run(self) -> None:
         while True:
-            trouble = self._watch.look()
+            trouble, told = self._watch.look(), None
             try:
                 if trouble is None or trouble.kind is not Kind.SILENT:
-                    self._fleet.beat(_with_trouble(self._describe(), trouble))
+                    told = self._describe()
+                    self._fleet.beat(_with_trouble(told, trouble))
             except RedisError as error:
                 self._watch.failed("heartbeat missed", error)
             except Exception:
                 # A part that cannot describe itself for once is not dead: the next beat tells.
                 logger.exception("heartbeat missed")
-            if self._stopping.wait(self._seconds):
+            if self._rest(told):
                 return
+
+    def _rest(self, told: Member | None) -> bool:
+        """Until the next beat: when it is due, or at once when state or version have changed.
+        Returns whether to end.
+        """
+        due = time.monotonic() + self._seconds
+        while not self._stopping.wait(min(LOOK_SECONDS, self._seconds)):
+            if time.monotonic() >= due or (told is not None and self._has_changed(told)):
+                return False
+        return True
+
+    def _has_changed(self, told: Member) -> bool:
+        try:
+            now = self._describe()
+        except Exception:
+            return False  # logged when the beat is due
+        return (now.state, now.weight_version) != (told.state, told.weight_version)
 
 
 def _with_trouble(member: Member, trouble: Trouble | None) -> Member:

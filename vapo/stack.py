@@ -284,10 +284,14 @@ def start_redis(settings: Settings, folder: RunFolder, supervisor: Supervisor) -
 
 
 def forget_earlier_stop(settings: Settings) -> None:
-    """A run that was asked to stop, and has, goes on when it is started again."""
+    """A run that was asked to stop, and has, goes on when it is started again, with parts of its
+    own: those of the earlier start are no dead of this one.
+    """
     wait_for_redis(settings.redis)
     ledger = Ledger.open(settings)
     ledger.control.clear_stop()
+    ledger.fleet.clear()
+    ledger.journal.forget_course()
     ledger.redis.close()
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from vapo.cli.dispatch import main
-from vapo.metrics_plot import PANELS, bias_by_length, by_position, curves, draw_metrics, plt
+from vapo.metrics_plot import (
+    PANELS,
+    bias_by_length,
+    by_position,
+    curves,
+    draw_metrics,
+    held_out,
+    plt,
+)
 
 ROWS = [
     {
@@ -83,3 +91,21 @@ def test_every_panel_has_a_title_of_its_own(tmp_path: Path) -> None:
     assert len({title for title, _ in PANELS}) == len(PANELS) == 15
     draw_metrics([{"step": 1}], tmp_path / "empty.png")
     assert (tmp_path / "empty.png").stat().st_size > 10_000
+
+
+def test_held_out_accuracy_stands_at_the_step_whose_weights_answered() -> None:
+    axis = plt.figure().subplots()
+    rows = [{"step": step, "version": step + 1} for step in range(1, 9)]
+    summary = {"dataset": "test", "samples": 4, "standard_error": 0.1, "avg_at_k": 0.25}
+    early = {**summary, "newest_weight_version": 0}
+    unjudged = {"dataset": "test", "samples": 4, "newest_weight_version": 5}
+    held_out([{**summary, "newest_weight_version": 5}, early, unjudged])(axis, rows)
+    assert axis.get_lines()[0].get_xydata().tolist() == [[0.0, 0.25], [4.0, 0.25]]
+    assert axis.get_legend_handles_labels()[1] == ["test, avg@4"]
+    plt.close("all")
+
+
+@pytest.mark.slow
+def test_the_runs_name_stands_above_the_panels(tmp_path: Path) -> None:
+    draw_metrics(ROWS, tmp_path / "named.svg", "my-run")
+    assert (tmp_path / "named.svg").stat().st_size > 10_000

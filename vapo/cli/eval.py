@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from vapo.cli.connection_options import add_connection_options, gateway
 from vapo.cli.dry_run import left_in
-from vapo.cli.errors import CommandError, UsageError
+from vapo.cli.errors import UsageError
+from vapo.cli.eval_wait import wait_for
 from vapo.cli.evaluation_words import describe, has_failed, warnings
 from vapo.cli.problem_file import (
     ProblemFile,
@@ -24,9 +24,7 @@ from vapo.client import GatewayClient, GatewayError
 from vapo.option_types import above, whole
 from vapo.startup import check_writable
 
-POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
-NO_PROGRESS_SECONDS = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     problems = _problems(arguments) if arguments.file else None
     with gateway(arguments, PATIENCE_SECONDS) as client:
         begun = _begin(client, arguments, problems)
-        result = _wait(client, begun, arguments.deadline)
+        result = wait_for(client, begun, arguments.deadline)
         if arguments.details:
             _write_details(client, result["id"], arguments.details)
     print(json.dumps(result) if arguments.json else "\n".join(describe(result)))
@@ -112,43 +110,6 @@ def _begin(
         return client.post("/v1/evaluations", {**request, "problems": problems.problems})
     except GatewayError as error:
         raise refused(error, problems, arguments, remark="nothing was begun") from None
-
-
-def _wait(client: GatewayClient, summary: dict[str, Any], seconds: float) -> dict[str, Any]:
-    path, begun = f"/v1/evaluations/{summary['id']}", time.monotonic()
-    moved, responses, warned = begun, -1, False
-    while not summary["finished"]:
-        now = time.monotonic()
-        if summary["responses"] != responses:
-            moved, responses = now, summary["responses"]
-            _progress(summary)
-        elif now - moved > NO_PROGRESS_SECONDS and not warned:
-            warned = True
-            print(
-                "\nno progress: is a generator READY and a verifier alive? see `vapo status`",
-                file=sys.stderr,
-            )
-        if now - begun > seconds:
-            raise CommandError(
-                f"{summary['id']} has {responses} of {summary['responses_wanted']} "
-                f"responses after {seconds:.0f} s; it goes on, see GET {path}"
-            )
-        time.sleep(POLL_SECONDS)
-        summary = client.get(path)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
-    return summary
-
-
-def _progress(summary: dict[str, Any]) -> None:
-    if sys.stderr.isatty():
-        accuracy = f", avg {summary['avg_at_k']:.3f}" if "avg_at_k" in summary else ""
-        print(
-            f"\r{summary['responses']}/{summary['responses_wanted']} responses{accuracy}   ",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
 
 
 def _write_details(client: GatewayClient, evaluation_id: str, file: Path) -> None:

@@ -1,6 +1,7 @@
 """`vapo metrics`: the metrics rows of a run, for people and for other programs, or as curves.
 
-Invariant: without `--file` the gateway is asked; with it no stack needs to run.
+Invariant: the gateway of a live run is asked; of a run that has ended, and with `--file`, the rows
+in its folder are read, which needs no running stack.
 """
 
 from __future__ import annotations
@@ -10,12 +11,23 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from vapo.cli.connection_options import add_connection_options, gateway
+from vapo.cli.connection_options import (
+    PATIENCE_SECONDS,
+    add_connection_options,
+    client_of,
+    find_target,
+    told_plainly,
+)
 from vapo.cli.errors import CommandError
+from vapo.cli.progress import ProgressLine
+from vapo.cli.table import aligned, figure
+from vapo.client import GatewayClient, GatewayError
 from vapo.option_types import whole
+from vapo.runs import METRICS_FILE
 
 SHOWN = (
     "step",
@@ -58,22 +70,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the rows, oldest first, or draw them."""
     last = None if arguments.all or arguments.plot else arguments.last
-    rows = _rows_of_file(arguments.file, last) if arguments.file else _ask(arguments, last)
+    found = _of_file(arguments.file, last) if arguments.file else _of_run(arguments, last)
     if arguments.plot:
-        _draw(rows, arguments.plot)
+        _draw(found, arguments.plot)
     else:
-        write(rows, arguments.format, arguments.fields, sys.stdout)
+        write(found.rows, arguments.format, arguments.fields, sys.stdout)
     return 0
 
 
-def _ask(arguments: argparse.Namespace, last: int | None) -> list[dict[str, Any]]:
-    with gateway(arguments) as client:
-        limit = {} if last is None else {"last": last}
-        rows: list[dict[str, Any]] = client.get("/v1/metrics/history", **limit)["metrics"]
-    return rows
+@dataclass(frozen=True)
+class Found:
+    """The metrics of a run."""
+
+    rows: list[dict[str, Any]]
+    name: str | None = None
+    """Of the run, where it is known."""
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    """Summaries of finished ones, as the gateway gives them; none of a run that has ended."""
 
 
-def _rows_of_file(file: Path, last: int | None) -> list[dict[str, Any]]:
+def _of_run(arguments: argparse.Namespace, last: int | None) -> Found:
+    target = find_target(arguments)
+    run = target.run
+    with ProgressLine() as progress, told_plainly(target):
+        try:
+            with client_of(target, PATIENCE_SECONDS, progress) as client:
+                return _ask(client, last, with_evaluations=arguments.plot is not None)
+        except GatewayError as error:
+            if run is None or run.live or not error.nobody_listens:
+                raise
+    if not (run.folder.directory / METRICS_FILE).exists():
+        return Found([], run.name)
+    return replace(_of_file(run.folder.directory / METRICS_FILE, last), name=run.name)
+
+
+def _ask(client: GatewayClient, last: int | None, with_evaluations: bool) -> Found:
+    limit = {} if last is None else {"last": last}
+    rows = client.get("/v1/metrics/history", **limit)["metrics"]
+    name = client.get("/v1/metrics")["run"]
+    known = client.get("/v1/evaluations")["evaluations"] if with_evaluations else []
+    return Found(rows, name, [one for one in known if one["finished"]])
+
+
+def _of_file(file: Path, last: int | None) -> Found:
     """Training rows of a `metrics.jsonl`; a line that is being written is left out."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -81,14 +120,14 @@ def _rows_of_file(file: Path, last: int | None) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise CommandError(f"--file {file}: {error}; name a run's metrics.jsonl") from None
     training = [row for row in rows if "step" in row]
-    return training if last is None else training[-last:]
+    return Found(training if last is None else training[-last:])
 
 
-def _draw(rows: list[dict[str, Any]], file: Path) -> None:
+def _draw(found: Found, file: Path) -> None:
     from vapo.metrics_plot import draw_metrics  # matplotlib is slow to import and seldom needed
 
     try:
-        draw_metrics(rows, file)
+        draw_metrics(found.rows, file, found.name, found.evaluations)
     except (OSError, ValueError) as error:
         raise CommandError(f"--plot {file}: {error}") from None
 
@@ -108,17 +147,9 @@ def write(rows: list[dict[str, Any]], form: str, fields: Sequence[str] | None, o
 
 def _table(rows: list[dict[str, Any]], fields: Sequence[str]) -> list[str]:
     cells = [[_cell(row.get(name)) for name in fields] for row in rows]
-    widths = [
-        max(len(name), *(len(line[column]) for line in cells)) if cells else len(name)
-        for column, name in enumerate(fields)
-    ]
-    return [
-        "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True))
-        for line in [list(fields), *cells]
-    ]
+    return aligned([list(fields), *cells], right=range(len(fields)))
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    is_text = value is not None and not isinstance(value, float)
+    return str(value) if is_text else figure(value, ".4f")

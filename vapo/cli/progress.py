@@ -20,6 +20,8 @@ QUIET_SECONDS = 1.0
 PLAIN_SECONDS = 15.0
 """Between two plain lines."""
 TICK_SECONDS = 0.25
+NARROW = 80
+"""Columns of a terminal that does not say how many it has."""
 ERASE = "\r\x1b[K"
 
 
@@ -117,6 +119,6 @@ class ProgressLine:
 
     def _width(self) -> int:
         try:
-            return os.get_terminal_size(self._out.fileno()).columns
+            return os.get_terminal_size(self._out.fileno()).columns or NARROW
         except (OSError, ValueError):
-            return 80
+            return NARROW

@@ -1,22 +1,45 @@
-"""`vapo status`: one look at a run."""
+"""`vapo status`: one look at a run, live or ended."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
+from collections.abc import Mapping
 from typing import Any
 
-from vapo.cli.connection_options import add_connection_options, gateway
-
-STEP_FIELDS = (
-    "reward",
-    "accuracy",
-    "response_length",
-    "entropy",
-    "explained_variance",
-    "staleness_mean",
-    "tokens_per_second",
+from vapo.cli.connection_options import (
+    PATIENCE_SECONDS,
+    Target,
+    add_connection_options,
+    client_of,
+    find_target,
+    told_plainly,
 )
+from vapo.cli.fleet_words import describe_fleet
+from vapo.cli.progress import ProgressLine
+from vapo.cli.queue_words import describe_failures, describe_queues, describe_totals
+from vapo.cli.runs import as_fields, moment
+from vapo.client import GatewayError
+from vapo.pace import words
+from vapo.runs import Run, steps
+
+STEP_FIELDS = {
+    "reward": "reward",
+    "accuracy": "accuracy",
+    "length": "response_length",
+    "cut": "truncated_fraction",
+    "entropy": "entropy",
+    "explained variance": "explained_variance",
+    "staleness": "staleness_mean",
+    "tokens/s": "tokens_per_second",
+}
+ENDS = {
+    "finished": "finished",
+    "asked to stop": "stopped as asked",
+    "interrupted": "interrupted",
+    "failed": "failed",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,56 +49,105 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print parts, queues, newest step and weight version."""
-    with gateway(arguments) as client:
-        metrics, members = client.get("/v1/metrics"), client.get("/v1/fleet")["members"]
+    """Print step, queues, failures and parts; of a run that has ended, how."""
+    target = find_target(arguments)
+    with ProgressLine() as progress, told_plainly(target):
+        try:
+            with client_of(target, PATIENCE_SECONDS, progress) as client:
+                metrics, fleet = client.get("/v1/metrics"), client.get("/v1/fleet")["members"]
+        except GatewayError as error:
+            over = run_that_is_over(error, target)
+            if over is None:
+                raise
+            print(json.dumps(as_fields(over)) if arguments.json else ended(over))
+            return 0
     if arguments.json:
-        print(json.dumps({**metrics, "fleet": members}))
+        print(json.dumps({**metrics, "fleet": fleet}))
     else:
-        print("\n".join([*describe_run(metrics), "", *describe_fleet(members)]))
+        lines = [*describe_run(metrics), *_place(target), "", *describe_fleet(fleet)]
+        print("\n".join(lines))
     return 0
 
 
+def run_that_is_over(error: GatewayError, target: Target) -> Run | None:
+    """The run whose end is why nobody listens, where its folder tells; else None."""
+    run = target.run
+    known = error.nobody_listens and run is not None and run.state not in ("live", "unknown")
+    return run if known else None
+
+
+def ended(run: Run) -> str:
+    """What is known of a run whose parts do not run."""
+    when = f" ({moment(run.ended_at)})" if run.ended_at else ""
+    lines = [
+        f"run {run.name}: {run.state}{when}",
+        f"  {run.story}",
+        f"  folder    {run.where}",
+        "  go on     the same `vapo up` starts it again; `vapo export` and `vapo metrics` need no "
+        "running stack",
+    ]
+    return "\n".join(lines)
+
+
 def describe_run(metrics: dict[str, Any]) -> list[str]:
-    """Step, queues and totals."""
+    """State, step, queues, totals and failures."""
+    lines = [
+        headline(metrics),
+        f"  step      {describe_step(metrics['latest'])}",
+        f"  weights   version {metrics['weight_version']}",
+        *describe_queues(metrics),
+        *describe_totals(metrics["counters"]),
+        *describe_failures(metrics.get("newest_dead_letter"), metrics["depths"], time.time()),
+    ]
+    return lines
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The run's name, what it does, the step of how many, and the time left."""
+    training = metrics["training"]
+    parts = [f"run {metrics['run']}: {doing(metrics)}"]
+    parts.append(steps(training["step"], training["max_steps"]))
+    if training["seconds_left"] is not None:
+        parts.append(f"about {words(training['seconds_left'])} left")
+    return ", ".join(parts)
+
+
+def doing(metrics: Mapping[str, Any]) -> str:
+    """What the trainer does, or how it ended."""
+    training = metrics["training"]
+    if training["state"] in ENDS and training["phase"] in (None, "stopped", "failed"):
+        reason = f" ({training['reason']})" if training["reason"] else ""
+        return f"trainer {ENDS[training['state']]}{reason}"
     switches = [
         word
         for word, on in (("paused", metrics["paused"]), ("stopping", metrics["stop_requested"]))
         if on
     ]
-    title = f"run {metrics['run']}{', ' + ', '.join(switches) if switches else ''}"
-    return [
-        title,
-        f"  weights   version {metrics['weight_version']}",
-        f"  step      {describe_step(metrics['latest'])}",
-        f"  queues    {_pairs(metrics['depths'])} (capacity {metrics['admission_capacity']})",
-        f"  totals    {_pairs(metrics['counters']) or 'none yet'}",
-    ]
+    phase = training["phase"] or (
+        "no trainer is alive" if training["state"] == "running" else training["state"]
+    )
+    if phase == "value pretraining" or (training["pretraining_step"] and not training["step"]):
+        phase = f"value pretraining, batch {training['pretraining_step'] or 0}"
+    return ", ".join([phase, *switches])
 
 
-def describe_step(row: dict[str, Any] | None) -> str:
+def describe_step(row: Mapping[str, Any] | None) -> str:
     """The newest training step in one line."""
     if row is None:
         return "none yet"
-    shown = {name: round(row[name], 4) for name in STEP_FIELDS if row.get(name) is not None}
-    return f"{row['step']}  {_pairs(shown)}"
-
-
-def describe_fleet(members: list[dict[str, Any]]) -> list[str]:
-    """One line for each part."""
-    if not members:
-        return ["no part is known; is the stack starting?"]
-    width = max(len(member["name"]) for member in members)
-    return [
-        f"{member['name']:<{width}}  {member['state']:<8} {_version(member):<6} "
-        f"{member['url']}  (seen {member['seconds_since_heartbeat']:.0f} s ago)"
-        for member in members
+    shown = [
+        f"{name} {number(row[field])}"
+        for name, field in STEP_FIELDS.items()
+        if row.get(field) is not None
     ]
+    return f"{row['step']}  {'  '.join(shown)}"
 
 
-def _version(member: dict[str, Any]) -> str:
-    return "" if member["weight_version"] is None else f"v{member['weight_version']}"
+def number(value: Any) -> str:
+    """A figure in at most four decimals, zero without a sign."""
+    return f"{round(value, 4) + 0.0:g}" if isinstance(value, float) else str(value)
 
 
-def _pairs(numbers: dict[str, Any]) -> str:
-    return "  ".join(f"{name} {value}" for name, value in numbers.items())
+def _place(target: Target) -> list[str]:
+    folder = [f"  folder    {target.run.where}"] if target.run else []
+    return [f"  gateway   {target.url}", *folder]

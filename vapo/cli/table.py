@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 GAP = "  "
 
@@ -19,3 +20,13 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
         ).rstrip()
         for row in rows
     ]
+
+
+def figure(value: Any, form: str) -> str:
+    """A number in a format of Python's, zero without a minus; '-' when there is none."""
+    if not isinstance(value, (int, float)):
+        return "-"
+    text = f"{value:{form}}"
+    if text.strip("+-0.%"):
+        return text
+    return text.replace("-", "+" if form.startswith("+") else "")

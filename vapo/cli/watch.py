@@ -1,16 +1,47 @@
-"""`vapo watch`: a run as it trains, one line for each thing that happens."""
+"""`vapo watch`: a run as it trains, one aligned line a step, until training ends.
+
+Invariants:
+- a first line comes at once: the run, where it stands, its address;
+- the status is 0 when the trainer finished, or stopped as it was asked to, and 1 when it failed or
+  the run ended before its last step.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import queue
+import sys
+import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from vapo.cli.connection_options import add_connection_options, gateway
-from vapo.cli.status import describe_step
+from vapo.cli.connection_options import (
+    Target,
+    add_connection_options,
+    client_of,
+    find_target,
+    told_plainly,
+)
+from vapo.cli.progress import ProgressLine
+from vapo.cli.status import doing, ended, headline, run_that_is_over
+from vapo.cli.watch_alarms import Alarms
+from vapo.cli.watch_lines import Lines
+from vapo.client import GatewayClient, GatewayError
 from vapo.event_stream import Event, follow
+from vapo.pace import ROWS
+from vapo.runs import look
 
-LAST_WORDS = ("trainer_stopped", "trainer_failed")
+PATIENCE_SECONDS = 2.0
+AWAY_SECONDS = 60.0
+LOOK_SECONDS = 5.0
+"""Between two looks at failures and parts."""
+SLICE_SECONDS = 0.5
+PLAIN_SECONDS = 60.0
+"""Between two lines on what is going on where there is no terminal to rewrite one."""
+GOOD_ENDS = ("finished", "asked to stop")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,37 +52,142 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--forever", action="store_true", help="go on after the trainer has stopped"
     )
+    parser.add_argument("--json", action="store_true", help="print each event as one JSON line")
     add_connection_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Follow the run's events until the trainer stops; Ctrl-C ends it."""
-    with gateway(arguments) as client:
-        client.get("/v1/metrics")  # a wrong URL or token is told at once
-        for event in follow(client, "0" if arguments.from_start else None):
-            print(describe(event), flush=True)
-            if event.kind in LAST_WORDS and not arguments.forever:
-                return int(event.kind == "trainer_failed")
-    return 0
+    target = find_target(arguments)
+    with ProgressLine(plain_seconds=PLAIN_SECONDS) as progress, told_plainly(target):
+        try:
+            with client_of(target, PATIENCE_SECONDS, progress) as client:
+                return watch(arguments, target, client, progress)
+        except GatewayError as error:
+            over = run_that_is_over(error, target)
+            if over is None:
+                raise
+            print(ended(over))
+            return int(over.state != "finished")
 
 
-def describe(event: Event) -> str:
-    """One line for one event."""
-    clock = time.strftime("%H:%M:%S", time.localtime(int(event.id.partition("-")[0] or 0) / 1000))
-    return f"{clock}  {event.kind:<18} {_content(event.kind, event.data)}"
+def watch(
+    arguments: argparse.Namespace, target: Target, client: GatewayClient, progress: ProgressLine
+) -> int:
+    """Say where the run stands, then follow it unless it is over; returns the exit status."""
+    metrics = client.get("/v1/metrics")
+    history = client.get("/v1/metrics/history", last=ROWS)["metrics"]
+    training, from_start = metrics["training"], arguments.from_start
+    lines = Lines(history, training["max_steps"], sys.stdout.isatty())
+    watcher = Watch(arguments, target, client, progress, lines, Alarms(metrics["depths"]["dead"]))
+    watcher.say(f"{headline(metrics)}; {target.url}")
+    is_over = training["state"] in (*GOOD_ENDS, "failed") and not training["phase"]
+    if is_over and not (from_start or arguments.forever):
+        return int(training["state"] not in GOOD_ENDS)
+    with events_of(target, "0" if from_start else metrics["newest_event"]) as told:
+        return watcher.follow(told)
 
 
-def _content(kind: str, data: dict[str, Any]) -> str:
-    if kind == "metrics":
-        return f"step {describe_step(data)}"
-    if kind == "evaluation":
-        return (
-            f"{data['id']}  avg@{data['samples']} {data['avg_at_k']:.4f} ± "
-            f"{data['standard_error']:.4f}  maj@{data['samples']} {data['maj_at_k']:.4f}"
-        )
-    plain = {name: value for name, value in data.items() if not isinstance(value, (dict, list))}
-    return "  ".join(f"{name} {_short(value)}" for name, value in plain.items() if name != "at")
+@dataclass
+class Watch:
+    """One `vapo watch`."""
+
+    arguments: argparse.Namespace
+    target: Target
+    client: GatewayClient
+    progress: ProgressLine
+    lines: Lines
+    alarms: Alarms
+
+    def follow(self, told: queue.Queue[Event | Exception]) -> int:
+        """Tell all that is told; returns the exit status."""
+        look_at = time.monotonic() + LOOK_SECONDS
+        while True:
+            try:
+                event = told.get(timeout=SLICE_SECONDS)
+            except queue.Empty:
+                if self._run_is_over():
+                    return self._tell_end()
+            else:
+                if isinstance(event, Exception):
+                    raise event
+                self._tell(event)
+                status = self._status_after(event)
+                if status is not None and not self.arguments.forever:
+                    return status
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + LOOK_SECONDS
+                self._look()
+
+    def _tell(self, event: Event) -> None:
+        if self.arguments.json:
+            fields = {"id": event.id, "event": event.kind, "data": event.data}
+            print(json.dumps(fields), flush=True)
+            return
+        for line in self.lines.of(event):
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """Print a line for people; it goes to stderr where stdout is for programs."""
+        if self.arguments.json:
+            print(line, file=sys.stderr, flush=True)
+            return
+        self.progress.erase()
+        print(line, flush=True)
+
+    def _status_after(self, event: Event) -> int | None:
+        """The exit status when the event is the end, else None."""
+        if event.kind == "trainer_stopped":
+            interrupted = event.data.get("state") == "interrupted"
+            return None if interrupted else 0
+        if event.kind == "trainer_failed":
+            return None if self._is_kept() else 1
+        return None
+
+    def _is_kept(self) -> bool:
+        """Whether someone is there to start a failed trainer again, or to give it up."""
+        return self.target.run is not None and look(self.target.run.folder).live
+
+    def _run_is_over(self) -> bool:
+        run = self.target.run
+        return run is not None and run.live and not look(run.folder).live
+
+    def _tell_end(self) -> int:
+        over = self.target.run and look(self.target.run.folder)
+        self.say(f"run {over.name} has ended: {over.story}" if over else "the run has ended")
+        return int(over is None or over.state != "finished")
+
+    def _look(self) -> None:
+        """Say what goes wrong, and on a terminal what is going on."""
+        try:
+            metrics, fleet = self.client.get("/v1/metrics"), self.client.get("/v1/fleet")
+        except GatewayError as error:
+            if error.status is not None and error.status < 500:
+                raise
+            return  # it is away: the stream of events says so when that lasts
+        for line in self.alarms.of(metrics, fleet["members"], time.time()):
+            self.say(line)
+        self.progress.show(f"{doing(metrics)}, {self.lines.standing(metrics)}")
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+@contextmanager
+def events_of(target: Target, after: str) -> Iterator[queue.Queue[Event | Exception]]:
+    """The run's events after an id as they come, in a queue that a thread of its own fills; last
+    the error that ended them.
+    """
+    told: queue.Queue[Event | Exception] = queue.Queue()
+    ended = threading.Event()
+
+    def read() -> None:
+        try:
+            with GatewayClient(target.url, target.token) as client:
+                for event in follow(client, after, AWAY_SECONDS, ended.is_set):
+                    told.put(event)
+        except Exception as error:  # raised where the queue is read
+            told.put(error)
+
+    threading.Thread(target=read, name="events", daemon=True).start()
+    try:
+        yield told
+    finally:
+        ended.set()

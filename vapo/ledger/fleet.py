@@ -62,6 +62,10 @@ class Fleet:
         """Say goodbye: a clean shutdown is not a death."""
         self._redis.hdel(self._key, name)
 
+    def clear(self) -> None:
+        """Forget all members, as a run starts again; the living say so with their next beat."""
+        self._redis.delete(self._key)
+
     def members(self, part: str | None = None) -> list[Member]:
         """All members, or those of one part, by name."""
         now = self.now()

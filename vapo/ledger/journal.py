@@ -24,6 +24,7 @@ class Journal:
     def __init__(self, redis: RedisClient, keys: Keys) -> None:
         self._redis = redis
         self._metrics, self._events = keys.named("metrics"), keys.named("events")
+        self._course = keys.named("course")
 
     def write_metrics(self, step: int, metrics: dict[str, Any]) -> None:
         """Store the row of one training step and tell listeners."""
@@ -42,6 +43,19 @@ class Journal:
         """Rows in step order; only the ``last`` ones if given."""
         start = 0 if last is None else -last
         return [json.loads(row) for row in self._redis.zrange(self._metrics, start, -1)]
+
+    def note_course(self, state: str, **fields: Any) -> None:
+        """The trainer's word on its course: running, or how it ended, at which step, why."""
+        self._redis.set(self._course, _dumped({"state": state, "at": time.time(), **fields}))
+
+    def course(self) -> dict[str, Any] | None:
+        """What the trainer said of its course last; None before its first start."""
+        found = self._redis.get(self._course)
+        return None if found is None else json.loads(found)
+
+    def forget_course(self) -> None:
+        """A run starts again; an earlier start's end is not this one's."""
+        self._redis.delete(self._course)
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
         """Append an event (``metrics``, ``weights``, ``evaluation``, ``fleet``, ``control``...)."""

@@ -19,6 +19,8 @@ from vapo.service import USER, require
 router = APIRouter(tags=["events"], dependencies=[require(USER)])
 
 KEEP_ALIVE_SECONDS = 15.0
+RETRY_MILLISECONDS = 1000
+"""How long a listener waits before it connects again; every frame says so."""
 
 
 @router.get(
@@ -48,7 +50,8 @@ async def events(
 
 
 async def _stream(gateway: Gateway, last: str) -> AsyncIterator[str]:
-    yield f": connected\nid: {last}\n\n"  # an id alone tells no event, only where to resume
+    # An id alone tells no event, only where to resume.
+    yield f": connected\nretry: {RETRY_MILLISECONDS}\nid: {last}\n\n"
     with gateway.events.listen() as something_new:
         while not gateway.events.stopping.is_set():
             something_new.clear()
@@ -71,4 +74,7 @@ async def _read(gateway: Gateway, last: str) -> list[tuple[str, str, dict[str, A
 
 
 def _frame(event_id: str, kind: str, data: dict[str, Any]) -> str:
-    return f"id: {event_id}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
+    return (
+        f"id: {event_id}\nretry: {RETRY_MILLISECONDS}\nevent: {kind}\n"
+        f"data: {json.dumps(data)}\n\n"
+    )
