@@ -164,9 +164,9 @@ def test_watching_a_local_run_outlives_a_failed_trainer_and_ends_with_the_run(
     """Its keeper starts the trainer again; when the keeper gives up, so does the watch."""
     folder = in_folder(gateway.settings, gateway.url)
     journal = gateway.ledger.journal
-    with watching() as ended:
+    with contextlib.ExitStack() as watch:
         with contextlib.suppress(RuntimeError), kept(folder):
-            # the watch must find the run live
+            ended = watch.enter_context(watching())
             shown_until(capsys, gateway.url)
             journal.tell("trainer_failed", {"error": "OutOfMemoryError"})
             journal.write_metrics(1, ROW)

@@ -98,6 +98,7 @@ class Watch:
     progress: ProgressLine
     lines: Lines
     alarms: Alarms
+    was_live: bool = False
 
     def follow(self, told: queue.Queue[Event | Exception]) -> int:
         """Tell all that is told; returns the exit status."""
@@ -149,8 +150,12 @@ class Watch:
         return self.target.run is not None and look(self.target.run.folder).live
 
     def _run_is_over(self) -> bool:
-        run = self.target.run
-        return run is not None and run.live and not look(run.folder).live
+        """Whether a run that was seen to be kept is kept no more."""
+        if self.target.run is None:
+            return False
+        live = look(self.target.run.folder).live
+        self.was_live = self.was_live or live
+        return self.was_live and not live
 
     def _tell_end(self) -> int:
         over = self.target.run and look(self.target.run.folder)
