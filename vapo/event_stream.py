@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from vapo.client import GatewayClient, GatewayError, explain
+from vapo.client import GatewayClient, GatewayError, explain, unanswered
 
 RETRY_SECONDS = 1.0
 
@@ -72,9 +72,7 @@ def follow(
         except httpx.TransportError as error:
             away_since = away_since or time.monotonic()
             if time.monotonic() - away_since > patience_seconds:
-                raise GatewayError(
-                    f"the gateway at {client.url} does not answer: {error!r}"
-                ) from None
+                raise unanswered(client.url, error) from None
         time.sleep(RETRY_SECONDS)
 
 

@@ -18,7 +18,7 @@ from vapo.cli.errors import CommandError
 from vapo.cli.progress import ProgressLine
 from vapo.client import GatewayClient, GatewayError
 from vapo.run_folder import RunFolderError
-from vapo.runs import Run, all_runs, choose, overview
+from vapo.runs import Run, all_runs, choose, look, overview
 from vapo.settings import SettingsError
 
 PATIENCE_SECONDS = 2.0
@@ -114,7 +114,7 @@ def explained(error: GatewayError, target: Target) -> str:
         return f"{error}; {_about_token(target)}"
     if error.status is not None or "does not answer" not in str(error):
         return str(error)
-    run = target.run
+    run = target.run and look(target.run.folder)
     if run is None:
         live = [one for one in all_runs() if one.live]
         here = f"; live runs here: {overview(live)}, see --run" if live else ""

@@ -94,8 +94,7 @@ class ProgressLine:
         """Take the line away, before something else is printed."""
         with self._lock:
             if self._drawn:
-                self._out.write(ERASE)
-                self._out.flush()
+                self._write(ERASE)
                 self._drawn = False
 
     def _tick(self) -> None:
@@ -107,15 +106,18 @@ class ProgressLine:
 
     def _draw(self, text: str) -> None:
         if self._rewrites:
-            self._out.write(f"{ERASE}{text[: self._width() - 1]}")
+            self._write(f"{ERASE}{text[: self._width() - 1]}")
             self._drawn = True
         elif self._written_at is None or self._clock() - self._written_at >= self._plain:
-            self._out.write(f"{text}\n")
+            self._write(f"{text}\n")
             self._written_at = self._clock()
+
+    def _write(self, text: str) -> None:
         try:
+            self._out.write(text)
             self._out.flush()
-        except OSError:
-            self._closed.set()  # nobody reads: the command's work goes on without the line
+        except (OSError, ValueError):  # broken or closed: the work goes on without the line
+            self._closed.set()
 
     def _width(self) -> int:
         try:

@@ -79,7 +79,8 @@ def watch(
     history = client.get("/v1/metrics/history", last=ROWS)["metrics"]
     training, from_start = metrics["training"], arguments.from_start
     lines = Lines(history, training["max_steps"], sys.stdout.isatty())
-    watcher = Watch(arguments, target, client, progress, lines, Alarms(metrics["depths"]["dead"]))
+    alarms = Alarms(metrics["depths"]["dead"])
+    watcher = Watch(arguments, target, client, progress, lines, alarms, target.expected)
     watcher.say(f"{headline(metrics)}; {target.url}")
     is_over = training["state"] in (*GOOD_ENDS, "failed") and not training["phase"]
     if is_over and not (from_start or arguments.forever):
@@ -98,7 +99,8 @@ class Watch:
     progress: ProgressLine
     lines: Lines
     alarms: Alarms
-    was_live: bool = False
+    was_live: bool
+    """Whether the run was seen to be kept, here."""
 
     def follow(self, told: queue.Queue[Event | Exception]) -> int:
         """Tell all that is told; returns the exit status."""
