@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vapo.cli import main
 from vapo.ledger.fleet import Member
 from vapo.ledger.keys import Stage
 from vapo.outcome import kept, note_training
+from vapo.service import Heartbeat
 
 NARROW = 100
 DEADLINE_SECONDS = 30.0
@@ -245,6 +247,29 @@ def test_status_has_words_for_queues_failures_and_parts(
     assert "DEAD" not in said
     for internal in ("scored_leased", "backlog", "eval_tasks", "verified", "submitted_train"):
         assert internal not in said
+
+
+def test_a_change_of_state_is_told_before_the_next_heartbeat_is_due(
+    gateway: RunningGateway,
+) -> None:
+    """A generator that has become ready is not shown as STALE for the rest of an interval."""
+    state, ledger = ["STALE"], gateway.ledger
+    member = Member("g", "generator", "http://g:1", "STALE")
+    heartbeat = Heartbeat(ledger.watch, lambda: replace(member, state=state[0]), 3600.0)
+
+    def shown() -> list[str]:
+        return [one["state"] for one in gateway.client.get("/v1/fleet").json()["members"]]
+
+    heartbeat.start()
+    try:
+        for state[0] in ("STALE", "READY"):
+            until = time.monotonic() + DEADLINE_SECONDS
+            while shown() != [state[0]]:
+                assert time.monotonic() < until, f"{state[0]} was not told"
+                time.sleep(0.05)
+    finally:
+        heartbeat._stopping.set()
+        heartbeat._thread.join(timeout=DEADLINE_SECONDS)
 
 
 def test_every_frame_of_events_says_when_to_come_back(gateway: RunningGateway) -> None:

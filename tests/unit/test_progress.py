@@ -17,9 +17,7 @@ from vapo.cli.eval_wait import reason_of_standstill
 from vapo.cli.progress import ERASE, ProgressLine
 from vapo.cli.table import figure
 from vapo.cli.watch_alarms import REPEAT_SECONDS, UNREADY_SECONDS, Alarms
-from vapo.ledger.fleet import Member
 from vapo.pace import seconds_left, words
-from vapo.service import Heartbeat
 
 DEADLINE_SECONDS = 20.0
 
@@ -140,28 +138,3 @@ def test_a_standstill_names_what_is_missing() -> None:
     ready = {**stale, "state": "READY"}
     assert "no verifier" in reason_of_standstill([ready], letter)
     assert "temperature" in reason_of_standstill([ready, verifier], letter)
-
-
-class ListenedTo:
-    """A fleet that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.beats: list[Member] = []
-
-    def beat(self, member: Member) -> None:
-        self.beats.append(member)
-
-    def leave(self, name: str) -> None:
-        self.beats.append(Member(name, "", "", "left"))
-
-
-def test_a_change_of_state_is_told_before_the_next_beat_is_due() -> None:
-    fleet, state = ListenedTo(), ["STALE"]
-    heartbeat = Heartbeat(fleet, lambda: Member("g", "generator", "u", state[0]), 3600.0)  # type: ignore[arg-type]
-    heartbeat.start()
-    wait_until(lambda: len(fleet.beats) == 1)
-    state[0] = "READY"
-    wait_until(lambda: len(fleet.beats) == 2)
-    heartbeat._stopping.set()
-    heartbeat._thread.join(timeout=DEADLINE_SECONDS)
-    assert [beat.state for beat in fleet.beats] == ["STALE", "READY"]
