@@ -130,12 +130,13 @@ def engine_config(settings: Settings, on_cpu: bool) -> VllmConfig:
     Raises:
         EngineRefusal: vLLM refuses the model's configuration or a setting.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from vllm.usage.usage_lib import UsageContext
 
     try:
         return engine_arguments(settings, on_cpu).create_engine_config(
             UsageContext.ENGINE_CONTEXT)
-    except ValueError as error:  # pydantic's errors, which vLLM's checks become, are of this kind
+    except (ValueError, StrictDataclassError) as error:  # pydantic's errors are ValueErrors
         raise EngineRefusal(
             f"vLLM refuses model.path={settings.model.path} with these settings: {error}") from None
 

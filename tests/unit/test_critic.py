@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,25 @@ def test_values_do_not_depend_on_padding_packing_or_batch_mates(form: str) -> No
         for one, other in zip(alone, together, strict=True):
             np.testing.assert_allclose(one, other, atol=2e-6)
     assert np.ptp(np.concatenate(alone)) > 0.1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_values_within_the_original_length_of_longrope(tmp_path: Path, form: str) -> None:
+    folder = tiny_folder(tmp_path, form)
+    config = json.loads((folder / "config.json").read_text())
+    pairs = config.get("head_dim", 8) // 2
+    config["rope_parameters"] = {
+        "rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 40,
+        "short_factor": [1.5] * pairs, "long_factor": [9.0] * pairs}
+    (folder / "config.json").write_text(json.dumps(config))
+    critic = load_critic(folder)
+    torch.nn.init.normal_(critic.value_head.weight, std=0.3)
+    saved = load_critic(folder, critic.state_dict())
+    sequences = _sequences(17)
+    alone = [score(critic, [sequence], 1)[0] for sequence in sequences]
+    for one in (critic, saved):
+        for first, other in zip(alone, score(one, sequences, 1000), strict=True):
+            np.testing.assert_allclose(first, other, atol=2e-6)
 
 
 def test_value_of_a_state_is_read_at_the_previous_token() -> None:
