@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("purpose", choices=("dataset", "prompts"))
     parser.add_argument("most", type=int, help="errors to list")
     parser.add_argument("--skip-too-long", action="store_true")
-    return run_part("vapo submit", lambda: report(parser.parse_args()))
+    return run_part("--model", lambda: report(parser.parse_args()))
 
 
 def report(arguments: argparse.Namespace) -> int:

@@ -75,7 +75,7 @@ def _judge_all(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> C
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a JSONL file. Raises BadRow with the line number."""
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 yield _row(line, f"{path}:{number}")

@@ -46,6 +46,12 @@ def test_a_box_can_be_required(tmp_path: Path) -> None:
     assert verdicts == ["correct", "no_answer"]
 
 
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    rows = Path(write(tmp_path / "rows.jsonl", [ROWS[1]]))
+    rows.write_bytes(b"\xef\xbb\xbf" + rows.read_bytes())
+    assert json.loads(verify(str(rows)).stdout)["verdict"] == "wrong"
+
+
 def test_a_bad_row_is_named_by_its_line(tmp_path: Path) -> None:
     ended = verify(write(tmp_path / "rows.jsonl", [ROWS[0], {"gold": "5"}]))
     assert ended.returncode == 1

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +89,39 @@ def test_an_entry_point_of_ours_comes_with_a_command(extra: list[str]) -> None:
 def test_what_runs_once_is_not_started_again_for_ever() -> None:
     for service in (merged(extra)["prompts"] for extra in COMPOSITIONS):
         assert re.fullmatch(r"on-failure:\d+", service["restart"])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, []),
+        (
+            {"PROMPT_FIELD": "Body+Question", "ANSWER_FIELD": "reward_model.ground_truth",
+             "ANSWER_PATTERN": "#### (.*)", "PROMPT_APPEND": r"\nPut it in \boxed{}.",
+             "SKIP_TOO_LONG": "1"},
+            ["--prompt-field", "Body+Question", "--answer-field", "reward_model.ground_truth",
+             "--answer-pattern", "#### (.*)", "--append", r"\nPut it in \boxed{}.",
+             "--skip-too-long"],
+        ),
+    ],
+)  # fmt: skip
+def test_on_gpu_hosts_the_data_options_reach_the_command_as_they_are(
+    tmp_path: Path, values: dict[str, str], words: list[str]
+) -> None:
+    prompts = compose("deploy/compose.gpu.yml")["services"]["prompts"]
+    assert set(values) < set(prompts["environment"])
+    told = tmp_path / "python"
+    told.write_text(f'#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n')
+    told.chmod(0o755)
+    [*shell, script] = prompts["entrypoint"]
+    ended = subprocess.run(
+        [*shell, script.replace("$$", "$")], capture_output=True, text=True, check=True,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TRAIN_FILE": "a b.jsonl", **values},
+    )  # fmt: skip
+    start = ["-m", "vapo.cli", "submit", "/data/a b.jsonl", "--dataset", "train", "--url",
+             "http://gateway:8000"]  # fmt: skip
+    sent = json.loads(ended.stdout)
+    assert sent[sent.index("-m") :] == [*start, *words]
 
 
 def test_a_trainer_that_is_done_stays_down_and_others_come_back() -> None:

@@ -23,6 +23,7 @@ from vapo.cli.problem_file import ProblemFile, errors_shown
 from vapo.cli.row_errors import ALL_ROWS, MOST_ROWS_COUNTED, ROWS_SHOWN, in_file, told
 from vapo.cli.row_requests import answer_seconds, as_lines, row_parameters
 from vapo.cli.settings_options import settings_from
+from vapo.installation import check_installed
 from vapo.processes.python_module import module_command
 from vapo.settings import Settings
 
@@ -119,6 +120,7 @@ def _asked(arguments: argparse.Namespace, content: bytes, purpose: Purpose) -> d
 def _looked_at_here(
     arguments: argparse.Namespace, content: bytes, purpose: Purpose
 ) -> dict[str, Any]:
+    check_installed(("gateway",))
     settings = settings_from(arguments, {"model": {"path": str(arguments.model)}})
     most = ALL_ROWS if arguments.errors else MOST_ROWS_COUNTED
     with tempfile.TemporaryDirectory(prefix="vapo-") as folder:
