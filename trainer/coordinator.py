@@ -167,6 +167,7 @@ class Coordinator:
     def _mark(self, notes: Sequence[dict[str, Any]]) -> None:
         held = [arrival.lease for arrival in self._in_hand]
         self._unacknowledged += [(lease.entry, lease.id) for lease in held]
+        self._ingest.note_trained(lease.id for lease in held)
         self._ledger.mark_all_trained(
             (lease.id, note) for lease, note in zip(held, notes, strict=True))
         self._in_hand = []

@@ -6,6 +6,8 @@ Invariants:
 - staleness is counted in rollout steps, from the oldest weights any token was sampled under, at the
   moment the batch is formed; beyond the hard limit it is dropped and its sample queued again;
 - nothing is trained on twice between two checkpoints, even if the queue hands it out twice;
+- what a Redis that lost its last writes has forgotten is told again: which rollouts were trained,
+  so that their slots are free, and the newest weights;
 - with a group estimator a task's rows are trained together, once all that will come are here;
 - a group that dynamic sampling throws away is dropped with a reason and frees its slots at once, so
   that others are sampled in its place.
@@ -30,6 +32,9 @@ logger = logging.getLogger(__name__)
 BLOCK_SECONDS = 0.5
 OVER = (b"dropped", b"dead", b"acknowledged", b"trained")
 """States of a rollout that will not come to the trainer (again)."""
+
+TRAINED_BEFORE = {"phase": "training"}
+"""Note of a rollout whose own Redis has forgotten."""
 
 
 class BatchDeadline(RuntimeError):
@@ -67,8 +72,9 @@ class Ingest:
         self._max_staleness = ledger.settings.ledger.max_staleness
         self._arrivals: list[Arrival] = []
         self._held: set[str] = set()
+        self._trained: set[str] = set()
         self._steps: dict[int, int] = {0: 0}
-        self._next_adoption = 0.0
+        self._next_look = 0.0
 
     def resume(self, in_checkpoint: Sequence[tuple[str, str]]) -> int:
         """Take up the leases of the trainer that ran before.
@@ -118,7 +124,7 @@ class Ingest:
             waited = time.monotonic() - start
             if waited > deadline_seconds:
                 raise BatchDeadline(self._explain_deadline(rollouts, waited))
-            arrived = self._lease_more(rollouts) + self._adopt_unseen()
+            arrived = self._lease_more(rollouts) + self._make_good()
             self._arrivals += self._fresh(arrived, step)
 
     def staleness(self, row: TrainingRow, step: int) -> int:
@@ -133,24 +139,39 @@ class Ingest:
         return self._received(
             self._ledger.lease(Stage.SCORED, self._consumer, wanted, BLOCK_SECONDS))
 
-    def _adopt_unseen(self) -> list[Arrival]:
-        """Receive what Redis leased to this trainer in an answer that never arrived: one that dies
-        between the two holds slots that nobody would free.
+    def _make_good(self) -> list[Arrival]:
+        """Now and then: what an interrupted Redis did not tell, or has forgotten. A lease whose
+        answer never arrived is received, since it holds a slot that nobody would free; one of a
+        rollout that was acknowledged under another entry is ended.
         """
-        if time.monotonic() < self._next_adoption:
+        if time.monotonic() < self._next_look:
             return []
-        self._next_adoption = time.monotonic() + self._ledger.settings.ledger.lease_seconds
-        return self._received([
-            lease for lease in self._ledger.pending(Stage.SCORED, self._consumer)
-            if lease.id not in self._held and self._ledger.state(lease.id) == Stage.SCORED])
+        self._next_look = time.monotonic() + self._ledger.settings.ledger.lease_seconds
+        if self._channel.announce_if_lost():
+            logger.warning("Redis had lost the newest weights' announcement; it was repeated")
+        pending = self._ledger.pending(Stage.SCORED, self._consumer)
+        states = self._ledger.states(lease.id for lease in pending)
+        self._ledger.acknowledge_all(
+            (lease.entry, lease.id) for lease, state in zip(pending, states, strict=True)
+            if state == "acknowledged")
+        return self._received([lease for lease, state in zip(pending, states, strict=True)
+                               if state == Stage.SCORED])
 
     def release(self, rollout_ids: Iterable[str]) -> None:
         """These have been acknowledged: their leases are gone."""
-        self._held.difference_update(rollout_ids)
+        gone = set(rollout_ids)
+        self._held -= gone
+        self._trained -= gone
+
+    def note_trained(self, rollout_ids: Iterable[str]) -> None:
+        """These have been trained on; should Redis forget it, it is told again."""
+        self._trained.update(rollout_ids)
 
     def _received(self, leases: Sequence[Lease]) -> list[Arrival]:
         # A Redis that crashed may have forgotten a moment, and hand out again what is here.
         unseen = {lease.id: lease for lease in leases if lease.id not in self._held}
+        self._ledger.mark_all_trained(
+            (lease.id, TRAINED_BEFORE) for lease in leases if lease.id in self._trained)
         arrivals = [arrival for lease, rollout in self._ledger.load(list(unseen.values()))
                     if (arrival := self._arrival(lease, rollout)) is not None]
         self._held.update(arrival.lease.id for arrival in arrivals)

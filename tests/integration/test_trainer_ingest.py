@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.forgetful_redis import Snapshot
 from tests.support.synthetic_rollouts import SyntheticRollouts
 from tests.support.tiny_models import CHARACTERS, tiny_model
 from trainer.dynamic_sampling import Discarded
@@ -204,3 +206,47 @@ def test_waiting_ends_when_asked(ledger: Ledger) -> None:
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
     assert _ingest(ledger).next_batch(1, 0, lambda: not stop.is_set(), 30.0) is None
+
+
+@pytest.mark.parametrize("leased_before", [True, False])
+def test_slots_that_redis_forgot_to_free_are_freed_again(
+    ledger: Ledger, rollouts: SyntheticRollouts, leased_before: bool
+) -> None:
+    """Else, with a staleness of 0, nothing would be admitted and no batch come before the next
+    checkpoint, which comes after the next batch."""
+    made = rollouts.submit(2)
+    ingest = _ingest(ledger)
+    if not leased_before:
+        before = Snapshot(ledger)
+    batch = _take(ingest, 4)
+    if leased_before:
+        before = Snapshot(ledger)
+    for arrival in batch:
+        assert ledger.mark_trained(arrival.lease.id, {"step": 1})
+    ingest.note_trained(arrival.lease.id for arrival in batch)
+    before.restore()
+    assert ledger.depths()["admitted"] == 4
+    time.sleep(1.1 * ledger.settings.ledger.lease_seconds)
+    assert ingest.next_batch(4, 1, iter([True, True, False]).__next__, 5.0) is None
+    assert ledger.depths()["admitted"] == 0
+    assert ledger.states(made) == ["trained"] * 4
+    ledger.acknowledge_all((arrival.lease.entry, arrival.lease.id) for arrival in batch)
+    assert ledger.depths()["scored"] + ledger.depths()["scored_leased"] == 0
+
+
+def test_an_announcement_of_weights_that_redis_lost_is_repeated(
+    ledger: Ledger, rollouts: SyntheticRollouts, tmp_path: Path
+) -> None:
+    """Else generators would go on with weights whose every rollout is too old."""
+    before = Snapshot(ledger)
+    channel = WeightChannel(ledger.redis, ledger.keys)
+    channel.announce(write_version(tmp_path / "w", 3, 2, {}))
+    before.restore()
+    assert channel.newest() is None
+    assert channel.step_of(3) == 2, "its own versions' steps are remembered"
+    ingest = Ingest(ledger, channel, "trainer", VOCABULARY, whole_groups=False)
+    assert ingest.next_batch(1, 2, iter([True, False]).__next__, 5.0) is None
+    newest = channel.newest()
+    assert newest is not None
+    assert (newest.version, newest.step) == (3, 2)
+    assert not channel.announce_if_lost()

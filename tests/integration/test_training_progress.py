@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 )
 
 import trainer.ingest
+from tests.support.forgetful_redis import Snapshot
 from tests.support.ledger_records import (
     CORRECT,
     NOT_JUDGED,
@@ -98,14 +99,20 @@ class Training:
         if self.step % self.settings.trainer.publish_every_steps == 0:
             self.publish()
         for arrival in batch:
-            assert self.ledger.mark_trained(arrival.lease.id, {"step": self.step})
+            self.ledger.mark_trained(arrival.lease.id, {"step": self.step})
         self.trained += [arrival.lease for arrival in batch]
+        self.ingest.note_trained(arrival.lease.id for arrival in batch)
 
     def checkpoint(self) -> None:
         self.ledger.acknowledge_all((lease.entry, lease.id) for lease in self.trained)
         self.ingest.release(lease.id for lease in self.trained)
         self.saved, self.trained = self.step, []
         self.ledger.trim()
+
+    def forget(self, snapshot: Snapshot) -> None:
+        """Redis loses what was written since; the trainer tells it again what it knows."""
+        snapshot.restore()
+        self.ingest._next_look = 0.0
 
     # The others ------------------------------------------------------------------------------
 
@@ -169,11 +176,13 @@ class Training:
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """Loss, burial, late workers, restarts, unequal sample counts; and then a batch."""
+    """Loss, burial, late workers, restarts, a forgetful Redis, unequal sample counts; and then a
+    batch."""
 
     def __init__(self, redis: PrivateRedis) -> None:
         super().__init__()
         self.redis = redis
+        self.snapshot: Snapshot | None = None
 
     @initialize(staleness=st.integers(0, 3), publish=st.integers(1, 4), prompts=st.integers(1, 4),
                 samples=st.integers(1, 4), kind=st.sampled_from(["gae", "group", "dynamic"]))
@@ -267,6 +276,16 @@ class AnyHistory(RuleBasedStateMachine):
     @rule()
     def take_over(self) -> None:
         self.run.take_over()
+
+    @rule()
+    def take_a_snapshot(self) -> None:
+        self.snapshot = Snapshot(self.run.ledger)
+
+    @precondition(lambda self: self.snapshot is not None)
+    @rule()
+    def lose_the_last_writes(self) -> None:
+        self.run.forget(self.snapshot)
+        self.snapshot = None
 
     @rule()
     def restart_the_trainer(self) -> None:

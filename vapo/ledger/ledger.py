@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from vapo.ledger import leases
@@ -46,6 +47,7 @@ from vapo.messages import (
 from vapo.settings import Settings
 
 TRIM_PER_CALL = 200
+STATES_PER_PIPELINE = 1000
 DIFFERING_SHOWN = 5
 
 
@@ -319,6 +321,17 @@ class Ledger:
         """Where a rollout is: a stage's name, ``trained``, ``acknowledged``...; None if gone."""
         state = self.redis.hget(self.keys.rollout(rollout_id), "state")
         return None if state is None else state.decode()
+
+    def states(self, rollout_ids: Iterable[str]) -> list[str | None]:
+        """:meth:`state` of many, in few round trips."""
+        found: list[str | None] = []
+        ids = iter(rollout_ids)
+        while some := list(islice(ids, STATES_PER_PIPELINE)):
+            with self.redis.pipeline(transaction=False) as pipe:
+                for rollout_id in some:
+                    pipe.hget(self.keys.rollout(rollout_id), "state")
+                found += [None if state is None else state.decode() for state in pipe.execute()]
+        return found
 
     def record_verdict(self, lease: Lease, rollout: Rollout, verdict: Verdict) -> bool:
         """Store a verdict and pass the rollout on. False when it had moved already.

@@ -1,4 +1,8 @@
-"""Announcements of weight versions through Redis."""
+"""Announcements of weight versions through Redis.
+
+Invariant: who announces a version remembers it, so that a Redis that lost its last writes (a
+failover, a restored snapshot) is told again, and the version's step is known meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,12 @@ class WeightChannel:
         self._redis = redis
         self._stream, self._steps = keys.named("weights"), keys.named("weight_steps")
         self._newest, self._digests = keys.named("weight_newest"), keys.named("weight_digests")
+        self._announced: Manifest | None = None
+        self._own_steps: dict[int, int] = {}
 
     def announce(self, manifest: Manifest) -> None:
         """Tell all consumers of a version whose files are complete."""
+        self._announced, self._own_steps[manifest.version] = manifest, manifest.step
         with self._redis.pipeline() as pipe:
             pipe.hset(self._steps, str(manifest.version), manifest.step)
             pipe.hset(self._digests, str(manifest.version), manifest.digest)
@@ -36,6 +43,15 @@ class WeightChannel:
             pipe.xadd(self._stream, {"version": manifest.version, "step": manifest.step},
                       maxlen=ANNOUNCEMENTS_KEPT, approximate=True)
             pipe.execute()
+
+    def announce_if_lost(self) -> bool:
+        """Repeat the announcement made here last when Redis does not know of it; whether it was."""
+        if self._announced is None:
+            return False
+        if int(self._redis.get(self._newest) or 0) >= self._announced.version:
+            return False
+        self.announce(self._announced)
+        return True
 
     def newest(self) -> Announcement | None:
         """The version announced last, or None when only the base model exists."""
@@ -60,6 +76,8 @@ class WeightChannel:
 
     def step_of(self, version: int) -> int:
         """Trainer step a version belongs to; 0 for the base model."""
+        if version in self._own_steps:
+            return self._own_steps[version]
         return int(self._redis.hget(self._steps, str(version)) or 0)
 
     def digest_of(self, version: int) -> str | None:
