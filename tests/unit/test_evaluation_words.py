@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from vapo.cli.evaluation_words import describe, has_failed
+from vapo.cli.watch_lines import evaluation
 
 RESULT: dict[str, Any] = {
     "samples": 2, "avg_at_k": 0.5, "standard_error": 0.1, "maj_at_k": 0.5,
@@ -49,3 +50,11 @@ def test_without_a_score_it_has_failed() -> None:
     result = {name: value for name, value in RESULT.items() if name not in keys}
     assert has_failed(result)
     assert describe(result)[0] == "avg@2 none: no response was judged"
+
+
+def test_watch_tells_of_failures_and_cuts_too() -> None:
+    line = evaluation({**RESULT, "id": "e1", "truncated": 1.0, "failed": 2, "reasons": [
+        {"reason": "too\nhot", "responses": 2}]})
+    assert "avg@2 0.5000 ± 0.1000, maj@2 0.5000, 100% cut, 2 failed (too hot)" in line
+    none = evaluation({"id": "e2", "samples": 2, "failed": 2, "reasons": []})
+    assert "nothing was judged, 2 failed" in none

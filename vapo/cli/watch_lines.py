@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vapo.cli.evaluation_words import LARGE_SHARE_CUT
 from vapo.cli.queue_words import one_line
 from vapo.cli.table import figure
 from vapo.event_stream import Event
@@ -141,9 +142,17 @@ def evaluation(data: Mapping[str, Any]) -> str:
     version = data.get("newest_weight_version")
     weights = "" if version is None else f" v{version}"
     at = "" if data.get("step") is None else f" step {data['step']}"
-    failed = f", {data['failed']} failed" if data.get("failed") else ""
+    failed = f", {data['failed']} failed{_why(data)}" if data.get("failed") else ""
+    share = data.get("truncated") or 0.0
+    cut = f", {share:.0%} cut" if share >= LARGE_SHARE_CUT else ""
     under = f" ({at.strip()}{',' if at and weights else ''}{weights})" if at or weights else ""
-    return f"held-out {name}{under}: {scores}{failed}  {data['id']}"
+    return f"held-out {name}{under}: {scores}{cut}{failed}  {data['id']}"
+
+
+def _why(data: Mapping[str, Any]) -> str:
+    """The commonest reason of an evaluation's failures."""
+    reasons = data.get("reasons") or [{}]
+    return f" ({one_line(reasons[0]['reason'])})" if "reason" in reasons[0] else ""
 
 
 def trainer_stopped(data: Mapping[str, Any]) -> str:
