@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from vapo.critic import WEIGHTS_NAME
-from vapo.model_folder import check_model_folder
+from vapo.model_folder import (
+    check_model_folder,
+    check_tensors,
+    model_description,
+    tensors_in,
+)
+from vapo.model_form import critic_tensors
 from vapo.settings import Settings
 from vapo.startup import StartupError, check_writable
 
@@ -21,6 +27,11 @@ def check_models(settings: Settings) -> None:
         raise StartupError(
             f"value_pretraining.checkpoint={pretrained} has no {WEIGHTS_NAME}; name the folder "
             "pretrained_critic of a run, or leave it out to pretrain a critic")
+    if pretrained is not None and settings.has_critic:
+        bounded = settings.model.value_bounds is not None
+        check_tensors(tensors_in(pretrained / WEIGHTS_NAME),
+                      critic_tensors(model_description(settings.model.path), bounded),
+                      f"value_pretraining.checkpoint={pretrained}")
 
 
 def check_folders(settings: Settings) -> None:

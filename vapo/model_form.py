@@ -101,6 +101,15 @@ def expected_tensors(config: Mapping[str, Any]) -> Shapes:
     return shapes
 
 
+def critic_tensors(config: Mapping[str, Any], bounded: bool) -> Shapes:
+    """Likewise of a critic of this form: the model without its head, and a value head."""
+    hidden = _size(config, "hidden_size")
+    shapes = expected_tensors(config)
+    shapes.pop(HEAD, None)
+    head: Shapes = {"value_head.weight": (1, hidden), "value_head.bias": (1,)}
+    return shapes | head | ({"value_bounds": (2,)} if bounded else {})
+
+
 def is_tied(config: Mapping[str, Any]) -> bool:
     """Whether the output head is the embedding."""
     default = _DEFAULTS[str(config["model_type"])].tie_word_embeddings

@@ -54,7 +54,8 @@ def load_config(folder: Path) -> PreTrainedConfig:
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The model's tensors as they are stored, by their published names; nothing beside them.
+    """The model's tensors in float32, by their published names; nothing beside them. They are
+    copies, so the files may be replaced while the model is in use.
 
     Raises:
         ModelFolderError, ModelFormError: as :func:`load_causal_lm`.
@@ -64,6 +65,6 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     weights: dict[str, torch.Tensor] = {}
     for file in sorted({found[name].file for name in expected}):
         with safe_open(file, framework="pt", device="cpu") as stored:
-            weights |= {name: stored.get_tensor(name)
+            weights |= {name: stored.get_tensor(name).to(torch.float32, copy=True)
                         for name in expected if found[name].file == file}
     return weights

@@ -14,10 +14,12 @@ from safetensors.torch import load_file, save_file
 from tests.support.published_folder import STRAYS, add_stray, shard
 from tests.trainer_cases import tiny_config, tiny_folder
 from trainer.models import load_policy
-from vapo.critic import load_critic
+from trainer.start_checks import check_models
+from vapo.critic import WEIGHTS_NAME, load_critic, save_critic
 from vapo.model_folder import INDEX, ModelFolderError, check_model_folder
 from vapo.model_form import ModelFormError
 from vapo.model_weights import load_causal_lm
+from vapo.settings import Settings
 
 
 @pytest.fixture
@@ -206,3 +208,28 @@ def test_a_name_of_the_hub_comes_with_the_command_that_fetches_it() -> None:
     said = refusal(Path("Qwen/Qwen2.5-0.5B"))
     assert "`hf download Qwen/Qwen2.5-0.5B --local-dir models/Qwen2.5-0.5B`" in said
     assert "hf download" not in refusal(Path("/nowhere/at/all"))
+
+
+@pytest.mark.parametrize("bounds", [None, (-1.0, 1.0)])
+@pytest.mark.parametrize("form", ["qwen2", "llama"])
+def test_a_pretrained_critic_of_another_model_is_refused_at_the_start(
+    tmp_path: Path, form: str, bounds: tuple[float, float] | None
+) -> None:
+    save_critic(load_critic(tiny_folder(tmp_path / "model", form), bounds=bounds), tmp_path / "own")
+    save_critic(load_critic(tiny_folder(tmp_path / "other", "qwen3")), tmp_path / "critic")
+    settings = {"model": {"path": tmp_path / "model", "max_context_tokens": 256,
+                          "value_bounds": bounds},
+                "sampling": {"max_new_tokens": 64}}
+
+    def check(critic: str) -> None:
+        check_models(Settings.model_validate(
+            {**settings, "value_pretraining": {"checkpoint": tmp_path / critic}}))
+
+    check("own")
+    with pytest.raises(ModelFolderError, match=r"value_pretraining\.checkpoint=.*/critic "):
+        check("critic")
+    weights = load_file(tmp_path / "own" / WEIGHTS_NAME)
+    del weights["value_head.bias"]
+    save_file(weights, tmp_path / "own" / WEIGHTS_NAME)
+    with pytest.raises(ModelFolderError, match=r"lacks 1 of the .* e\.g\. value_head\.bias"):
+        check("own")
