@@ -30,7 +30,7 @@ from vapo.weights import WeightChannel
 
 logger = logging.getLogger(__name__)
 
-HTTP_PATIENCE_SECONDS = 12.0
+HTTP_PATIENCE_SECONDS = 8.0
 """A request waits about this long for a Redis that restarts or is silent, then it is answered 503
 with ``Retry-After``; where Redis answers and refuses, at once."""
 

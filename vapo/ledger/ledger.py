@@ -22,7 +22,7 @@ from itertools import islice
 from typing import Any
 
 from vapo.ledger import leases
-from vapo.ledger.connection import RedisClient, connect, connect_briefly
+from vapo.ledger.connection import RedisClient, connect
 from vapo.ledger.control import Control
 from vapo.ledger.dead_letters import DeadLetters
 from vapo.ledger.fleet import Fleet
@@ -115,8 +115,10 @@ class Ledger:
         return cls(connect(settings.redis, patience_seconds, refusal_seconds), settings)
 
     def briefly(self, seconds: float) -> Ledger:
-        """The same ledger for calls that end within about ``seconds``."""
-        return Ledger(connect_briefly(self.settings.redis, seconds), self.settings, self.watch)
+        """The same ledger for calls that wait that long for a Redis that restarts: each ends within
+        ``seconds`` and one ``redis.timeout_seconds``.
+        """
+        return Ledger(connect(self.settings.redis, seconds), self.settings, self.watch)
 
     # Tasks -----------------------------------------------------------------------------------
 
