@@ -74,15 +74,15 @@ def renamed(key: str, gone: str) -> Harm:
 
 
 HARMS = {
-    "full": configured("maxmemory", "1", "0", "Redis refuses writes: command not allowed when used "
-                                              "memory > 'maxmemory'"),
+    "full": configured("maxmemory", "1", "0", "Redis refuses writes: OOM command not allowed when "
+                                              "used memory > 'maxmemory'; it is full"),
     "evicts": configured("maxmemory-policy", "allkeys-lru", "noeviction",
                          "Redis has maxmemory-policy=allkeys-lru"),
     "no replicas": configured("min-replicas-to-write", "1", "0",
                               "Redis refuses writes: NOREPLICAS"),
     "read-only": Harm(lambda server, redis, prefix: redis.replicaof("127.0.0.1", 1),
                       lambda server, redis, prefix: redis.replicaof("NO", "ONE"),
-                      "Redis refuses writes: You can't write against a read only replica"),
+                      "Redis refuses writes: READONLY You can't write against a read only replica"),
     "disk full": Harm(fail_to_save, save_again, "Redis refuses writes: MISCONF"),
     "lost": renamed("run", "Redis has lost this run: it holds nothing of it"),
     "evicted a queue": renamed("stream:generated",

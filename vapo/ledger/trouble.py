@@ -80,7 +80,8 @@ def trouble_of(error: RedisError) -> Trouble:
     if code == "LOADING":
         return Trouble(Kind.LOADING, f"Redis is loading its data ({text}); wait until it has")
     if code:
-        return Trouble(Kind.REFUSES, f"Redis refuses writes: {text}; {REFUSALS[code]}")
+        words = text if code in text else f"{code} {text}"
+        return Trouble(Kind.REFUSES, f"Redis refuses writes: {words}; {REFUSALS[code]}")
     if isinstance(error, (AuthenticationError, AuthorizationError, NoPermissionError)):
         return Trouble(Kind.FAULT, f"Redis refuses this part's user: {text}; see "
                                    "redis.password_file and the user's rights")
@@ -114,4 +115,4 @@ def _code(error: RedisError) -> str | None:
 
 def _text(error: RedisError) -> str:
     """The words of Redis, without the command of a pipeline that caused them."""
-    return " ".join(str(error).rpartition("caused error: ")[2].split())
+    return " ".join(str(error).rpartition("caused error: ")[2].split()).rstrip(".")
