@@ -238,7 +238,7 @@ def test_parts_started_on_an_emptied_redis_are_refused_with_the_remedy(
         assert "Redis has lost this run" in told
         assert "Traceback" not in told
         remembered = tmp_path / "run" / FILE
-        assert f"{remembered} remembers" in told
+        assert f"that {remembered} remembers" in told
         remembered.unlink()
         parts.start("services.gateway")
         redis.close()

@@ -62,12 +62,11 @@ def _check(settings: Settings) -> None:
     finally:
         redis.close()
     if held != known:
-        what = "holds another one of this name" if held else "holds nothing of it"
         raise StartupError(
-            f"{LOST}: redis.url={settings.redis.url} {what}, but {_file(settings.run)} remembers "
-            f"run {settings.run.name!r}; give Redis its data back, or remove that file to go on "
-            "from the newest checkpoint with empty queues (docs/operations.md, When Redis loses a "
-            "run)")
+            f"{LOST}: redis.url={settings.redis.url} does not hold the queues of run "
+            f"{settings.run.name!r} that {_file(settings.run)} remembers; give Redis its data back,"
+            " or remove that file to go on from the newest checkpoint with empty queues "
+            "(docs/operations.md, When Redis loses a run)")
 
 
 def _remembered(run: RunSettings) -> str | None:
