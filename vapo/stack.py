@@ -34,6 +34,7 @@ from vapo.redis_server import prepare, process_spec
 from vapo.redis_server import wait_ready as wait_redis_ready
 from vapo.run_folder import RunFolder
 from vapo.run_history import changes, check_model, describe_resume, newest_step, note_start
+from vapo.run_troubles import troubles_told
 from vapo.settings import SecuritySettings, Settings
 from vapo.tokenizer_files import NO_TEMPLATE, chat_template_source
 
@@ -116,6 +117,13 @@ class Stack:
         running = self.supervisor.is_running("trainer")
         self.check()  # afterwards: one that is given up does not run either
         return running
+
+    @contextmanager
+    def troubles_told(self, report: Callable[[str], None]) -> Iterator[None]:
+        """Within the context, tell what goes wrong without any part dying."""
+        running = self.supervisor.is_running
+        with troubles_told(self.settings, self.awaited, running, report):
+            yield
 
     def check(self) -> None:
         """Raise `StackError` when a part was given up."""

@@ -87,7 +87,7 @@ class Runtime:
         """This generator's entry in the fleet."""
         details = {"in_flight": self.engine.in_flight,
                    "slots": self.settings.generator.max_concurrent_sequences,
-                   "pid": os.getpid(), "reason": self.state.reason}
+                   "pid": os.getpid(), "reason": self.state.reason or self.follower.trouble}
         if self.follower.proof:
             details["canary_difference"] = self.follower.proof.trainer_difference
         if self.worker:
@@ -117,7 +117,7 @@ class Runtime:
         """What ``GET /v1/weights`` answers."""
         proof = self.follower.proof
         return {"version": self.state.version, "state": str(self.state.state),
-                "reason": self.state.reason,
+                "reason": self.state.reason or self.follower.trouble,
                 "proof": asdict(proof) if proof else None,
                 "loads": self.follower.loads, "failures": self.follower.failures}
 

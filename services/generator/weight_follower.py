@@ -93,6 +93,8 @@ class WeightFollower:
         self._refusals = QuietLog(logger)
         self.proof: Proof | None = None
         self.loads, self.failures = 0, 0
+        self.trouble = ""
+        """Why the newest version is not in use; empty when it is, or none was tried."""
 
     async def run(self, announcements: Announcements) -> None:
         """Follow for ever; ends only by cancellation or :class:`EngineError`."""
@@ -106,6 +108,7 @@ class WeightFollower:
                 await asyncio.sleep(RETRY_SECONDS)
             except (WeightsError, OSError) as error:
                 self.failures += 1
+                self.trouble = str(error)
                 self._refusals.warn(str(error), f"weights not updated: {error}; trying again every "
                                                 f"{RETRY_SECONDS:g} s")
                 await asyncio.sleep(RETRY_SECONDS)
@@ -170,7 +173,7 @@ class WeightFollower:
         self.proof = replace(proof, timings=replace(timings, prove=time.monotonic() - started))
         self._state.load_proved(self.proof.version)
         self._engine.prove_load()
-        self._settled, self._rejected = self.proof.version, 0
+        self._settled, self._rejected, self.trouble = self.proof.version, 0, ""
         self.loads += 1
         logger.info("weights version %d in use: standstill %.3f s, proof %.3f s", proof.version,
                     timings.standstill, self.proof.timings.prove)

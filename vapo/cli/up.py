@@ -77,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
             report(f"starting; logs are in {stack.folder.directory / 'logs'}")
             stack.wait_ready()
             print(how_to_use(stack), *left_out(shape), sep="\n", flush=True)
-            keep_running(stack, arguments.exit_when_done)
+            with stack.troubles_told(report):
+                keep_running(stack, arguments.exit_when_done)
     except (StackError, NotReadyError, RedisServerError, RunFolderError) as error:
         raise CommandError(str(error)) from None
     except OSError as error:

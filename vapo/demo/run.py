@@ -44,7 +44,10 @@ def run_session(
         display.say("ready: " + ", ".join(f"{part} {took[part]:.0f} s" for part in sorted(took)))
         if state.seconds == 0.0:
             state.startup_seconds = time.monotonic() - opened_at
-        with of_run(stack.folder, GATEWAY_PATIENCE_SECONDS) as client:
+        with (
+            of_run(stack.folder, GATEWAY_PATIENCE_SECONDS) as client,
+            stack.troubles_told(display.say),
+        ):
             Session(stack, client, display, options, state, opened_at).run()
 
 
