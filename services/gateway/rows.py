@@ -75,6 +75,13 @@ class Row(Strict):
         is_number = isinstance(label, int) and not isinstance(label, bool)
         return str(label) if is_number else label
 
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _a_text(cls, prompt: Any) -> Any:
+        if isinstance(prompt, list):
+            raise ValueError("is a list, not a string; a conversation belongs into messages")
+        return prompt
+
     @field_validator("messages", mode="before")
     @classmethod
     def _ready_for_an_answer(cls, messages: Any) -> Any:

@@ -121,6 +121,13 @@ def test_a_request_that_could_never_fit_is_not_told_to_come_back(
         ({"prompt": "1+1=?", "answer": True}, "answer", "string"),
         ({"prompt": " ", "answer": "2"}, "prompt", "empty"),
         ({"prompt": 7, "answer": "2"}, "prompt", "string"),
+        ({"prompt": [{"role": "user", "content": "1"}], "answer": "2"}, "prompt", "into messages"),
+        ({"prompt": "1", "answer": ["1", "2"]}, "answer", "2 different answers"),
+        (
+            {"messages": [{"role": "tool", "content": "1"}], "answer": "2"},
+            "messages.0.role",
+            "'user' or 'assistant'",
+        ),
         ({"answer": "2"}, "", "exactly one of"),
         ({"prompt": "1", "prompt_token_ids": [5], "answer": "2"}, "", "exactly one of"),
         ({**GOOD, "anwser": "2"}, "anwser", "unknown field"),

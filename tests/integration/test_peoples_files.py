@@ -228,7 +228,11 @@ def test_a_dry_run_with_a_model_that_is_none_says_so(
 ) -> None:
     file = write_jsonl(tmp_path / "file", [{"prompt": "1+1=?", "answer": "2"}])
     assert main(["submit", file, "--dry-run", "--model", str(tmp_path)]) == 1
-    assert "tokenizer.json cannot be read" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("vapo submit: --model: ")
+    assert "tokenizer.json cannot be read" in told
+    assert main(["submit", file, "--dry-run", "--url", "http://127.0.0.1:9"]) == 1
+    assert "--model FOLDER looks without a gateway" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("url")

@@ -109,12 +109,16 @@ def describe(
 
 def _asked(arguments: argparse.Namespace, content: bytes, purpose: Purpose) -> dict[str, Any]:
     parameters = {**row_parameters(arguments), "purpose": purpose}
-    with gateway(arguments) as client:
-        client.doing = "the gateway looks at the problems"
-        return client.call(
-            "POST", "/v1/datasets/check", params=parameters, content=content,
-            timeout=answer_seconds(content),
-        )  # fmt: skip
+    try:
+        with gateway(arguments) as client:
+            client.doing = "the gateway looks at the problems"
+            return client.call(
+                "POST", "/v1/datasets/check", params=parameters, content=content,
+                timeout=answer_seconds(content),
+            )  # fmt: skip
+    except CommandError as error:
+        hint = "; --model FOLDER looks without a gateway" if hasattr(arguments, "model") else ""
+        raise CommandError(f"{error}{hint}") from None
 
 
 def _looked_at_here(
