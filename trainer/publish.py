@@ -29,7 +29,14 @@ from trainer.states import critic_state, policy_state
 from trainer.update import Learner
 from vapo.canary import canary_record, canary_token_ids
 from vapo.messages import VersionSpan
-from vapo.weights import ACTOR, CRITIC, WeightChannel, remove_old_versions, write_version
+from vapo.weights import (
+    ACTOR,
+    CRITIC,
+    WeightChannel,
+    newest_on_disk,
+    remove_old_versions,
+    write_version,
+)
 
 
 @dataclass(frozen=True)
@@ -42,10 +49,13 @@ class Publisher:
     ranks: Ranks
 
     def newest_version(self) -> int:
-        """Version announced last, 0 if none; the same on every rank."""
+        """Version of the run's last publication, 0 if none; the same on every rank."""
+        return share_number(self._newest() if self.ranks.is_first else None, self.ranks)
+
+    def _newest(self) -> int:
+        """Of a Redis that lost its last writes the files tell: a number is never used twice."""
         newest = self.channel.newest() if self.channel else None
-        number = (newest.version if newest else 0) if self.ranks.is_first else None
-        return share_number(number, self.ranks)
+        return max(newest.version, newest_on_disk(self.directory)) if newest else 0
 
     def publish(self, learner: Learner, step: int) -> int:
         """Publish the learner's weights as the version after ``learner.version``.

@@ -8,12 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.support.forgetful_redis import Snapshot
 from tests.support.synthetic_rollouts import SyntheticRollouts
 from tests.support.tiny_models import CHARACTERS, tiny_model
 from trainer.dynamic_sampling import Discarded
 from trainer.ingest import Arrival, BatchDeadline, Ingest
+from trainer.parallel import Ranks
+from trainer.publish import Publisher
 from vapo.ledger import Ledger, Stage
 from vapo.settings import Settings
 from vapo.weights import WeightChannel, write_version
@@ -250,3 +253,17 @@ def test_an_announcement_of_weights_that_redis_lost_is_repeated(
     assert newest is not None
     assert (newest.version, newest.step) == (3, 2)
     assert not channel.announce_if_lost()
+
+
+def test_a_version_whose_announcement_was_lost_is_not_published_twice(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    channel = WeightChannel(ledger.redis, ledger.keys)
+    publisher = Publisher(tmp_path / "w", 4, channel, Ranks(0, 1, torch.device("cpu")))
+    assert publisher.newest_version() == 0
+    channel.announce(write_version(tmp_path / "w", 1, 1, {}))
+    before = Snapshot(ledger)
+    channel.announce(write_version(tmp_path / "w", 2, 2, {}))
+    before.restore()
+    assert channel.newest().version == 1
+    assert publisher.newest_version() == 2

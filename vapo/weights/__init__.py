@@ -20,6 +20,7 @@ from vapo.weights.file_transport import FileTransport
 from vapo.weights.manifest import ACTOR, CRITIC, MANIFEST, FileEntry, Manifest, sha256_of
 from vapo.weights.transport import Transport
 from vapo.weights.versions import (
+    newest_on_disk,
     read_manifest,
     remove_old_versions,
     version_folder,
@@ -38,6 +39,7 @@ __all__ = [
     "Transport",
     "WeightChannel",
     "WeightsError",
+    "newest_on_disk",
     "read_manifest",
     "remove_old_versions",
     "sha256_of",

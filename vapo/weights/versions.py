@@ -64,8 +64,18 @@ def read_manifest(folder: Path) -> Manifest:
 
 def remove_old_versions(directory: Path, keep: int) -> list[int]:
     """Delete all but the ``keep`` newest versions; returns the numbers deleted."""
-    folders = sorted(path for path in directory.glob("[0-9]*") if path.name.isdigit())
+    folders = _version_folders(directory)
     old = folders[:-keep] if keep else folders
     for folder in old:
         shutil.rmtree(folder)
     return [int(folder.name) for folder in old]
+
+
+def newest_on_disk(directory: Path) -> int:
+    """The highest version with a folder here, announced or not; 0 if there is none."""
+    folders = _version_folders(directory)
+    return int(folders[-1].name) if folders else 0
+
+
+def _version_folders(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("[0-9]*") if path.name.isdigit())
