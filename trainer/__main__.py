@@ -134,13 +134,17 @@ def _describe(name: str, url: str, status: Status) -> Member:
 
 
 def _stop_on_signals(requests: Requests) -> None:
-    """First SIGTERM or SIGINT: finish the step, checkpoint, end. A second one ends at once."""
+    """First SIGTERM, SIGINT or closed terminal: finish the step, checkpoint, end. A second one ends
+    at once. Under nohup a closed terminal stays ignored.
+    """
     def stop(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         requests.stop(number)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, stop)
 
 
 if __name__ == "__main__":

@@ -157,8 +157,8 @@ class NetworkSettings(Section):
     @field_validator("advertise_host")
     @classmethod
     def _is_a_host(cls, host: str | None) -> str | None:
-        if host is not None and not re.fullmatch(r"[A-Za-z0-9_][\w.-]*|[0-9A-Fa-f:.]+", host,
-                                                 re.ASCII):
+        named = host is None or re.fullmatch(r"[A-Za-z0-9_][\w.-]*", host, re.ASCII)
+        if not (named or _is_address(str(host))):
             raise ValueError(f"{host!r} is no host name or address; give it without scheme or port")
         return host
 
@@ -674,6 +674,14 @@ class Settings(Section):
                     f"security.{missing[0]} is not set; set all three tokens or bind 127.0.0.1"
                 )
         return self
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -346,7 +346,9 @@ def launcher(part: str, shape: Shape) -> list[str]:
     if part == "trainer" and shape.trainer_ranks > 1:
         ranks = str(shape.trainer_ranks)
         torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", ranks)
-        return module_command(*torchrun, "-m", MODULES[part])
+        # Not SIGHUP: the guard says when to end, and under nohup it is to be ignored.
+        signals = ("--signals-to-handle", "SIGTERM,SIGINT,SIGQUIT")
+        return module_command(*torchrun, *signals, "-m", MODULES[part])
     return module_command(MODULES[part])
 
 

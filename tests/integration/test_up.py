@@ -241,3 +241,17 @@ def test_a_resume_says_the_step_and_what_changed_and_a_history_is_kept(tmp_path:
     assert second["changed"]["run.seed"] == [0, 3]
     secrets = json.loads((folder / "settings.json").read_text())["security"].values()
     assert not any(token in history for token in secrets)
+
+
+def test_a_second_stack_in_one_folder_is_one_line_and_harms_nothing(tmp_path: Path) -> None:
+    with started(RUN, tmp_path) as running:
+        read_until(running, "Ctrl-C stops everything")
+        folder = tmp_path / "runs" / "a"
+        before, parts = contents(folder), parts_of(folder)
+        done = ended([*RUN, "--set", "run.seed=5"], tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"vapo up: {folder} is in use by another stack; stop that")
+        assert done.stderr.count("\n") == 1
+        assert (contents(folder), parts_of(folder)) == (before, parts)
+        running.terminate()
+        assert running.wait(30) == 130

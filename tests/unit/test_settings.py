@@ -137,3 +137,43 @@ def test_admission_capacity_follows_the_staleness_limit() -> None:
         environment={},
     )
     assert settings.admission_capacity == 3 * 4 * 8
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.toml", "[run]\nseed = 3\n"), ("a.json", '{"run": {"seed": 3}}'),
+     ("crlf.toml", "[run]\r\nseed = 3\r\n")],
+)  # fmt: skip
+def test_a_file_as_windows_editors_write_it(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load_settings(tmp_path / name, environment={}).run.seed == 3
+
+
+@pytest.mark.parametrize("host", ["my_host", "_a", "trainer-0.trainer_pods", "10.0.0.1", "fe80::1"])
+def test_host_names_as_networks_give_them(host: str) -> None:
+    settings = load_settings(
+        assignments=[f"network.advertise_host={host}", "redis.url=redis://my_redis:6379/0"],
+        environment={},
+    )
+    assert settings.network.advertise_host == host
+
+
+@pytest.mark.parametrize("host", ["http://a", "a:80", "a/b", "-a", "ä", ""])
+def test_what_is_no_host_name_is_refused(host: str) -> None:
+    with pytest.raises(SettingsError, match="advertise_host"):
+        load_settings(assignments=[f'network.advertise_host="{host}"'], environment={})
+
+
+@pytest.mark.parametrize(
+    "key", ["run.directory", "redis.password_file", "value_pretraining.checkpoint"]
+)
+def test_a_home_folder_in_any_path_is_understood(key: str) -> None:
+    section, name = key.split(".")
+    for source in (
+        {"assignments": [f"{key}=~/x"], "environment": {}},
+        {"environment": {f"VAPO__{section.upper()}__{name.upper()}": "~/x"}},
+    ):
+        settings = load_settings(**source)  # type: ignore[arg-type]
+        assert getattr(getattr(settings, section), name) == Path.home() / "x"
+    with pytest.raises(SettingsError, match="names no home folder here"):
+        load_settings(assignments=[f"{key}=~nobody-of-that-name/x"], environment={})
