@@ -19,6 +19,7 @@ from services.generator.openai_answers import (
     stream_error,
 )
 from services.generator.openai_requests import (
+    ChatMessage,
     ChatRequest,
     CompletionRequest,
     OpenAIRequest,
@@ -46,8 +47,7 @@ class OpenAIFront:
     async def chat(self, body: ChatRequest) -> Any:
         """Answer ``/v1/chat/completions``."""
         self._check_model(body.model)
-        messages = [message.model_dump(include={"role", "content", "name"}, exclude_none=True)
-                    for message in body.messages]
+        messages = list(map(_turn, body.messages))
         prompt = self._front.encoded(lambda: self._tokenizer.encode_messages(messages))
         return await self._answer("chat", body, len(prompt), self._choices(body, prompt))
 
@@ -95,6 +95,14 @@ class OpenAIFront:
         unknown = None if asked is None else unknown_name(self._front.settings, asked)
         if unknown:
             raise Problem(404, unknown, param="model", code="model_not_found")
+
+
+def _turn(message: ChatMessage) -> dict[str, Any]:
+    """The message as a chat template reads it. Few templates know the role ``developer``, OpenAI's
+    newer name of ``system``; most leave out, without a word, what they do not know.
+    """
+    turn = message.model_dump(include={"role", "content", "name"}, exclude_none=True)
+    return {**turn, "role": "system"} if message.role == "developer" else turn
 
 
 async def begun(events: AsyncIterator[str]) -> StreamingResponse:
