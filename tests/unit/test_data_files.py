@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +339,70 @@ def test_a_column_is_found_by_its_own_name_first(row: dict[str, int]) -> None:
     for column in row:
         assert value_at(row, column) == row[column]
         assert without(row, column) == {k: v for k, v in row.items() if k != column}
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "type", "text", "ground_truth", "a.b", ""]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+COLUMNS = st.sampled_from(
+    ["prompt", "messages", "prompt_token_ids", "question", "answer", "reward_model", "solution",
+     "id", "metadata", "samples", "Body", "other"]
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.dictionaries(COLUMNS, JSON_VALUES, max_size=5) | JSON_VALUES, max_size=4),
+    st.builds(
+        ColumnOptions,
+        prompt_field=st.sampled_from([None, "question", "Body+question", "messages.0.content"]),
+        answer_field=st.sampled_from([None, "reward_model.ground_truth", "answer.0"]),
+        append=st.sampled_from(["", " Box it."]),
+    ),
+)
+def test_whatever_the_rows_hold_they_become_problems_or_are_told(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Any], options: ColumnOptions
+) -> None:
+    file = written(tmp_path_factory.mktemp("files"), json.dumps(rows).encode())
+    try:
+        read = read_problems(file, options)
+    except CommandError:
+        return
+    assert len(read.problems.problems) + len(read.errors) == len(rows)
+    for problem in read.problems.problems:
+        sent = json.loads(json.dumps(problem, allow_nan=False))
+        with suppress(RowError):
+            parse_row(1, sent)
+
+
+@given(
+    st.binary(max_size=60)
+    | st.tuples(st.sampled_from(sorted(FORMS)), st.integers(0, 400), st.binary(max_size=3)).map(
+        lambda damage: (
+            FORMS[damage[0]](TEXT_ROWS)[: damage[1]]
+            + damage[2]
+            + FORMS[damage[0]](TEXT_ROWS)[damage[1] + 1 :]
+        )
+    ).filter(lambda content: not content.startswith(b"PAR1"))
+)  # fmt: skip
+def test_whatever_a_file_holds_its_rows_come_or_the_cause_is_told(content: bytes) -> None:
+    for ending in ("", ".csv", ".jsonl"):
+        try:
+            rows = list(rows_of_text(content, ending))
+        except DataFileError:
+            continue
+        numbers = [number for number, _ in rows]
+        assert numbers == sorted(set(numbers))
+        assert all(number > 0 for number in numbers)
