@@ -21,7 +21,7 @@ from vapo.cli.connection_options import gateway
 from vapo.cli.errors import CommandError
 from vapo.cli.problem_file import ProblemFile, errors_shown
 from vapo.cli.row_errors import ALL_ROWS, MOST_ROWS_COUNTED, ROWS_SHOWN, in_file, told
-from vapo.cli.row_requests import answer_seconds, as_lines, row_parameters
+from vapo.cli.row_requests import answer_timeout, as_lines, row_parameters
 from vapo.cli.settings_options import settings_from
 from vapo.installation import check_installed
 from vapo.processes.python_module import module_command
@@ -114,7 +114,7 @@ def _asked(arguments: argparse.Namespace, content: bytes, purpose: Purpose) -> d
             client.doing = "the gateway looks at the problems"
             return client.call(
                 "POST", "/v1/datasets/check", params=parameters, content=content,
-                timeout=answer_seconds(content),
+                timeout=answer_timeout(content),
             )  # fmt: skip
     except CommandError as error:
         hint = "; --model FOLDER looks without a gateway" if hasattr(arguments, "model") else ""

@@ -7,10 +7,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
+
 from vapo.cli.errors import CommandError
 from vapo.cli.problem_file import ProblemFile, errors_shown
 from vapo.cli.row_errors import ALL_ROWS, MOST_ROWS_COUNTED, in_file, told
-from vapo.client import GatewayError
+from vapo.client import CONNECT_SECONDS, GatewayError
 
 SECONDS_PER_MIB = 60.0
 LEAST_SECONDS = 120.0
@@ -27,9 +29,10 @@ def as_lines(problems: ProblemFile) -> bytes:
     return b"".join(json.dumps(problem).encode() + b"\n" for problem in problems.problems)
 
 
-def answer_seconds(content: bytes) -> float:
-    """How long the gateway may take to look at this many rows."""
-    return LEAST_SECONDS + SECONDS_PER_MIB * len(content) / 2**20
+def answer_timeout(content: bytes) -> httpx.Timeout:
+    """How long the gateway may take to look at this many rows, once it is reached."""
+    seconds = LEAST_SECONDS + SECONDS_PER_MIB * len(content) / 2**20
+    return httpx.Timeout(seconds, connect=CONNECT_SECONDS)
 
 
 def refused(

@@ -19,7 +19,7 @@ from vapo.cli.problem_file import (
     repeated_ids,
 )
 from vapo.cli.row_errors import told
-from vapo.cli.row_requests import answer_seconds, as_lines, refused, row_parameters
+from vapo.cli.row_requests import answer_timeout, as_lines, refused, row_parameters
 from vapo.cli.settings_options import add_settings_options
 from vapo.client import GatewayClient, GatewayError
 
@@ -117,7 +117,7 @@ def _upload(client: GatewayClient, arguments: argparse.Namespace, problems: Prob
     try:
         kept = client.call(
             "POST", "/v1/datasets", params=parameters, content=content,
-            timeout=answer_seconds(content),
+            timeout=answer_timeout(content),
         )  # fmt: skip
     except GatewayError as error:
         raise refused(error, problems, arguments) from None
