@@ -170,6 +170,38 @@ def test_an_emptied_redis_never_begins_the_run_anew(
     redis.close()
 
 
+def test_keys_that_were_evicted_are_not_forgotten_when_the_policy_is_right_again(
+    own_redis: RunningRedis, gateway: RunningGateway
+) -> None:
+    redis = admin(own_redis)
+    used = redis.info("memory")["used_memory"]
+    redis.config_set("maxmemory-policy", "volatile-ttl")
+    redis.config_set("maxmemory", used + 2_000_000)
+    for number in range(40):
+        redis.set(f"other:{number}", "x" * 200_000, ex=3600)
+    assert redis.info("stats")["evicted_keys"] > 0
+    assert "Redis has maxmemory-policy=volatile-ttl" in readiness(gateway.client)
+    redis.config_set("maxmemory-policy", "noeviction")
+    redis.config_set("maxmemory", 0)
+    assert "keys since this part started" in readiness(gateway.client)
+    assert gateway.client.post("/v1/prompts", json=PROMPT).status_code == 503
+    redis.close()
+
+
+@pytest.mark.parametrize("part", ["gateway", "verifier"])
+def test_a_start_on_a_full_redis_waits_and_then_says_so(
+    part: str, own_redis: RunningRedis, tmp_path: Path
+) -> None:
+    redis = admin(own_redis)
+    redis.config_set("maxmemory", "1")
+    redis.close()
+    done = started(part, own_redis, tmp_path, "redis.patience_seconds=0.2")
+    assert done.returncode == os.EX_UNAVAILABLE, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert "was not usable within 0.2 s (redis.patience_seconds): Redis refuses writes" in line
+    assert "Traceback" not in done.stderr
+
+
 def test_a_flush_between_the_look_and_the_writing_accepts_nothing(
     own_redis: RunningRedis, settings: Settings
 ) -> None:
@@ -304,14 +336,21 @@ def test_a_redis_that_evicts_is_refused_at_the_start(
     redis = admin(own_redis)
     redis.config_set("maxmemory-policy", "volatile-ttl")
     redis.close()
-    sets = [f"redis.url={own_redis.settings.url}", f"run.directory={tmp_path / 'run'}",
-            f"redis.password_file={own_redis.settings.password_file}", f"{part}.port=0"]
-    sets += ["weights.transport=http"] if part == "relay" else []
-    words = [word for one in sets for word in ("--set", one)]
-    done = subprocess.run([sys.executable, "-m", f"services.{part}", *words], capture_output=True,
-                          text=True, timeout=60, check=False)
+    done = started(part, own_redis, tmp_path)
     assert done.returncode == os.EX_CONFIG, done.stderr
     line = done.stderr.splitlines()[-1]
     assert "has maxmemory-policy=volatile-ttl" in line
     assert "set maxmemory-policy noeviction there" in line
     assert "Traceback" not in done.stderr
+
+
+def started(
+    part: str, redis: RunningRedis, folder: Path, *changes: str
+) -> subprocess.CompletedProcess[str]:
+    """A part that ends by itself."""
+    sets = [f"redis.url={redis.settings.url}", f"run.directory={folder / 'run'}",
+            f"redis.password_file={redis.settings.password_file}", f"{part}.port=0", *changes]
+    sets += ["weights.transport=http"] if part == "relay" else []
+    words = [word for one in sets for word in ("--set", one)]
+    return subprocess.run([sys.executable, "-m", f"services.{part}", *words], capture_output=True,
+                          text=True, timeout=60, check=False)

@@ -66,11 +66,11 @@ def test_ranges_are_answered_by_the_rules(client: TestClient, published: Manifes
     "4/actor.safetensors", "4/manifest.json", "..%2f/manifest.json", "-1/manifest.json",
     "3/.locks", "3/%00", "00000003%2f..%2f3/manifest.json"])
 def test_nothing_else_is_served(client: TestClient, tmp_path: Path, path: str) -> None:
-    (tmp_path / "settings.json").write_text("secret")
-    (tmp_path / "weights" / "secret").write_text("secret")
+    (tmp_path / "settings.json").write_text("private words")
+    (tmp_path / "weights" / "secret").write_text("private words")
     answer = client.get(f"/v1/weights/{path}")
     assert answer.status_code in (404, 422)
-    assert "secret" not in answer.text.replace("%2e%2e/secret", "").replace("'secret'", "")
+    assert "private words" not in answer.text
 
 
 @pytest.mark.usefixtures("published")

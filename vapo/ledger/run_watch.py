@@ -45,6 +45,7 @@ class RunWatch:
         """Of the run, as first seen."""
         self._log = QuietLog(logger)
         self._faults: dict[str, QuietLog] = {}
+        self._evicted_before: int | None = None
         self._looking = threading.Lock()
         self._last: tuple[float, Trouble | None] = (-RECENT_SECONDS, None)
 
@@ -95,12 +96,13 @@ class RunWatch:
             for stage in Stage:
                 pipe.xinfo_groups(self.keys.stream(stage))
             pipe.info("memory")
+            pipe.info("stats")
             pipe.set(self.keys.named("probe"), "1", px=PROBE_MILLISECONDS)
             answers: list[Any] = pipe.execute(raise_on_error=False)
         return answers
 
     def _judged(self, answers: list[Any]) -> Trouble | None:
-        mark, *groups, memory, written = answers
+        mark, *groups, memory, stats, written = answers
         if isinstance(mark, RedisError):
             return trouble_of(mark)
         gone = self._gone(mark, groups)
@@ -109,7 +111,20 @@ class RunWatch:
         if isinstance(written, RedisError):
             return trouble_of(written)
         policy = memory.get("maxmemory_policy", POLICY) if isinstance(memory, dict) else POLICY
-        return None if policy == POLICY else Trouble(Kind.EVICTS, f"Redis {evicts(policy)}")
+        if policy != POLICY:
+            return Trouble(Kind.EVICTS, f"Redis {evicts(policy)}")
+        return self._evicted(stats.get("evicted_keys", 0) if isinstance(stats, dict) else 0)
+
+    def _evicted(self, total: int) -> Trouble | None:
+        """Keys went while this part ran: which ones, nobody knows."""
+        before = total if self._evicted_before is None else self._evicted_before
+        self._evicted_before = min(total, before)  # a server that restarts counts from 0
+        number = total - self._evicted_before
+        if not number:
+            return None
+        return Trouble(Kind.EVICTS, f"Redis has evicted {number} keys since this part started, "
+                                    "perhaps this run's: look with `vapo audit`, then restart the "
+                                    "parts or give Redis its data back")
 
     def _gone(self, mark: bytes | None, groups: list[Any]) -> Trouble | None:
         if self.mark is None:
