@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from services.generator.weight_plugin import BACKEND, LOAD_FORMAT
 from vapo.settings import Settings
 from vapo.startup import StartupError
@@ -137,8 +139,15 @@ def engine_config(settings: Settings, on_cpu: bool) -> VllmConfig:
         return engine_arguments(settings, on_cpu).create_engine_config(
             UsageContext.ENGINE_CONTEXT)
     except (ValueError, StrictDataclassError) as error:  # pydantic's errors are ValueErrors
-        raise EngineRefusal(
-            f"vLLM refuses model.path={settings.model.path} with these settings: {error}") from None
+        raise EngineRefusal(f"vLLM refuses model.path={settings.model.path} with these settings: "
+                            f"{_said(error)}") from None
+
+
+def _said(error: Exception) -> str:
+    """The text of vLLM's own check, without what pydantic puts around it."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
 
 
 def fork_engine(config: VllmConfig) -> None:

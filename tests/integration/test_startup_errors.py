@@ -176,6 +176,16 @@ def test_a_model_that_lacks_a_layer(
     assert f"{change} lacks 11 of the 47 tensors that its config.json describes" in line
 
 
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_a_setting_that_the_engine_refuses(redis_server: PrivateRedis, tmp_path: Path) -> None:
+    status, line = told("generator", redis_server, tmp_path, "generator.tensor_parallel_size=7")
+    assert status == os.EX_CONFIG
+    assert "vLLM refuses model.path=" in line
+    assert "attention heads (4) must be divisible by tensor parallel size (7)." in line
+    assert "pydantic" not in line
+
+
 @pytest.mark.parametrize("part", ["gateway", "generator"])
 def test_chat_templates_of_which_none_is_chosen(
     part: str, redis_server: PrivateRedis, tmp_path: Path
