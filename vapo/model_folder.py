@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-WEIGHTS = "*.safetensors"
 FLOATS = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
 """Types of weights that can be trained, in safetensors' names, and their bytes."""
 HARMLESS = ("rotary_emb.inv_freq",)

@@ -137,7 +137,8 @@ def _tokenizer_bytes(folder: Path) -> bytes:
     except OSError as error:
         raise TokenizerError(
             f"{folder / TOKENIZER_FILE} cannot be read ({error.strerror}); model.path must be a "
-            "Hugging Face folder with a fast tokenizer"
+            "Hugging Face folder with a fast tokenizer. If it has another one, transformers writes "
+            "the file: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
         ) from None
 
 

@@ -264,6 +264,20 @@ def test_a_verifier_that_is_not_installed(redis_server: PrivateRedis, tmp_path: 
     assert "no verifier is named 'maths'; there are exact, math" in line
 
 
+def test_a_model_without_a_chat_template_is_told(
+    redis_server: PrivateRedis, tmp_path: Path, taken_port: int
+) -> None:
+    change = described(tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").unlink()
+    done = ended(["vapo.cli", "up", *sets(change, f"value.port={taken_port}")], cwd=tmp_path)
+    told = f"vapo up: {tmp_path / 'model'}: the model folder has no chat template: prompts go to"
+    assert done.stdout.count(told) == 1
+    described_again = described(tmp_path / "again")
+    done = ended(["vapo.cli", "up", *sets(described_again, f"value.port={taken_port}")],
+                 cwd=tmp_path)
+    assert "chat template" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
