@@ -17,6 +17,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+from vapo.steps import step_of_version
+
 Row = dict[str, Any]
 Painter = Callable[[Axes, Sequence[Row]], None]
 
@@ -109,11 +111,6 @@ def held_out(evaluations: Sequence[Row]) -> Painter:
         axis.set_ylabel("share correct")
 
     return paint
-
-
-def step_of_version(rows: Sequence[Row], version: int) -> int:
-    """The last of ``rows`` that had published at most weight ``version``; 0 before the first."""
-    return max((row["step"] for row in rows if row.get("version", 0) <= version), default=0)
 
 
 PANELS: tuple[tuple[str, Painter], ...] = (

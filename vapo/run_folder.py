@@ -133,12 +133,6 @@ class RunFolder:
             )
 
 
-def newest_run(runs: Path = RUNS) -> RunFolder | None:
-    """The run under `runs` that was started last, or None."""
-    files = sorted(runs.glob("*/settings.json"), key=lambda file: file.stat().st_mtime)
-    return RunFolder(files[-1].parent) if files else None
-
-
 def write_secret(file: Path, text: str) -> None:
     """Write `text` to a file that only its owner may read, replacing it at once.
 

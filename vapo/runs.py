@@ -20,6 +20,7 @@ from vapo.run_folder import RUNS, RunFolder, RunFolderError
 from vapo.settings import Settings, SettingsError
 
 SETTINGS_FILE, METRICS_FILE = "settings.json", "metrics.jsonl"
+TRACES = (OUTCOME_FILE, METRICS_FILE, "logs", "redis", "checkpoints")
 TAIL_BYTES = 2**16
 """More than the newest few rows of `metrics.jsonl` take."""
 
@@ -89,12 +90,12 @@ def all_runs(runs: Path | None = None) -> list[Run]:
     """The runs here, the one started last first: under `runs/`, or in this folder where it is
     `runs` itself or a run's.
     """
-    roots = [runs] if runs else [RUNS, Path()]
-    for root in roots:
-        found = [look(RunFolder(folder)) for folder in _run_folders(root)]
-        if found:
-            return sorted(found, key=lambda run: run.started_at, reverse=True)
-    return []
+    folders = _run_folders(runs or RUNS)
+    if not folders and runs is None:
+        here = Path()
+        folders = [one for one in [here, *_run_folders(here)] if _has_run_here(one)]
+    found = [look(RunFolder(folder)) for folder in folders]
+    return sorted(found, key=lambda run: run.started_at, reverse=True)
 
 
 def choose(named: Path | str | None = None) -> tuple[Run, str]:
@@ -110,7 +111,7 @@ def choose(named: Path | str | None = None) -> tuple[Run, str]:
     if named is not None:
         return _named(str(named), known), ""
     if not known:
-        raise RunFolderError("no run under runs/; start one with `vapo up`, or set VAPO_URL")
+        raise RunFolderError("no run under runs/; start one with `vapo up`")
     live = [run for run in known if run.live]
     chosen = (live or known)[0]
     if len(known) == 1:
@@ -168,9 +169,12 @@ def _named(name: str, known: Sequence[Run]) -> Run:
 
 
 def _run_folders(root: Path) -> list[Path]:
-    if _marks(root):
-        return [root]
     return [folder for folder in sorted(root.glob("*")) if folder.is_dir() and _marks(folder)]
+
+
+def _has_run_here(folder: Path) -> bool:
+    """Whether a run has left more than a `settings.json`, which other programs write too."""
+    return bool(_marks(folder)) and any((folder / name).exists() for name in TRACES)
 
 
 def _marks(folder: Path) -> list[Path]:

@@ -22,6 +22,7 @@ from vapo import scores
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict
 from vapo.messages import Task
+from vapo.steps import step_of_version
 
 RECORDS, PROBLEMS, SUMMARIES = "evaluations", "evaluation_problems", "evaluation_summaries"
 JUDGED, FAILED = ("correct", "wrong", "no_answer"), "failed"
@@ -142,6 +143,7 @@ class Evaluations:
     def _finish(self, record: EvaluationRecord) -> dict[str, Any] | None:
         summary = summarise(record, self._ledger.evaluation_results(record.id))
         summary["finished_at"] = time.time()
+        summary["step"] = self._step_of(summary.get("newest_weight_version"))
         first = self._ledger.redis.hsetnx(
             self._ledger.keys.named(SUMMARIES), record.id, json.dumps(summary)
         )
@@ -149,6 +151,10 @@ class Evaluations:
             return None
         self._ledger.journal.tell("evaluation", summary)
         return summary
+
+    def _step_of(self, version: int | None) -> int | None:
+        """The training step whose weights answered last; None where nothing was answered."""
+        return None if version is None else step_of_version(self._ledger.journal.metrics(), version)
 
     def _tasks(self, record: EvaluationRecord, rows: Sequence[Row]) -> list[Task]:
         imposed = RowSampling(

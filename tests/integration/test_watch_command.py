@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.integration.test_connection_options import in_folder
+from tests.integration.test_gateway_evaluations import judge, respond
+from tests.support.ledger_records import CORRECT
 from tests.support.running_gateway import RunningGateway
 from vapo.cli import main
 from vapo.ledger.fleet import Member
@@ -270,6 +272,40 @@ def test_a_change_of_state_is_told_before_the_next_heartbeat_is_due(
     finally:
         heartbeat._stopping.set()
         heartbeat._thread.join(timeout=DEADLINE_SECONDS)
+
+
+@pytest.mark.usefixtures("url")
+def test_a_trainer_without_prompts_says_what_it_waits_for(
+    gateway: RunningGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    details = {"phase": "waiting for rollouts"}
+    gateway.ledger.fleet.beat(Member("t", "trainer", "http://t:1", "READY", 0, details))
+    gateway.ledger.journal.note_course("running", max_steps=100)
+    assert main(["status"]) == 0
+    assert "waiting for prompts: none is queued, see `vapo submit`" in capsys.readouterr().out
+    prompt = {"prompt": "1+1=?", "answer": "2"}
+    gateway.client.post("/v1/prompts", json={"prompts": [prompt]}).raise_for_status()
+    assert main(["status"]) == 0
+    assert "waiting for rollouts, step 0 of 100" in capsys.readouterr().out
+
+
+def test_an_evaluation_says_of_which_data_set_and_step_it_is(gateway: RunningGateway) -> None:
+    rows = b'{"prompt": "1+1=?", "answer": "2"}\n'
+    where = {"name": "held", "split": "eval"}
+    gateway.client.post("/v1/datasets", params=where, content=rows).raise_for_status()
+    for step in (1, 2, 3):
+        gateway.ledger.journal.write_metrics(step, {**ROW, "version": step + 1})
+    asked = gateway.client.post("/v1/evaluations", json={"dataset": "held", "samples": 1})
+    asked.raise_for_status()
+    until, told = time.monotonic() + DEADLINE_SECONDS, []
+    while not told:
+        assert time.monotonic() < until, "the evaluation did not end"
+        respond(gateway.ledger)
+        judge(gateway.ledger, lambda _: CORRECT)
+        events = gateway.ledger.journal.events("0", 0.1)
+        told = [data for _, kind, data in events if kind == "evaluation"]
+    version = told[0]["newest_weight_version"]
+    assert (told[0]["dataset"], told[0]["step"]) == ("held", min(3, max(0, version - 1)))
 
 
 def test_every_frame_of_events_says_when_to_come_back(gateway: RunningGateway) -> None:

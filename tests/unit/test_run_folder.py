@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from vapo.run_folder import RunFolder, RunFolderError, newest_run, write_secret
+from vapo.run_folder import RunFolder, RunFolderError, write_secret
 from vapo.settings import SecuritySettings, Settings
 from vapo.startup import file_trouble
 
@@ -38,17 +38,6 @@ def test_a_folder_is_held_by_one_stack_at_a_time(tmp_path: Path) -> None:
 def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="vapo up"):
         RunFolder(tmp_path).read_settings()
-
-
-def test_the_newest_run_is_the_one_started_last(tmp_path: Path) -> None:
-    assert newest_run(tmp_path) is None
-    for age, name in ((10, "old"), (0, "new"), (20, "oldest")):
-        RunFolder(tmp_path / name).write_settings(Settings())
-        at = 1e9 - age
-        os.utime(tmp_path / name / "settings.json", (at, at))
-    newest = newest_run(tmp_path)
-    assert newest is not None
-    assert newest.directory.name == "new"
 
 
 def test_a_secret_that_cannot_be_written_leaves_the_old_one_and_names_the_file(

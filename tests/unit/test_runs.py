@@ -97,6 +97,13 @@ def test_a_live_run_comes_before_a_newer_one_and_of_two_the_newer() -> None:
     assert "runs/old (finished)" in choose()[1] or choose()[0].name == "old"
 
 
+def test_of_runs_that_ended_the_one_started_last_is_taken() -> None:
+    for age, name in ((10, "old"), (0, "new"), (20, "oldest")):
+        made(name, age)
+    assert choose()[0].name == "new"
+    assert [run.name for run in all_runs()] == ["new", "old", "oldest"]
+
+
 def test_one_run_needs_no_line_about_the_choice() -> None:
     made("only", 0)
     assert choose()[1] == ""
@@ -112,6 +119,15 @@ def test_a_run_is_named_by_folder_or_name_from_anywhere(
     run, line = choose(named.format(folder=here / folder))
     assert (run.name, line) == ("ui", "")
     assert [one.name for one in all_runs()] == ["ui"]
+
+
+def test_settings_of_other_programs_are_no_runs(here: Path) -> None:
+    for folder in (here, here / ".vscode", here / "app"):
+        folder.mkdir(exist_ok=True)
+        (folder / "settings.json").write_text('{"editor.tabSize": 4}')
+    assert all_runs() == []
+    with pytest.raises(RunFolderError, match="vapo up"):
+        choose()
 
 
 def test_a_wrong_name_lists_the_runs_there_are() -> None:

@@ -142,7 +142,7 @@ def find_target(arguments: argparse.Namespace) -> Target:
     try:
         target = _of_url(url) if url else _of_run(arguments.run)
     except (RunFolderError, SettingsError) as error:
-        raise CommandError(f"{error}; or name a gateway with --url") from None
+        raise CommandError(f"{error}; or name a gateway with --url or $VAPO_URL") from None
     if arguments.token:
         return replace(target, token=arguments.token, given_by="--token")
     if arguments.token_file:

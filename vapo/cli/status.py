@@ -123,12 +123,24 @@ def doing(metrics: Mapping[str, Any]) -> str:
         for word, on in (("paused", metrics["paused"]), ("stopping", metrics["stop_requested"]))
         if on
     ]
-    phase = training["phase"] or (
-        "no trainer is alive" if training["state"] == "running" else training["state"]
-    )
+    return ", ".join([phase_of(training, metrics["depths"]), *switches])
+
+
+def phase_of(training: Mapping[str, Any], depths: Mapping[str, int]) -> str:
+    """What the trainer is about, or what it lacks."""
+    phase = training["phase"]
+    if phase is None:
+        return "no trainer is alive" if training["state"] == "running" else str(training["state"])
+    if phase == "waiting for rollouts" and nothing_is_queued(depths):
+        return "waiting for prompts: none is queued, see `vapo submit`"
     if phase == "value pretraining" or (training["pretraining_step"] and not training["step"]):
-        phase = f"value pretraining, batch {training['pretraining_step'] or 0}"
-    return ", ".join([phase, *switches])
+        return f"value pretraining, batch {training['pretraining_step'] or 0}"
+    return str(phase)
+
+
+def nothing_is_queued(depths: Mapping[str, int]) -> bool:
+    """Whether no training prompt waits anywhere and no response is under way."""
+    return not (depths["backlog"] or depths["tasks"] or depths["admitted"])
 
 
 def describe_step(row: Mapping[str, Any] | None) -> str:
