@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vapo.file_lock import try_lock
+from vapo.outcome import read_outcome
 from vapo.settings import Settings, SettingsError, dump_settings, load_settings
 from vapo.startup import check_writable
 
@@ -91,7 +92,8 @@ class RunFolder:
         """
         if not self.settings_file.exists():
             raise RunFolderError(
-                f"{self.directory} holds no run (no settings.json); start one with `vapo up`"
+                f"{self.directory} holds no run (no settings.json){self._why_refused()}; start one "
+                "with `vapo up`"
             )
         try:
             return load_settings(self.settings_file, environment={})
@@ -100,6 +102,12 @@ class RunFolder:
                 f"{self.settings_file} cannot be used: {error}; it may be of another version of "
                 "vapo: use that one, or remove the file (new tokens are made)"
             ) from None
+
+    def _why_refused(self) -> str:
+        keeper = read_outcome(self.directory).keeper
+        if keeper is None or not keeper.reason:
+            return ""
+        return f"; its first start failed: {keeper.reason.splitlines()[0]}"
 
     def last_settings(self) -> Settings | None:
         """As `read_settings`; None when no stack has run here."""

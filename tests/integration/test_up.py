@@ -19,6 +19,7 @@ import pytest
 
 import vapo
 from tests.support.stand_in_stack import command, environment, parts_of, read_until, started
+from vapo.run_folder import RunFolder, RunFolderError
 
 RUN = ["up", "--run", "a"]
 BASE_MODEL = Path(vapo.__file__).parent / "assets" / "chain-base"
@@ -67,6 +68,9 @@ def test_a_part_that_keeps_dying_is_told_with_its_own_reason(tmp_path: Path) -> 
     assert all("ValueError: max_model_len (100000) is greater" in line for line in told)
     assert "time 4 of 5 before it is given up" in told[-1]
     assert "generator died 5 times" in done.stderr
+    assert "ValueError: max_model_len (100000) is greater" in done.stderr.splitlines()[0]
+    with pytest.raises(RunFolderError, match="its first start failed: generator died 5 times"):
+        RunFolder(tmp_path / "runs" / "a").read_settings()
 
 
 def test_none_of_a_part_starts_none_and_without_a_trainer_it_serves(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ class Supervisor:
         if delay is None or alike >= self._policy.limit:
             within = f"within {self._policy.window_seconds:.0f} s"
             times = f"{often} times {within}" if delay is None else f"{alike} times of one cause"
-            self._failure = self._failure or given_up(one.spec, times, status)
+            self._failure = self._failure or given_up(one.spec, times, status, why)
             return
         one.restart_at = now + delay
         self._report(
@@ -206,10 +206,10 @@ def misconfigured(spec: ProcessSpec, why: str) -> str:
     )
 
 
-def given_up(spec: ProcessSpec, times: str, status: int) -> str:
-    """The message of a failed set."""
+def given_up(spec: ProcessSpec, times: str, status: int, why: str) -> str:
+    """The message of a failed set; its first line says it all."""
     return (
-        f"{spec.name} died {times}, last with {describe(status)}"
+        f"{spec.name} died {times}, last with {describe(status)}{': ' * bool(why)}{why}"
         f"{disk_note(spec.log_file)}. Its log is {spec.log_file}; the last lines:\n"
         + tail(spec.log_file, LOG_LINES_SHOWN)
     )
