@@ -47,7 +47,7 @@ class OpenAIFront:
     async def chat(self, body: ChatRequest) -> Any:
         """Answer ``/v1/chat/completions``."""
         self._check_model(body.model)
-        messages = list(map(_turn, body.messages))
+        messages = list(map(turn_of, body.messages))
         prompt = self._front.encoded(lambda: self._tokenizer.encode_messages(messages))
         return await self._answer("chat", body, len(prompt), self._choices(body, prompt))
 
@@ -97,7 +97,7 @@ class OpenAIFront:
             raise Problem(404, unknown, param="model", code="model_not_found")
 
 
-def _turn(message: ChatMessage) -> dict[str, Any]:
+def turn_of(message: ChatMessage) -> dict[str, Any]:
     """The message as a chat template reads it. Few templates know the role ``developer``, OpenAI's
     newer name of ``system``; most leave out, without a word, what they do not know.
     """

@@ -257,14 +257,6 @@ def test_an_answer_may_be_sent_back_as_the_client_holds_it(client: OpenAI) -> No
     assert client.chat.completions.create(model="policy", messages=talk, max_tokens=2).choices
 
 
-def test_a_developer_is_the_system(client: OpenAI) -> None:
-    said = [client.chat.completions.create(
-        model="policy", max_tokens=8, temperature=0, extra_body={"return_token_ids": True},
-        messages=[{"role": role, "content": "be brief"}, *MESSAGES])  # type: ignore[misc,list-item]
-        for role in ("system", "developer")]
-    assert said[0].prompt_token_ids == said[1].prompt_token_ids  # type: ignore[attr-defined]
-
-
 def test_steering_steers(client: OpenAI) -> None:
     only = tiny_tokenizer().encode("7")[0]
     answer = ask(client, "completions", logit_bias={str(only): 100}, return_token_ids=True,

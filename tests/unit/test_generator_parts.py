@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from services.generator.engine import GenerationInterrupted, RequestRefused
 from services.generator.engine_options import EngineMissing, check_device
 from services.generator.merged import merged
-from services.generator.openai_front import begun
+from services.generator.openai_front import begun, turn_of
 from services.generator.openai_log_probs import (
     LOWEST,
     Tokens,
@@ -102,6 +102,15 @@ def test_a_message_may_be_written_in_parts() -> None:
     parts = [{"type": "text", "text": "1+"}, {"type": "text", "text": "1=?"}]
     body = ChatRequest.model_validate({"messages": [{"role": "user", "content": parts}]})
     assert body.messages[0].content == "1+1=?"
+
+
+def test_a_developer_speaks_as_the_system_which_templates_know() -> None:
+    said = [{"role": role, "content": "be brief", "name": None} for role in
+            ("developer", "system", "user", "assistant")]
+    body = ChatRequest.model_validate({"messages": said})
+    turns = list(map(turn_of, body.messages))
+    assert [turn["role"] for turn in turns] == ["system", "system", "user", "assistant"]
+    assert all(set(turn) == {"role", "content"} for turn in turns)
 
 
 @pytest.mark.parametrize("content", [
