@@ -21,11 +21,12 @@ from jinja2.parser import Parser
 from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from vapo.tokenizer_files import TokenizerError
+from vapo.tokenizer_files import NAMES, TokenizerError
 
 Message = Mapping[str, Any]
 """One chat message: ``role`` and ``content``."""
 Render = Callable[[Sequence[Message]], str]
+BUILT_IN = ("caller", "loop", "raise_exception", "strftime_now", "namespace", "range", "dict")
 OURS = ("messages", "add_generation_prompt", "tools", "documents")
 """Names that every rendering fills in itself."""
 
@@ -63,10 +64,10 @@ def renderer(
     environment = _environment()
     try:
         template = environment.from_string(source)
-        read = meta.find_undeclared_variables(environment.parse(source))
+        tree = environment.parse(source)
     except TemplateError as error:
         raise TokenizerError(f"the chat template of {where} is malformed: {error}") from None
-    _check_arguments(arguments, read - set(tokens), where)
+    _check_arguments(arguments, tree, where)
     names = {**tokens, **arguments}
 
     def render(messages: Sequence[Message]) -> str:
@@ -82,8 +83,32 @@ def renderer(
     return render
 
 
-def _check_arguments(arguments: Mapping[str, Any], read: set[str], where: str) -> None:
-    own = sorted(read - set(OURS))
+def _names_read(template: nodes.Template) -> set[str]:
+    """Names a template may take from outside, those among them that it sets where they are not
+    defined; not those of its own loops and macros."""
+    bound = set(BUILT_IN)
+    for loop in template.find_all(nodes.For):
+        bound |= {name.name for name in (loop.target, *loop.target.find_all(nodes.Name))
+                  if isinstance(name, nodes.Name)}
+    for macro in template.find_all(nodes.Macro):
+        bound |= {macro.name, *(argument.name for argument in macro.args)}
+    read = {name.name for name in template.find_all(nodes.Name) if name.ctx == "load"}
+    return read - bound
+
+
+def _names_asked_for(template: nodes.Template) -> set[str]:
+    """Those that it looks for outside, or asks whether they are defined: what there is to set."""
+    tested = {test.node.name for test in template.find_all((nodes.Test, nodes.Filter))
+              if test.name in ("defined", "undefined", "default") and isinstance(
+                  test.node, nodes.Name)}
+    return meta.find_undeclared_variables(template) | tested
+
+
+def _check_arguments(
+    arguments: Mapping[str, Any], template: nodes.Template, where: str
+) -> None:
+    read = _names_read(template)
+    own = sorted(read & _names_asked_for(template) - {*OURS, *NAMES})
     for name in arguments:
         if name in OURS:
             raise TokenizerError(f"model.chat_template_arguments: {name} is filled in with each "

@@ -15,12 +15,11 @@ from typing import Any
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as FastTokenizer
 
-from vapo.tokenizer_files import TOKENIZER_CONFIG_FILE, TokenizerError, read_json
+from vapo.tokenizer_files import NAMES, TOKENIZER_CONFIG_FILE, TokenizerError, read_json
 
 MODEL_CONFIG_FILE = "config.json"
 SPECIAL_TOKENS_MAP_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
-NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _DEFAULTS = {
     "LlamaTokenizer": {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"},
     "Qwen2Tokenizer": dict.fromkeys(("unk_token", "eos_token", "pad_token"), "<|endoftext|>"),

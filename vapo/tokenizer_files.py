@@ -17,6 +17,8 @@ from vapo.startup import StartupError
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 CHAT_TEMPLATE_FOLDER = "additional_chat_templates"
+NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+"""Special tokens that have a name in every tokenizer."""
 DEFAULT_TEMPLATE = "default"
 NO_TEMPLATE = ("the model folder has no chat template: prompts go to the model as they are, and "
                "`messages` are refused")

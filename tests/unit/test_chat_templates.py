@@ -81,6 +81,21 @@ def test_every_construct(tmp_path: Path, name: str, messages: list[dict[str, str
     rendered_alike(make_folder(tmp_path / "m", chat_template=TEMPLATES[name]), messages)
 
 
+@pytest.mark.parametrize("template", [
+    "{% if not date is defined %}{% set date = 'today' %}{% endif %}{{ date }}",
+    "{% set date = date or 'today' %}{{ date }}",
+    "{% set date = date | default('today') %}{{ date }}",
+    "{{ date if date is defined else 'today' }}",
+    "{% macro show() %}{{ date }}{% endmacro %}{% for m in messages %}{{ show() }}{% endfor %}",
+])
+def test_a_name_that_a_template_sets_where_it_is_not_given(tmp_path: Path, template: str) -> None:
+    folder = make_folder(tmp_path / "m", chat_template=template)
+    rendered_alike(folder, CONVERSATIONS[0], date="26 jul")
+    rendered_alike(folder, CONVERSATIONS[0])
+    with pytest.raises(TokenizerError, match="does not read m; it reads date"):
+        load_tokenizer(folder, template_arguments={"m": 1})
+
+
 @pytest.mark.parametrize("enable", [True, False])
 def test_arguments_reach_the_template(tmp_path: Path, enable: bool) -> None:
     folder = make_folder(tmp_path / "m", chat_template=THINKING)
