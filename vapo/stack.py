@@ -185,8 +185,10 @@ def running_stack(
             supervisor.start(specs)
             yield Stack(resolved, folder, supervisor, awaited, accept)
         finally:
-            report("stopping all parts")
-            supervisor.stop(last=("redis",))
+            try:
+                report("stopping all parts")
+            finally:  # also when a second Ctrl-C comes meanwhile
+                supervisor.stop(last=("redis",))
 
 
 @contextmanager

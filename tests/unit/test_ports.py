@@ -19,3 +19,8 @@ def test_a_taken_port_is_not_free() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert not is_free("127.0.0.1", taken.getsockname()[1])
+
+
+def test_an_address_that_is_not_this_machines_is_not_called_taken() -> None:
+    assert is_free("no-such-host.invalid", 8000)
+    assert is_free("192.0.2.1", 8000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from contextlib import ExitStack
@@ -42,12 +43,14 @@ def _hold(one: socket.socket, host: str, port: int) -> bool:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether `port` can be bound at `host` at this moment."""
+    """Whether nobody has `port` at `host` at this moment; an address that cannot be bound for
+    another reason is for its part to name.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE
     return True
