@@ -44,7 +44,7 @@ def all_gone(parts: dict[str, int]) -> bool:
 
 
 @pytest.mark.parametrize("when", ["", "ready:"])
-@pytest.mark.parametrize("status", [1, 78])
+@pytest.mark.parametrize("status", [pytest.param(1, marks=pytest.mark.slow), 78])
 def test_a_trainer_that_fails_for_good_ends_it_with_its_reason(
     tmp_path: Path, status: int, when: str
 ) -> None:
@@ -59,6 +59,7 @@ def test_a_trainer_that_fails_for_good_ends_it_with_its_reason(
     assert parts_of(tmp_path / "runs" / "a") == {}
 
 
+@pytest.mark.slow
 def test_a_part_that_keeps_dying_is_told_with_its_own_reason(tmp_path: Path) -> None:
     fault = "raise ValueError('max_model_len (100000) is greater than the derived max_model_len')"
     done = ended(RUN, tmp_path, STAND_IN_GENERATOR=fault)
@@ -167,6 +168,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in KEPT if (folder / name).exists()}
 
 
+@pytest.mark.slow
 def test_a_refused_start_changes_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "a"
     misconfigured = "print('generator: no such thing', flush=True); raise SystemExit(78)"
@@ -181,6 +183,7 @@ def test_a_refused_start_changes_nothing(tmp_path: Path) -> None:
     assert contents(folder) == accepted
 
 
+@pytest.mark.slow
 def test_a_start_that_was_killed_before_it_was_accepted_leaves_the_settings(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "a"
     started_once(tmp_path)
@@ -216,6 +219,7 @@ def test_another_model_than_the_runs_is_refused_before_anything_starts(
     assert (folder / "outcome.json").read_bytes() == outcome
 
 
+@pytest.mark.slow
 def test_a_moved_model_is_the_same_and_one_that_was_replaced_is_not(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     shutil.copytree(BASE_MODEL, first)
