@@ -15,9 +15,14 @@ from typing import Any
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as FastTokenizer
 
-from vapo.tokenizer_files import NAMES, TOKENIZER_CONFIG_FILE, TokenizerError, read_json
+from vapo.tokenizer_files import (
+    NAMES,
+    TOKENIZER_CONFIG_FILE,
+    TokenizerError,
+    read_json,
+    tokenizer_class,
+)
 
-MODEL_CONFIG_FILE = "config.json"
 SPECIAL_TOKENS_MAP_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
 _DEFAULTS = {
@@ -26,10 +31,6 @@ _DEFAULTS = {
     "GPT2Tokenizer": dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
 }
 """What a class of transformers takes for a name that no file states."""
-_CLASS_OF_MODEL = {"qwen2": "Qwen2Tokenizer", "mistral": "TokenizersBackend"}
-"""Model types whose tokenizer class transformers chooses itself, whatever the folder states."""
-_CLASS_UNSTATED = {"qwen3": "Qwen2Tokenizer"}
-"""Likewise, where the folder states none."""
 
 Token = AddedToken | str
 
@@ -60,7 +61,7 @@ def add_special_tokens(folder: Path, fast: FastTokenizer) -> SpecialTokens:
 
 def _add(folder: Path, fast: FastTokenizer) -> SpecialTokens:
     settings = _converted(read_json(folder / TOKENIZER_CONFIG_FILE))
-    settings = {**_class_defaults(folder, settings), **settings}
+    settings = {**_DEFAULTS.get(tokenizer_class(folder), {}), **settings}
     if not settings.get("extra_special_tokens") and "additional_special_tokens" in settings:
         settings["extra_special_tokens"] = settings.pop("additional_special_tokens")
     decoder = {int(number): _token(token)
@@ -113,13 +114,6 @@ def _named(settings: Mapping[str, Any]) -> dict[str, Token]:
            if name.endswith("_token") and name not in NAMES and isinstance(token, Token)}
     extra = settings.get("extra_special_tokens")
     return {**named, **own, **(extra if isinstance(extra, Mapping) else {})}
-
-
-def _class_defaults(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
-    model = str(read_json(folder / MODEL_CONFIG_FILE).get("model_type"))
-    stated = settings.get("tokenizer_class") or _CLASS_UNSTATED.get(model, "")
-    kind = _CLASS_OF_MODEL.get(model, str(stated).removesuffix("Fast"))
-    return _DEFAULTS.get(kind, {})
 
 
 def _with_special_tokens_map(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:

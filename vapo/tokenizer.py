@@ -16,11 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer as FastTokenizer
+from tokenizers.pre_tokenizers import Metaspace
 
 from vapo.chat_template import Message, Render, renderer
 from vapo.settings import ModelSettings
 from vapo.special_tokens import SpecialTokens, add_special_tokens
-from vapo.tokenizer_files import TokenizerError, chat_template_source, read_json
+from vapo.tokenizer_files import (
+    TOKENIZER_CONFIG_FILE,
+    TokenizerError,
+    chat_template_source,
+    read_json,
+    tokenizer_class,
+)
 
 __all__ = ["Message", "PromptTokenizer", "TokenizerError", "load_tokenizer", "model_config",
            "policy_tokenizer", "tokenizer_fingerprint"]
@@ -150,7 +157,21 @@ def _parse_tokenizer(folder: Path) -> FastTokenizer:
         raise TokenizerError(f"{folder / TOKENIZER_FILE} is malformed: {error}") from None
     fast.no_truncation()
     fast.no_padding()
+    if tokenizer_class(folder) == "LlamaTokenizer" and getattr(fast.model, "byte_fallback", False):
+        _split_as_llama(fast, read_json(folder / TOKENIZER_CONFIG_FILE))
     return fast
+
+
+def _split_as_llama(fast: FastTokenizer, settings: Mapping[str, Any]) -> None:
+    """This class of transformers has spaces marked in its own way, whatever ``tokenizer.json``
+    says: unless it is told otherwise, none is put before what follows a special token."""
+    if settings.get("add_prefix_space", True) is False:
+        scheme = "never"
+    else:
+        scheme = "always" if settings.get("legacy") else "first"
+    cleared: Any = None
+    fast.normalizer = cleared
+    fast.pre_tokenizer = Metaspace(replacement="▁", prepend_scheme=scheme, split=False)
 
 
 def _fingerprint(folder: Path, special: SpecialTokens) -> str:

@@ -15,11 +15,16 @@ from typing import Any
 from vapo.startup import StartupError
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+MODEL_CONFIG_FILE = "config.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 CHAT_TEMPLATE_FOLDER = "additional_chat_templates"
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 """Special tokens that have a name in every tokenizer."""
 DEFAULT_TEMPLATE = "default"
+_CLASS_OF_MODEL = {"qwen2": "Qwen2Tokenizer", "mistral": "TokenizersBackend"}
+"""Model types whose tokenizer class transformers chooses itself, whatever the folder states."""
+_CLASS_UNSTATED = {"qwen3": "Qwen2Tokenizer"}
+"""Likewise, where the folder states none."""
 NO_TEMPLATE = ("the model folder has no chat template: prompts go to the model as they are, and "
                "`messages` are refused")
 
@@ -44,6 +49,14 @@ def read_json(path: Path) -> dict[str, Any]:
         raise TokenizerError(f"{path} holds a {type(tree).__name__}, not an object; copy the model "
                              "again")
     return tree
+
+
+def tokenizer_class(folder: Path) -> str:
+    """The class of transformers that reads this folder, without ``Fast``; empty for none."""
+    model = str(read_json(folder / MODEL_CONFIG_FILE).get("model_type"))
+    stated = read_json(folder / TOKENIZER_CONFIG_FILE).get("tokenizer_class")
+    found = stated or _CLASS_UNSTATED.get(model, "")
+    return _CLASS_OF_MODEL.get(model, str(found).removesuffix("Fast"))
 
 
 def chat_template_source(folder: Path, name: str | None = None) -> str | None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
+from tokenizers.normalizers import Prepend, Replace, Sequence
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoTokenizer
 
@@ -250,6 +251,30 @@ def test_tokens_that_a_class_of_transformers_brings(
     (tmp_path / "tokenizer_config.json").write_text(named(
         chat_template=SHOWS, **({"tokenizer_class": tokenizer_class} if tokenizer_class else {})))
     (tmp_path / "config.json").write_text(named(model_type=model, vocab_size=400))
+    rendered_alike(tmp_path, TEXT)
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"legacy": False}, {"legacy": True}, {"add_prefix_space": False},
+    {"add_prefix_space": None}, {"tokenizer_class": "PreTrainedTokenizerFast"},
+])
+def test_spaces_are_marked_as_the_class_of_transformers_marks_them(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    letters = ["▁", *"abcde12[]|<>xyz", *(f"<0x{byte:02X}>" for byte in range(256))]
+    words = ["<unk>", "<s>", "</s>", *letters, "▁▁", "▁a", "ab"]
+    merges = [("▁", "▁"), ("▁", "a"), ("a", "b")]
+    tokenizer = Tokenizer(BPE({word: number for number, word in enumerate(words)}, merges,
+                              unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = Sequence([Prepend("▁"), Replace(" ", "▁")])
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(
+        {"tokenizer_class": "LlamaTokenizer", "chat_template": SHOWS, **settings}))
+    (tmp_path / "config.json").write_text(named(model_type="llama", vocab_size=400))
+    ours, theirs = load_tokenizer(tmp_path), _theirs(tmp_path)
+    for text in ("ab", " ab", "  a  b ", "<s>ab</s> a b", "é", "\n a"):
+        assert ours.encode_prompt(text, raw=True) == theirs(text)["input_ids"], text
     rendered_alike(tmp_path, TEXT)
 
 
