@@ -90,9 +90,11 @@ class DatasetStore:
             raise Problem(404, f"no data set {name!r}; GET /v1/datasets lists them") from None
 
     def new_upload(self) -> IO[bytes]:
-        """A temporary file to write an upload into; the caller removes it."""
+        """A file without a name to write an upload into: whatever becomes of it, nothing is left
+        when it is closed.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
-        return tempfile.NamedTemporaryFile(dir=self._directory, prefix=".upload-")
+        return tempfile.TemporaryFile(dir=self._directory)
 
     def add(
         self, name: str, split: Split, upload: IO[bytes], strictness: Strictness = STRICT
