@@ -254,12 +254,20 @@ def _lists(reference: Structure, answer: Structure) -> _Decision:
     kinds = {reference.kind, answer.kind}
     if kinds <= {Kind.LIST, Kind.SET} or kinds == {Kind.UNION}:
         return True, _of_lists(reference.items, answer.items)
-    if kinds == {Kind.SET, Kind.SEQUENCE}:
+    if kinds == {Kind.SET, Kind.SEQUENCE} or _is_interval_beside_list(reference, answer):
         return True, False
     if kinds in ({Kind.LIST, Kind.SEQUENCE}, {Kind.LIST, Kind.MATRIX}):
         rows = [_row(one) or one.items for one in (reference, answer)]
         return True, _in_order(rows[0], rows[1])
     return _NOT_MINE
+
+
+def _is_interval_beside_list(first: Structure, second: Structure) -> bool:
+    """Whether one is a list and the other an interval: two ends in square brackets."""
+    return any(
+        one.kind is Kind.LIST and other.brackets == "[]" and len(other.items) == 2
+        for one, other in ((first, second), (second, first))
+    )
 
 
 def _as_union(structure: Structure) -> Structure:

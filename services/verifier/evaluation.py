@@ -2,8 +2,8 @@
 
 Invariants:
 - two constants are the same when both are exact and equal, or when they agree to
-  ``SAME_RELATIVE``; they are different when they differ by more than ``DIFFERENT_RELATIVE``;
-  between the two nothing is decided;
+  ``SAME_RELATIVE`` and no sum in them has a part smaller than that; they are different when they
+  differ by more than ``DIFFERENT_RELATIVE``; between the two nothing is decided;
 - formulas with variables are the same when they agree at all of at least ``NEEDED_POINTS`` fixed
   points (Schwartz 1980, Zippel 1979: two different polynomials agree at a random point with
   probability near 0), and different when both have variables and agree at none; ``R`` and ``r``
@@ -228,8 +228,19 @@ def _same_constant(first: Node, second: Node) -> bool | None:
         return None
     scale, difference = max(abs(one), abs(other)), abs(one - other)
     if difference <= SAME_RELATIVE * scale:
-        return True if scale < EXACT_FLOAT else None
+        vague = scale >= EXACT_FLOAT or _swallows(first) or _swallows(second)
+        return None if vague else True
     return False if difference > DIFFERENT_RELATIVE * max(scale, 1e-3) else None
+
+
+def _swallows(node: Node) -> bool:
+    """Whether a sum in ``node`` may lose its smaller part as floats: ``1 - e^{-40}``."""
+    parts = _parts(node)
+    if node[0] == "add":
+        sizes = sorted(abs(value) for part in parts if (value := _constant(part)) is not None)
+        if len(sizes) == 2 and 0 < sizes[0] < SAME_RELATIVE * sizes[1]:
+            return True
+    return any(map(_swallows, parts))
 
 
 def _comparable(first: Node, second: Node) -> bool:

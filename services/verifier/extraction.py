@@ -89,7 +89,7 @@ def extract(response: str, rules: Sequence[str] = ("boxed",), parts: int = 1) ->
     Raises:
         KeyError: a rule is not in :data:`RULES`.
     """
-    text = after_thinking(response[-MAXIMUM_RESPONSE_CHARACTERS:])
+    text = after_thinking(_without_comments(response[-MAXIMUM_RESPONSE_CHARACTERS:]))
     if text is None:
         return None
     for rule in rules:
@@ -97,6 +97,15 @@ def extract(response: str, rules: Sequence[str] = ("boxed",), parts: int = 1) ->
         if answer is not None and answer.strip():
             return answer.strip()
     return None
+
+
+def _without_comments(text: str) -> str:
+    """``text`` as a page would show it: without ``<!-- comments -->``."""
+    if "<!--" not in text:
+        return text
+    first, *others = text.split("<!--")
+    pieces = (piece.partition("-->") for piece in others)
+    return first + "".join(rest if end else f"<!--{hidden}" for hidden, end, rest in pieces)
 
 
 def after_thinking(text: str) -> str | None:

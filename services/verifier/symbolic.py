@@ -19,7 +19,7 @@ import math_verify
 from latex2sympy2_extended import NormalizationConfig, latex2sympy, normalize_latex
 from math_verify import LatexExtractionConfig, verify
 from math_verify.grader import should_treat_as_complex
-from sympy import Expr
+from sympy import Expr, Float
 
 from services.verifier.admission import refusal
 
@@ -27,8 +27,8 @@ FLOAT_DECIMALS = 6
 """Decimals to which math-verify rounds floats (its own default)."""
 CACHED_FORMULAS = 4096
 DIGITS = 30
-SAME_RELATIVE = 1e-6
-"""Constants that differ by more are not the same."""
+SAME_RELATIVE, SAME_EXACT_RELATIVE = 1e-6, 1e-20
+"""Constants that differ by more are not the same; the second for those without a decimal."""
 
 _NORMALISATION = NormalizationConfig(
     basic_latex=True, units=True, malformed_operators=True, nits=True, boxed="none", equations=False
@@ -143,8 +143,9 @@ def _differ_in_value(first: Any, second: Any) -> bool:
     """
     if not all(isinstance(one, Expr) and one.is_number for one in (first, second)):
         return False
+    share = SAME_RELATIVE if first.has(Float) or second.has(Float) else SAME_EXACT_RELATIVE
     one, other = (number.evalf(DIGITS) for number in (first, second))
-    return bool(abs(one - other) > SAME_RELATIVE * max(abs(one), abs(other)))
+    return bool(abs(one - other) > share * max(abs(one), abs(other)))
 
 
 def try_reference(reference: str) -> None:

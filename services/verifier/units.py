@@ -51,6 +51,8 @@ _UNCOUNTED_NAMES = """
     sine cosine tangent log root infinity alpha beta gamma theta lambda
 """
 _UNCOUNTED = CHANGING_WORDS | frozenset(_UNCOUNTED_NAMES.split())
+_SCALES = frozenset("kKMB")
+"""A unit, or as well thousands, millions or billions."""
 _VOWELS = frozenset("aeiou")
 SHORT_WORD = 3
 MAXIMUM_WORDS = 8
@@ -96,7 +98,7 @@ def may_be_counted(words: str) -> bool:
 
 
 def _is_named(name: str) -> bool:
-    return _names_unit(name) or is_thing(name.lower())
+    return name not in _SCALES and (_names_unit(name) or is_thing(name.lower()))
 
 
 def _names_unit(name: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from services.verifier import arithmetic, evaluation
 from services.verifier.arithmetic import MAXIMUM_BITS, OutOfRange
-from services.verifier.judgement import judge_cheaply
+from services.verifier.judgement import judge, judge_cheaply
 
 PRIMES = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83]
 LONG = {
@@ -80,6 +80,26 @@ def test_a_sum_of_fractions_is_refused_by_size_before_it_is_made() -> None:
 def test_numbers_too_small_for_a_float_are_not_equal(reference: str, answer: str) -> None:
     judgement = judge_cheaply(rf"\boxed{{{answer}}}", reference)
     assert judgement is None or judgement.outcome != "correct"
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "same"),
+    [
+        ("1-e^{-40}", "1", False),
+        ("2+e^{-30}", "2", False),
+        (r"\sqrt{2}+10^{-15}", r"\sqrt{2}", False),
+        ("1-e^{-40}", r"1-\frac{1}{e^{40}}", True),
+        (r"\frac{1}{1998!}", r"\frac{1}{1999!}", False),
+        (r"\frac{1}{2000!}", r"\frac{1}{2000\cdot 1999!}", True),
+        ("10^{-9999}", "10^{-9998}", False),
+        ("10^{-9999}", r"\frac{1}{10^{9999}}", True),
+        ("e^{-1000}", r"\frac{1}{e^{1000}}", True),
+    ],
+)
+def test_nearly_equal_and_tiny_constants_are_told_apart(
+    reference: str, answer: str, same: bool
+) -> None:
+    assert (judge(rf"\boxed{{{answer}}}", reference).outcome == "correct") is same
 
 
 def test_a_set_without_a_number_beyond_floats_is_judged() -> None:

@@ -76,10 +76,16 @@ def test_the_same_product_list_or_option_in_another_order_or_case(
 
 
 @pytest.mark.parametrize(
-    ("reference", "answer"), [(r"\{1,2\}", "(1,2)"), ("(1,2,3)", r"\{1,2,3\}")]
+    ("reference", "answer"),
+    [(r"\{1,2\}", "(1,2)"), ("(1,2,3)", r"\{1,2,3\}"), ("1, 2", "[1,2]"), ("[1,2]", "1, 2")],
 )
-def test_a_set_is_no_tuple(reference: str, answer: str) -> None:
+def test_a_set_is_no_tuple_and_a_list_no_interval(reference: str, answer: str) -> None:
     assert not accepted(reference, answer)
+
+
+def test_a_box_in_a_comment_is_not_seen() -> None:
+    assert judge(r"\boxed{8} <!-- \boxed{7} -->", "7").outcome is Outcome.WRONG
+    assert judge(r"<!-- \boxed{8} --> \boxed{7} <!--", "7").outcome is Outcome.CORRECT
 
 
 BLANK = ["", " ", r"\,", "{}", "~", r"\text{ }", r"\quad", "$$", r"\ldots", "..."]
