@@ -27,7 +27,11 @@ _WITH_TEXT = re.compile(
     r"(?:\(([A-Z])\)\s?[:.]?|([A-Z])(?:\)\s?[:.]?|[.:](?!\S)))\s*(\S.*)", re.DOTALL
 )
 _NO_OPTION = re.compile(r"[-+*/=^_,;&|!?]|(?:or|and|not|nor)(?![a-zA-Z])", re.IGNORECASE)
-_ANOTHER_LETTER = re.compile(r"(?<![\w\\{])\(?[A-J]\)?(?=$|[\s,;:.)/&|])")
+_ANOTHER_LETTER = re.compile(
+    r"(?<![\w\\{])(?:\(?[A-J]\)|[A-J]:)|^[A-HJ](?=$|[,;:.)/&|]|\s(?:or|and|[A-J])(?![a-zA-Z]))"
+    r"|(?:(?<![a-zA-Z])(?:or|and|not|nor|either)|[,;/&|])\s?[A-J](?=$|[\s,;:.)/&|])"
+)
+"""A letter that is an option too: ``(B)``, ``B)``, ``or B``; not that of ``Hepatitis B``."""
 
 
 def same_choice(reference: str, answer: str) -> bool | None:

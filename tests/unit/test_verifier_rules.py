@@ -107,3 +107,18 @@ def test_a_number_may_be_a_root_and_its_decimal() -> None:
 )
 def test_an_equation_alone_or_another_one_is_no_number(answer: str) -> None:
     assert not accepted(r"\sqrt{3}", answer)
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [("D", "D: Hepatitis B"), ("E", "E: A polygenic score"), ("B", "(B) I and II only")],
+)
+def test_the_text_of_an_option_may_hold_a_letter(reference: str, answer: str) -> None:
+    assert accepted(reference, answer)
+
+
+@pytest.mark.parametrize(
+    "answer", ["C: 12 or D", "C: A", "C: A B C D", "C: not A", "C) 12 and D) 13", "C: either A or C"]
+)
+def test_a_second_option_in_the_text_chooses_nothing(answer: str) -> None:
+    assert not accepted("C", answer)
