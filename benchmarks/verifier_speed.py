@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = list(mix(references, generator))
     with Pool(PoolLimits(workers=1)) as pool:
         judge = _judge(pool)
-        judge(r"\boxed{x+y}", "y+x-z")  # until the worker is ready
+        pool.judge("math", RULES, r"\boxed{x+y}", "y+x-z")  # until the worker is ready
         common_case(judge, options.repeats)
         ours = per_second("the mix, verifier", judge, rows)
         theirs = per_second("the mix, plain math-verify", plain_math_verify, rows)

@@ -118,7 +118,8 @@ def test_the_text_of_an_option_may_hold_a_letter(reference: str, answer: str) ->
 
 
 @pytest.mark.parametrize(
-    "answer", ["C: 12 or D", "C: A", "C: A B C D", "C: not A", "C) 12 and D) 13", "C: either A or C"]
+    "answer",
+    ["C: 12 or D", "C: A", "C: A B C D", "C: not A", "C) 12 and D) 13", "C: either A or C"],
 )
 def test_a_second_option_in_the_text_chooses_nothing(answer: str) -> None:
     assert not accepted("C", answer)
