@@ -10,7 +10,7 @@ import re
 
 BEFORE_CHARACTERS, AFTER_CHARACTERS = 80, 60
 _DENIES = (
-    r"(?:not|never|cannot|neither|nor|\w+n['’]t|wrong|incorrect|false|bad|mistaken|rejected"
+    r"(?:not|never|cannot|neither|nor|\w+n['’]t|wrong|incorrect|false|mistaken|rejected"
     r"|anything but|other than|except|no longer|instead of|rather than)"
 )
 _BETWEEN = (
@@ -21,7 +21,7 @@ _DENIED_BEFORE = re.compile(
     rf"(?<![a-zA-Z'’]){_DENIES}(?:[\s:*$({{\\]+{_BETWEEN}(?![a-zA-Z]))*[\s:*$({{\\=]*$",
     re.IGNORECASE,
 )
-_HINT = re.compile(r"n[oe'’]|wrong|rrect|false|bad|reject|mist|but|cept|stead|ather|other")
+_HINT = re.compile(r"n[oe'’]|wrong|rrect|false|reject|mist|but|cept|stead|ather|other")
 """Found quickly where :data:`_DENIED_BEFORE` may match at all."""
 _DENIED_AFTER = re.compile(
     r"[\s*$)}\\]*(?:"
