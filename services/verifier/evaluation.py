@@ -237,10 +237,18 @@ def _swallows(node: Node) -> bool:
     """Whether a sum in ``node`` may lose its smaller part as floats: ``1 - e^{-40}``."""
     parts = _parts(node)
     if node[0] == "add":
-        sizes = sorted(abs(value) for part in parts if (value := _constant(part)) is not None)
+        sizes = sorted(size for part in parts if (size := _size(part)) is not None)
         if len(sizes) == 2 and 0 < sizes[0] < SAME_RELATIVE * sizes[1]:
             return True
     return any(map(_swallows, parts))
+
+
+def _size(node: Node) -> float | None:
+    value = _constant(node)
+    try:
+        return None if value is None else abs(arithmetic.approximate(value))
+    except OutOfRange:
+        return None
 
 
 def _comparable(first: Node, second: Node) -> bool:

@@ -102,5 +102,11 @@ def test_nearly_equal_and_tiny_constants_are_told_apart(
     assert (judge(rf"\boxed{{{answer}}}", reference).outcome == "correct") is same
 
 
-def test_a_set_without_a_number_beyond_floats_is_judged() -> None:
-    judge_cheaply(r"\boxed{x \ne 10^{400}}", r"\mathbb{R}\setminus\{1\}")
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [(r"\mathbb{R}\setminus\{1\}", r"x \ne 10^{400}"), (r"\sqrt{2}", "10^{400} = 10^{401}"),
+     (r"\frac{3^{9999}+1}{3^{9999}}\sqrt{2}", r"\sqrt{2}"), ("1", r"e^{-900} \approx 0")],
+)  # fmt: skip
+def test_numbers_beyond_floats_break_no_judgement(reference: str, answer: str) -> None:
+    judge_cheaply(rf"\boxed{{{answer}}}", reference)
+    judge_cheaply(rf"\boxed{{{reference}}}", answer)
