@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         "--terms", type=whole(2), nargs="+", default=recipe.terms, help="grades of the problems"
     )
     parser.add_argument(
-        "--held-out-problems", type=whole(1), default=200, help="for the measurement"
+        "--held-out-problems", type=whole(0), default=200, help="for the measurement"
     )
     parser.add_argument(
         "--threads", type=whole(1), default=1, help="more than one may not be reproducible"
