@@ -247,8 +247,8 @@ def checked_token(token: str) -> str:
 
 
 def answer_of(response: httpx.Response) -> Any:
-    """The decoded body; None when empty. Raises GatewayError for an error status, and for an answer
-    that is none of a gateway's.
+    """The decoded body; None for "no content". Raises GatewayError for an error status, and for an
+    answer that is none of a gateway's.
     """
     if response.is_error:
         document = problem_document(response)
@@ -256,11 +256,16 @@ def answer_of(response: httpx.Response) -> Any:
     if response.has_redirect_location:
         target = response.headers["location"]
         raise GatewayError(f"{response.url} redirects to {target}; give the address behind it")
+    if response.status_code == httpx.codes.NO_CONTENT:
+        return None
     try:
-        return response.json() if response.content else None
+        answer = response.json()
     except ValueError:
-        kind = response.headers.get("content-type", "something unnamed")
-        raise GatewayError(f"{response.url} is no gateway of vapo: it answers {kind}") from None
+        answer = None
+    if isinstance(answer, (dict, list)):
+        return answer
+    kind = response.headers.get("content-type", "nothing")
+    raise GatewayError(f"{response.url} is no gateway of vapo: it answers {kind}")
 
 
 def problem_document(response: httpx.Response) -> Mapping[str, Any]:

@@ -50,6 +50,11 @@ class Run:
         return self.state == "live"
 
     @property
+    def over(self) -> bool:
+        """Whether it is known that nobody keeps its parts running."""
+        return self.state not in ("live", "unknown")
+
+    @property
     def progress(self) -> str:
         """`step N of M`."""
         return steps(self.step, self.max_steps)

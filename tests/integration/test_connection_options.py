@@ -167,17 +167,33 @@ def test_a_wait_for_a_live_run_is_told(
     assert "is live, so it may be starting" in last
 
 
+def test_a_wait_for_room_in_the_queue_is_told(
+    make_gateway: Callable[..., RunningGateway], here: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    running = make_gateway("ledger.task_queue_limit=2")
+    rows = [json.dumps({"prompt": f"{number}+1=?", "answer": "2"}) + "\n" for number in range(2)]
+    (here / "many.jsonl").write_text("".join(rows))
+    assert main(["submit", "many.jsonl", "--url", running.url]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("vapo.cli.submit.PATIENCE_SECONDS", 3.0)
+    said = refused(capsys, "submit", "problems.jsonl", "--url", running.url)
+    assert "ledger.task_queue_limit" in said.splitlines()[0]
+    assert "trying for another" in said
+
+
 class Stranger(http.server.BaseHTTPRequestHandler):
     """A web server that is no gateway."""
 
     def do_GET(self) -> None:
-        found = {"/moved": 301, "/missing": 404}
-        self.send_response(found.get(self.path.removesuffix("/v1/metrics"), 200))
+        place = self.path.removesuffix("/v1/metrics")
+        self.send_response({"/moved": 301, "/missing": 404}.get(place, 200))
         if self.path.startswith("/moved"):
             self.send_header("Location", "https://elsewhere.invalid/")
         self.send_header("Content-Type", "text/html")
         self.end_headers()
-        self.wfile.write(b"<html>Welcome</html>")
+        bodies = {"/empty": b"", "/null": b"null", "/other": b'{"hello": "you"}'}
+        self.wfile.write(bodies.get(place, b"<html>Welcome</html>"))
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
@@ -188,21 +204,42 @@ class Stranger(http.server.BaseHTTPRequestHandler):
     [
         ("", "is no gateway of vapo: it answers text/html"),
         ("/missing", "is no gateway of vapo"),
+        ("/empty", "is no gateway of vapo"),
+        ("/null", "is no gateway of vapo"),
+        ("/other", "is a gateway of another version of vapo, or none"),
         ("/moved", "redirects to https://elsewhere.invalid/"),
     ],
 )
+@pytest.mark.parametrize("command", ["status", "watch", "metrics"])
 def test_something_else_answers(
-    capsys: pytest.CaptureFixture[str], path: str, message: str
+    capsys: pytest.CaptureFixture[str], command: str, path: str, message: str
 ) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            said = refused(capsys, "status", "--url", f"http://127.0.0.1:{server.server_port}{path}")
+            said = refused(capsys, command, "--url", f"http://127.0.0.1:{server.server_port}{path}")
         finally:
             server.shutdown()
             thread.join()
     assert message in said
+
+
+@pytest.mark.parametrize("asks_for_tokens", [False, True])
+def test_another_run_at_the_address_of_one_that_has_ended_is_not_taken_for_it(
+    make_gateway: Callable[..., RunningGateway], capsys: pytest.CaptureFixture[str],
+    asks_for_tokens: bool,
+) -> None:  # fmt: skip
+    other = make_gateway(*(ASSIGNMENTS if asks_for_tokens else []))
+    folder = in_folder(load_settings(environment={}, assignments=["run.name=ended"]), other.url)
+    with kept(folder):
+        note_training(folder, "finished", 3, 3)
+    assert main(["status"]) == 0
+    shown = capsys.readouterr().out
+    assert "run ended: finished" in shown
+    assert "trainer finished at step 3 of 3" in shown
+    assert main(["watch"]) == 0
+    assert "run runs/mine does not run" in refused(capsys, "submit", "problems.jsonl")
 
 
 def test_the_live_run_is_asked_though_a_newer_one_has_ended(

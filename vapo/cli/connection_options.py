@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vapo.cli.errors import CommandError
 from vapo.cli.progress import ProgressLine
@@ -89,6 +90,8 @@ def gateway(
         told_plainly(target),
         client_of(target, patience_seconds, progress) as client,
     ):
+        if target.run is not None and target.run.over:
+            metrics_of(client, target)  # its address may have gone to another run
         yield client
 
 
@@ -110,19 +113,33 @@ def told_plainly(target: Target) -> Iterator[None]:
 
 def explained(error: GatewayError, target: Target) -> str:
     """An error of the gateway, with what to do about it."""
+    run = target.run and look(target.run.folder)
+    if run and run.over:
+        remedy = "the same `vapo up` starts it again, `vapo runs` lists the others"
+        return f"run {run.where} does not run ({run.story}): {error}; {remedy}"
     if error.status == UNAUTHORISED:
         return f"{error}; {_about_token(target)}"
     if error.status is not None or "does not answer" not in str(error):
         return str(error)
-    run = target.run and look(target.run.folder)
-    if run is None:
-        live = [one for one in all_runs() if one.live]
-        here = f"; live runs here: {overview(live)}, see --run" if live else ""
-        return f"{error}; start the platform with `vapo up`, or see --url{here}"
-    if run.live:
+    if run and run.live:
         return f"{error}; run {run.where} is live, so it may be starting: try again"
-    remedy = "the same `vapo up` starts it again, `vapo runs` lists the others"
-    return f"run {run.where} does not run ({run.story}): {error}; {remedy}"
+    live = [one for one in all_runs() if one.live]
+    here = f"; live runs here: {overview(live)}, see --run" if live else ""
+    return f"{error}; start the platform with `vapo up`, or see --url{here}"
+
+
+def metrics_of(client: GatewayClient, target: Target) -> dict[str, Any]:
+    """`GET /v1/metrics` of the run that was meant.
+
+    Raises:
+        GatewayError: no gateway answers, or one of another run or version.
+    """
+    metrics = client.get("/v1/metrics")
+    if not isinstance(metrics, dict) or "training" not in metrics:
+        raise GatewayError(f"{target.url} is a gateway of another version of vapo, or none")
+    if target.run is not None and metrics["run"] != target.run.name:
+        raise GatewayError(f"{target.url} serves another run, {metrics['run']}")
+    return metrics
 
 
 def _about_token(target: Target) -> str:

@@ -17,9 +17,11 @@ from typing import Any, TextIO
 
 from vapo.cli.connection_options import (
     PATIENCE_SECONDS,
+    Target,
     add_connection_options,
     client_of,
     find_target,
+    metrics_of,
     told_plainly,
 )
 from vapo.cli.errors import CommandError
@@ -95,19 +97,21 @@ def _of_run(arguments: argparse.Namespace, last: int | None) -> Found:
     with ProgressLine() as progress, told_plainly(target):
         try:
             with client_of(target, PATIENCE_SECONDS, progress) as client:
-                return _ask(client, last, with_evaluations=arguments.plot is not None)
+                return _ask(client, target, last, with_evaluations=arguments.plot is not None)
         except GatewayError as error:
-            if run is None or run.live or not error.nobody_listens:
+            if run is None or run.live or not (run.over or error.nobody_listens):
                 raise
     if not (run.folder.directory / METRICS_FILE).exists():
         return Found([], run.name)
     return replace(_of_file(run.folder.directory / METRICS_FILE, last), name=run.name)
 
 
-def _ask(client: GatewayClient, last: int | None, with_evaluations: bool) -> Found:
+def _ask(
+    client: GatewayClient, target: Target, last: int | None, with_evaluations: bool
+) -> Found:
+    name = metrics_of(client, target)["run"]
     limit = {} if last is None else {"last": last}
     rows = client.get("/v1/metrics/history", **limit)["metrics"]
-    name = client.get("/v1/metrics")["run"]
     known = client.get("/v1/evaluations")["evaluations"] if with_evaluations else []
     return Found(rows, name, [one for one in known if one["finished"]])
 

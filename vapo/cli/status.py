@@ -14,6 +14,7 @@ from vapo.cli.connection_options import (
     add_connection_options,
     client_of,
     find_target,
+    metrics_of,
     told_plainly,
 )
 from vapo.cli.fleet_words import describe_fleet
@@ -22,7 +23,7 @@ from vapo.cli.queue_words import describe_failures, describe_queues, describe_to
 from vapo.cli.runs import as_fields, moment
 from vapo.client import GatewayError
 from vapo.pace import words
-from vapo.runs import Run, steps
+from vapo.runs import Run, look, steps
 
 STEP_FIELDS = {
     "reward": "reward",
@@ -54,9 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     with ProgressLine() as progress, told_plainly(target):
         try:
             with client_of(target, PATIENCE_SECONDS, progress) as client:
-                metrics, fleet = client.get("/v1/metrics"), client.get("/v1/fleet")["members"]
-        except GatewayError as error:
-            over = run_that_is_over(error, target)
+                metrics, fleet = metrics_of(client, target), client.get("/v1/fleet")["members"]
+        except GatewayError:
+            over = run_that_is_over(target)
             if over is None:
                 raise
             print(json.dumps(as_fields(over)) if arguments.json else ended(over))
@@ -69,11 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_that_is_over(error: GatewayError, target: Target) -> Run | None:
-    """The run whose end is why nobody listens, where its folder tells; else None."""
-    run = target.run
-    known = error.nobody_listens and run is not None and run.state not in ("live", "unknown")
-    return run if known else None
+def run_that_is_over(target: Target) -> Run | None:
+    """The run that was meant, if its end is why its gateway does not answer."""
+    run = target.run and look(target.run.folder)
+    return run if run and run.over else None
 
 
 def ended(run: Run) -> str:

@@ -23,6 +23,7 @@ from vapo.cli.connection_options import (
     add_connection_options,
     client_of,
     find_target,
+    metrics_of,
     told_plainly,
 )
 from vapo.cli.progress import ProgressLine
@@ -63,8 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with client_of(target, PATIENCE_SECONDS, progress) as client:
                 return watch(arguments, target, client, progress)
-        except GatewayError as error:
-            over = run_that_is_over(error, target)
+        except GatewayError:
+            over = run_that_is_over(target)
             if over is None:
                 raise
             print(ended(over))
@@ -75,7 +76,7 @@ def watch(
     arguments: argparse.Namespace, target: Target, client: GatewayClient, progress: ProgressLine
 ) -> int:
     """Say where the run stands, then follow it unless it is over; returns the exit status."""
-    metrics = client.get("/v1/metrics")
+    metrics = metrics_of(client, target)
     history = client.get("/v1/metrics/history", last=ROWS)["metrics"]
     training, from_start = metrics["training"], arguments.from_start
     lines = Lines(history, training["max_steps"], sys.stdout.isatty())
