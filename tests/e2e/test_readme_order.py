@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,8 +51,8 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def up(words: list[str], folder: Path) -> Iterator[Path]:
-    """`vapo up` in the first terminal, until Ctrl-C; its output is in the file."""
+def up(words: list[str], folder: Path) -> Iterator[Callable[[str], None]]:
+    """`vapo up` in the first terminal, until Ctrl-C; gives a wait for what it shows."""
     log = folder / "up.log"
     with log.open("wb") as output, subprocess.Popen(
         vapo(*words), cwd=folder, stdout=output, stderr=output, env=environment(),
@@ -60,7 +60,7 @@ def up(words: list[str], folder: Path) -> Iterator[Path]:
     ) as process:  # fmt: skip
         try:
             wait_for("ready: http", log, process)
-            yield log
+            yield lambda text: wait_for(text, log, process)
             assert process.poll() is None, f"vapo up has ended:\n{log.read_text()}"
         finally:
             if process.poll() is None:
@@ -104,11 +104,9 @@ def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path: Path) -> 
     write_gsm8k(tmp_path / "train.jsonl", Split.TRAIN, 40)
     write_gsm8k(tmp_path / "test.jsonl", Split.HELD_OUT, 6)
     first, *others = commands()
-    with up(first, tmp_path) as log:
+    with up(first, tmp_path) as shows:
         said = {words[0]: done(words, tmp_path) for words in others}
-        assert "trainer finished at step 3 of 3; evaluations, chat and export go on" in (
-            log.read_text()
-        )
+        shows("trainer finished at step 3 of 3; evaluations, chat and export go on")
         status = done(["status"], tmp_path)
         assert "live" in done(["runs"], tmp_path)
     assert "trainer finished at step 3 of 3" in said["watch"]
