@@ -9,6 +9,7 @@ from services.verifier.admission import refusal
 from services.verifier.measures import same_measure
 from services.verifier.reward import Response, RewardMapping, soft_overlong_punishment
 from services.verifier.verdicts import Fault, Judgement, Outcome
+from vapo.settings import VerifierSettings
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,12 @@ def test_shaping_changes_the_reward_and_not_the_verdict() -> None:
     assert mapping.reward(correct, Response(False, 10)) == 1.0
     excluded = Judgement(Outcome.ERROR, "", fault=Fault.REFERENCE)
     assert mapping.reward(excluded, Response(True, 500)) is None
+
+
+@pytest.mark.parametrize("pattern", ["(", "[a", "(?P<x", "a{99999999999999}", "(" * 20_000])
+def test_a_format_pattern_that_is_none_is_refused_with_the_settings(pattern: str) -> None:
+    with pytest.raises(ValueError, match="is no regular expression"):
+        VerifierSettings(format_pattern=pattern)
 
 
 def test_exact_match_takes_no_other_way_of_writing() -> None:
