@@ -107,10 +107,15 @@ _THINGS = """
 """
 THINGS = frozenset(_THINGS.split())
 """Plural where there is one."""
+_PLURAL_NAMES = """
+    roots zeros zeroes multiples moves logs products fractions
+"""
+PLURALS = frozenset(_PLURAL_NAMES.split())
+"""Things whose singular (``7 root``) says something else."""
 _MODIFIERS = """
     red green blue yellow white black pink purple orange brown gray grey silver gold golden
     small large big little tall short long wide new old young adult male female extra additional
-    us american canadian australian
+    us american canadian australian non later ago
     more total different distinct possible positive real whole even odd prime perfect ordered equal
     equilateral isosceles congruent similar right regular convex lattice square cubic sq cu linear
     empty full unused used remaining left whole-number stuffed hot sweet baby toy chip ripe
@@ -122,6 +127,7 @@ _LINK_NAMES = """
 """
 LINKS = frozenset(_LINK_NAMES.split())
 _CLOSING = """
+    ordered pairs|ordered triples|unordered pairs
     only|total|in total|in all|altogether|overall|each|exactly|approximately|as required
     is the answer|is the final answer|is our answer|is my answer|is the correct answer|is correct
 """
@@ -134,7 +140,7 @@ _HISSING = ("s", "x", "z", "ch", "sh", "o")
 
 def is_thing(word: str) -> bool:
     """Whether ``word``, in small letters, names a thing, in the singular or the plural."""
-    if word in THINGS or f"{word}s" in THINGS:
+    if word in THINGS or word in PLURALS or f"{word}s" in THINGS:
         return True
     if word.endswith("y"):
         return f"{word[:-1]}ies" in THINGS

@@ -57,6 +57,7 @@ _VOWELS = frozenset("aeiou")
 SHORT_WORD = 3
 MAXIMUM_WORDS = 8
 _POWER = re.compile(r"(?<=[a-zA-Z])\s?\^?\s?\{?\s?[1-3]\s?\}?(?=[\s/]|$)")
+_OF = re.compile(r"([a-zA-Z ]*[a-zA-Z]) of (?:the )?([a-zA-Z]{3,})")
 _DIVIDER = re.compile(r"[\s/]+")
 _LAYOUT = re.compile(r"\\[,;: ]|[-.~·()]")
 
@@ -76,12 +77,20 @@ def is_counted(words: str) -> bool:
     text = " ".join(_LAYOUT.sub(" ", words).strip(" ,;:").split())
     if text.lower() in CLOSING:
         return True
-    names = _DIVIDER.split(_POWER.sub("", text).strip("/ "))
+    names = _DIVIDER.split(_POWER.sub("", _material(text)).strip("/ "))
     return (
         len(names) <= MAXIMUM_WORDS
         and any(map(_is_named, names))
         and all(_is_named(name) or name.lower() in _AROUND for name in names)
     )
+
+
+def _material(text: str) -> str:
+    """``cups of flour`` as ``cups``, of whatever they are."""
+    match = _OF.fullmatch(text)
+    if match is None or match[2].lower() in _UNCOUNTED or not _is_named(match[1].split()[-1]):
+        return text
+    return match[1]
 
 
 def may_be_counted(words: str) -> bool:

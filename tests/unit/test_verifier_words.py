@@ -180,3 +180,17 @@ def test_units_on_both_sides_are_converted_or_refused(
 ) -> None:
     assert accepted(reference, right)
     assert not accepted(reference, wrong)
+
+
+@pytest.mark.parametrize(
+    "thing",
+    ["pounds of meat", "cups of feed", "hours of work", "real roots", "ordered pairs", "days ago"],
+)
+def test_units_of_something_and_plurals_are_counted(thing: str) -> None:
+    assert accepted("18", rf"18 \text{{ {thing}}}")
+    assert not accepted("18", rf"19 \text{{ {thing}}}")
+
+
+@pytest.mark.parametrize("words", ["root", "cups of thousand", "of", "pairs", "crore of cups", "B"])
+def test_such_words_are_not(words: str) -> None:
+    assert not accepted("18", rf"18 \text{{ {words}}}")
