@@ -58,5 +58,5 @@ def test_a_command_is_ours(search_path: str, crowded: Path) -> None:
                  PYTHONPATH=search_path)  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "of my own" not in done.stdout + done.stderr
-    assert done.stderr.startswith("vapo status: none holds no run")
+    assert done.stderr.startswith("vapo status: no run 'none'")
     assert done.stderr.count("\n") == 1
