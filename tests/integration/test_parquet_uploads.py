@@ -121,7 +121,7 @@ def test_values_json_has_no_form_for_are_text() -> None:
 @pytest.mark.parametrize(
     ("table", "cause"),
     [
-        (pyarrow.table({"prompt": [b"\xff\xfe"]}), "utf-8"),
+        (pyarrow.table([["a"], ["b"], ["c"]], names=["a", "b", "a"]), "two columns have one name"),
         (pyarrow.table([["a"], ["b"]], names=["prompt", "prompt"]), "two columns have one name"),
     ],
 )
@@ -129,6 +129,14 @@ def test_values_that_no_row_can_hold_are_named(table: pyarrow.Table, cause: str)
     with pytest.raises(DataFileError, match=cause) as caught:
         read(file_of(table))
     assert caught.value.status == 422
+
+
+def test_bytes_that_are_no_text_are_told_by_their_number() -> None:
+    table = pyarrow.table({"prompt": [b"\xff\xfe", b"1"], "picture": [b"", b"\x89PNG"]})
+    assert read(file_of(table)) == [
+        {"prompt": {"bytes": 2}, "picture": ""},
+        {"prompt": "1", "picture": {"bytes": 4}},
+    ]
 
 
 def test_nan_is_no_value_and_infinity_a_text() -> None:

@@ -406,3 +406,84 @@ def test_whatever_a_file_holds_its_rows_come_or_the_cause_is_told(content: bytes
         numbers = [number for number, _ in rows]
         assert numbers == sorted(set(numbers))
         assert all(number > 0 for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("content", "unit", "number"),
+    [
+        (b'{"data": [{"prompt": "1", "answer": "1"}, {"prompt": "", "answer": "1"}]}', "row", 2),
+        (b'{"version": 1,\n "rows": [{"prompt": " ", "answer": "1"}]}', "row", 1),
+        (gzip.compress(b'[{"prompt": "1", "answer": "1"},\n\n{"prompt": "", "answer": "2"}]'),
+         "row", 2),
+        (b'\n\n{"prompt": " ", "answer": "1"}', "line", 3),
+        (gzip.compress(b'\n{"prompt": " ", "answer": "1"}\n'), "line", 2),
+        (b',prompt,answer\n0,1+1=?,2\n1," ",3\n', "line", 3),
+    ],
+)  # fmt: skip
+def test_wrong_rows_are_told_in_what_their_numbers_count(
+    tmp_path: Path, content: bytes, unit: str, number: int
+) -> None:
+    file = written(tmp_path, content)
+    read = read_problems(file, ColumnOptions("prompt", "answer"))
+    assert [error["row"] for error in read.errors] == [number]
+    assert read.problems.unit == unit
+
+
+def _errors_of(file: Path) -> list[dict[str, Any]]:
+    return read_problems(file, ColumnOptions("prompt", "answer")).errors
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [(",q,answer", ["column_1"]), ("q,,answer", ["column_2"]), ("q,answer,,", ["column_3"])],
+)
+def test_columns_of_csv_without_a_name_are_numbered(
+    tmp_path: Path, header: str, names: list[str]
+) -> None:
+    cells = ["5" if not name else {"q": "1+1=?", "answer": "2"}[name] for name in header.split(",")]
+    if header.endswith(",,"):
+        cells[-1] = ""
+    file = written(tmp_path, f"{header}\n{','.join(cells)}\n".encode(), "file.csv")
+    problem = problems_of(file, ColumnOptions("q"))[0]
+    assert problem["answer"] == "2"
+    assert list(problem["metadata"]) == names
+
+
+def test_columns_without_any_value_are_named_as_empty(tmp_path: Path) -> None:
+    for column, row in {
+        "answer": {"prompt": "1", "answer": None},
+        "Answer": {"prompt": "1", "Answer": ""},
+        "question": {"question": "", "answer": "2"},
+    }.items():
+        refusal = refusal_of(written(tmp_path, as_lines([row] * 3)))
+        assert f"column {column!r} is empty throughout" in refusal
+
+
+@pytest.mark.parametrize(("answer", "read"), [
+    ('["34"]', "34"), (' [ "x+1" ] ', "x+1"), ('["2", "2"]', "2"), ("[1, 2]", "[1, 2]"),
+    ("[2]", "[2]"), ('["a] or [b"', '["a] or [b"'), ('["1", 2, "3"]', '["1", 2, "3"]')])
+def test_a_list_of_texts_that_is_written_as_text_is_its_element(answer: str, read: str) -> None:
+    assert answer_text(answer) == read
+
+
+def test_a_written_list_of_several_answers_is_refused_as_the_list_is() -> None:
+    with pytest.raises(ValueError, match="2 different answers"):
+        answer_text('["1", "2"]')
+
+
+def test_pictures_beside_the_problem_do_no_harm_and_are_no_prompt(tmp_path: Path) -> None:
+    row = {"prompt": "1+1=?", "answer": "2", "images": [{"bytes": b"\x89PNG\xff", "path": None}]}
+    problem = problems_of(written(tmp_path, as_parquet([row])))[0]
+    assert problem["metadata"] == {"images": [{"bytes": {"bytes": 5}, "path": None}]}
+    wrong = _errors_of(written(tmp_path, as_parquet([{**row, "prompt": b"\xff"}])))
+    assert "neither a text nor a list" in wrong[0]["message"]
+
+
+def test_columns_that_are_named_and_not_there_are_told(tmp_path: Path) -> None:
+    file = written(tmp_path, as_lines([{"prompt": "1", "answer": "2", "info": {"a": 1, "b": 2}}]))
+    read = read_problems(file, ColumnOptions(ignored=frozenset({"nope", "info.a", "*"})))
+    assert read.ignored_in_vain == ["nope"]
+    kept = read_problems(file, ColumnOptions(ignored=frozenset({"info.a"}))).problems.problems[0]
+    assert kept["metadata"] == {"info": {"b": 2}}
+    with pytest.raises(CommandError, match="has no column 'nope'; its columns are prompt"):
+        read_problems(file, ColumnOptions(id_field="nope"))

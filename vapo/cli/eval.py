@@ -21,7 +21,7 @@ from vapo.cli.problem_file import (
 )
 from vapo.cli.row_requests import refused
 from vapo.client import GatewayClient, GatewayError
-from vapo.option_types import above, whole
+from vapo.option_types import above, at_least, whole
 from vapo.startup import check_writable
 
 PATIENCE_SECONDS = 60.0
@@ -35,9 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", metavar="NAME", help="an uploaded data set instead of a file")
     parser.add_argument("-k", "--samples", type=whole(1), help="responses per problem")
     parser.add_argument(
-        "--temperature", type=float, help="0 to 2; 0 is greedy, with one response per problem"
+        "--temperature",
+        type=at_least(0),
+        help="0 to 2; 0 is greedy, with one response per problem",
     )
-    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--top-p", type=above(0), help="nucleus, at most 1")
     parser.add_argument("--max-new-tokens", type=whole(1))
     parser.add_argument(
         "--deadline",

@@ -22,8 +22,13 @@ from typing import Any
 from vapo.cli.errors import CommandError
 from vapo.cli.row_errors import ROWS_SHOWN, told
 from vapo.data_files.errors import DataFileError, RowError
-from vapo.data_files.layouts import Layout, layout_of
-from vapo.data_files.mapping import ColumnOptions, problem_of
+from vapo.data_files.layouts import Layout, absent, check_named, layout_of
+from vapo.data_files.mapping import (
+    EVERY_OTHER_COLUMN,
+    ColumnOptions,
+    left_over,
+    problem_of,
+)
 from vapo.data_files.reader import NumberedRow, read_file, unit_of
 
 LARGE_METADATA_BYTES = 4096
@@ -59,6 +64,8 @@ class ReadFile:
     """The columns they were taken from."""
     errors: list[dict[str, Any]]
     """Documents of the rows that are wrong, which are not among the problems."""
+    ignored_in_vain: list[str]
+    """Columns that were to be left out and that no row has."""
 
 
 def add_mapping_options(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +148,8 @@ def problems_from(arguments: argparse.Namespace) -> ProblemFile:
     problems = read.problems
     if not read.layout.is_plain:
         print(f"{file}: {read.layout.told}{_others(problems)}", file=sys.stderr)
+    for column in read.ignored_in_vain:
+        print(f"{file}: --ignore {column}: no row has a value there", file=sys.stderr)
     if read.errors:
         skips = arguments.skip_wrong and bool(problems.problems)
         listed = told(problems.unit, read.errors, errors_shown(arguments), left_out=skips)
@@ -173,6 +182,7 @@ def read_problems(file: Path, options: ColumnOptions) -> ReadFile:
         ProblemFile(file, unit_of(file), numbers, problems),
         layout,
         [error.document() for error in errors],
+        _ignored_in_vain(rows, options),
     )
 
 
@@ -202,15 +212,18 @@ def _expression(text: str) -> re.Pattern[str]:
 
 
 def _layout(rows: Sequence[NumberedRow], options: ColumnOptions) -> Layout:
-    objects = [
-        {name: value for name, value in row.items() if name not in options.ignored}
-        for _, row in rows
-        if isinstance(row, dict)
-    ]
+    all_columns = [row for _, row in rows if isinstance(row, dict)]
+    objects = [left_over(row, options.ignored) for row in all_columns]
     if not objects:  # every row is wrong, and will be told so
         return Layout("prompt", "answer", own=True)
+    check_named(options.id_field, all_columns)
     has_pattern = options.answer_pattern is not None
     return layout_of(objects, options.prompt_field, options.answer_field, has_pattern)
+
+
+def _ignored_in_vain(rows: Sequence[NumberedRow], options: ColumnOptions) -> list[str]:
+    named = sorted(options.ignored - {EVERY_OTHER_COLUMN})
+    return absent(named, [row for _, row in rows if isinstance(row, dict)])
 
 
 def _mapped(

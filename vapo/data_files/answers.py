@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from decimal import Decimal
 from typing import Any
 
 MARK = "####"
 """GSM8K's sign before the answer, at the end of a solution."""
 BOXES = ("\\boxed", "\\fbox")
+LIST_OF_TEXTS = re.compile(r'\s*\[\s*".*"\s*\]\s*\Z', re.DOTALL)
 
 
 def answer_text(value: Any) -> Any:
     """A reference answer as text: a number in plain decimals (51.0 is 51), a list of one as its
-    element, so too a list that says the same several times. Anything that is neither text, number
-    nor list is returned as it is.
+    element, so too a list that says the same several times, and a list of texts written as JSON
+    (``["34"]``). Anything that is neither text, number nor list is returned as it is.
 
     Raises:
         ValueError: a number that is not finite, or a list of several answers.
     """
     if isinstance(value, list):
         return _of_list(value)
+    if isinstance(value, str) and LIST_OF_TEXTS.match(value):
+        return _of_written_list(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     return str(value) if isinstance(value, int) else _plain(value)
@@ -48,6 +53,14 @@ def _of_list(values: list[Any]) -> Any:
         f"is a list of {len(texts)} different answers; a problem has one reference answer, so "
         "write them as one text, such as '1, 2', or name one of them (a column name with .0)"
     )
+
+
+def _of_written_list(text: str) -> Any:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return text
+    return _of_list(values) if all(isinstance(value, str) for value in values) else text
 
 
 def _is_empty(value: Any) -> bool:

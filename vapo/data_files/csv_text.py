@@ -19,7 +19,7 @@ def has_header(content: bytes) -> bool:
     """Whether the first line reads as names of at least two columns."""
     line = content.lstrip().partition(b"\n")[0].decode("utf-8", "replace").strip()
     names = [name.strip().strip('"') for name in line.split(_delimiter(line))]
-    named = len(names) > 1 and all(names)
+    named = len(names) > 1 and any(names)
     return named and not any(NEVER_IN_A_HEADER & set(name) for name in names)
 
 
@@ -28,7 +28,7 @@ def csv_rows(content: bytes) -> Iterator[tuple[int, Any]]:
     cells are left out. A record of another length is given as its RowError.
 
     Raises:
-        DataFileError: not UTF-8, a column without a name or with another's, or broken quotes.
+        DataFileError: not UTF-8, a column with another's name, or broken quotes.
     """
     try:
         text = content.decode("utf-8")
@@ -48,10 +48,19 @@ def _records(reader: Any) -> Iterator[tuple[int, Any]]:
     header, line = None, 1
     for cells in reader:
         if cells and header is None:
-            header = _checked([cell.strip() for cell in cells])
+            header = _checked(_named([cell.strip() for cell in cells]))
         elif cells and header is not None:
             yield line, _row(line, header, cells)
         line = reader.line_num + 1
+
+
+def _named(header: list[str]) -> list[str]:
+    """Names of all columns; those without one, such as the index that pandas writes, are numbered.
+    A first line without any name is no header.
+    """
+    if not any(header):
+        return header
+    return [name or f"column_{place}" for place, name in enumerate(header, start=1)]
 
 
 def _checked(header: list[str]) -> list[str]:

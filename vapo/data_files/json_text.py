@@ -29,7 +29,18 @@ def json_rows(content: bytes) -> Iterator[tuple[int, Any]]:
     if text.startswith(b"["):
         return _array(text)
     rows = _rows_of_object(text)
-    return json_lines(content.splitlines()) if rows is None else enumerate(rows, start=1)
+    if rows is None:
+        return json_lines(content.splitlines())
+    return enumerate(rows, start=1 if counts_elements(text) else _first_line(content))
+
+
+def counts_elements(content: bytes) -> bool:
+    """Whether the rows of a text in JSON are elements of an array, not lines."""
+    text = content.strip()
+    if text.startswith(b"["):
+        return True
+    rows = _rows_of_object(text) if text.startswith(b"{") else None
+    return rows is not None and (len(rows) > 1 or rows[0] != json_value(text))
 
 
 def json_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
@@ -48,6 +59,11 @@ def json_value(content: bytes) -> Any:
     except ValueError as error:
         cause = next((f" (it holds {name.decode()})" for name in NOT_JSON if name in content), "")
         raise ValueError(f"is not JSON: {error}{cause}") from None
+
+
+def _first_line(content: bytes) -> int:
+    """The line of the first sign that is not blank."""
+    return content.count(b"\n", 0, len(content) - len(content.lstrip())) + 1
 
 
 def _line_value(number: int, line: bytes) -> Any:

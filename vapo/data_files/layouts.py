@@ -60,18 +60,28 @@ def layout_of(
     """
     names = dict.fromkeys(name for row in rows for name in row)
     seen = rows[:ROWS_LOOKED_AT]
-    taken = _named(prompt, rows) or _first(names, seen, PROMPTS, _may_be_prompt)
+    taken = check_named(prompt, rows) or _first(names, seen, PROMPTS, _may_be_prompt)
     if taken is None:
-        raise DataFileError(_unknown("prompt", rows))
-    found = _named(answer, rows) or _first(names, seen, ANSWERS, _may_be_answer)
+        raise DataFileError(_unknown("prompt", rows, names, PROMPTS))
+    found = check_named(answer, rows) or _first(names, seen, ANSWERS, _may_be_answer)
     if found is None:
-        raise DataFileError(_unknown("answer", rows))
+        raise DataFileError(_unknown("answer", rows, names, ANSWERS))
     own = prompt is None and taken in OWN_PROMPTS
     named = answer is not None or has_pattern
     return Layout(taken, found, "whole" if named else _reading(seen, found, own), own)
 
 
-def _named(column: str | None, rows: Sequence[Row]) -> str | None:
+def absent(columns: Iterable[str], rows: Sequence[Row]) -> list[str]:
+    """Those of the columns that no row has."""
+    return [
+        column
+        for column in columns
+        if not any(column in row or value_at(row, column) is not None for row in rows)
+    ]
+
+
+def check_named(column: str | None, rows: Sequence[Row]) -> str | None:
+    """``column``, if it was named. Raises DataFileError where it has no value in any row."""
     if column and not any(value_at(row, column) is not None for row in rows):
         raise DataFileError(f"has no column {column!r}; its columns are {_listed(rows)}")
     return column
@@ -120,11 +130,21 @@ def _may_be_answer(value: Any) -> bool:
     return value is not None and value != "" and not isinstance(value, Mapping)
 
 
-def _unknown(what: str, rows: Sequence[Row]) -> str:
-    return (
-        f"has no column that is known to hold the {what}; name it with --{what}-field. "
-        f"Its columns are {_listed(rows)}"
+def _unknown(
+    what: str, rows: Sequence[Row], names: Mapping[str, Any], candidates: Iterable[str]
+) -> str:
+    spelled = [_spelled(names, candidate) for candidate in candidates]
+    empty = [column for column in spelled if column and _is_blank(rows, column)]
+    cause = (
+        f"holds the {what} in no row: column {empty[0]!r} is empty throughout; if another is meant,"
+        if empty
+        else f"has no column that is known to hold the {what};"
     )
+    return f"{cause} name it with --{what}-field. Its columns are {_listed(rows)}"
+
+
+def _is_blank(rows: Sequence[Row], column: str) -> bool:
+    return all(value_at(row, column) in (None, "", [], {}) for row in rows)
 
 
 def _listed(rows: Sequence[Row]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +46,20 @@ def problem_of(number: int, row: Any, layout: Layout, options: ColumnOptions) ->
         raise row
     if not isinstance(row, Mapping):
         raise RowError(number, "", f"is {type(row).__name__}, not an object with named columns")
-    rest = {name: value for name, value in row.items() if name not in options.ignored}
+    rest = left_over(row, options.ignored)
     column = _prompt_column(number, rest, layout)
     problem = _prompt(number, column, value_at(rest, column), options.append)
     problem["answer"] = _answer(number, rest, layout, options.answer_pattern)
     rest = without(without(rest, column), layout.answer)
     return _with_id(number, rest, options, _with_others(number, rest, problem, options))
+
+
+def left_over(row: Mapping[str, Any], ignored: Iterable[str]) -> dict[str, Any]:
+    """``row`` without the columns, or parts of columns, that were named to be left out."""
+    rest = dict(row)
+    for column in ignored:
+        rest = without(rest, column)
+    return rest
 
 
 def _prompt_column(number: int, row: Mapping[str, Any], layout: Layout) -> str:

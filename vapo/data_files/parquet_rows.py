@@ -95,9 +95,7 @@ def rows(read_parquet: Any, file: BinaryIO) -> Iterator[dict[str, Any]]:
 
 
 def as_json(row: dict[str, Any]) -> str:
-    """One line; NaN, by which tables say that there is no value, is left out as null is. Raises
-    ValueError for what JSON cannot hold: bytes that are no UTF-8.
-    """
+    """One line; NaN, by which tables say that there is no value, is left out as null is."""
     try:
         return json.dumps(row, ensure_ascii=False, allow_nan=False, default=as_text)
     except ValueError:
@@ -116,9 +114,17 @@ def finite(value: Any) -> Any:
     return value
 
 
-def as_text(value: Any) -> str:
-    """Dates, times and decimals as text; binary columns hold text, too, in files of old writers."""
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+def as_text(value: Any) -> str | dict[str, int]:
+    """Dates, times and decimals as text; binary columns hold text, too, in files of old writers.
+    Of bytes that are no text, such as pictures, only the number is told, as an object, which
+    neither a prompt nor an answer can be.
+    """
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"bytes": len(value)}
 
 
 def cause(error: BaseException) -> str:

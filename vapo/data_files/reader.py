@@ -12,7 +12,7 @@ from typing import IO, Any
 from vapo.data_files.content import GZIP_MAGIC, PARQUET_MAGIC, plain_text
 from vapo.data_files.csv_text import csv_rows, has_header
 from vapo.data_files.errors import DataFileError
-from vapo.data_files.json_text import json_lines, json_rows
+from vapo.data_files.json_text import counts_elements, json_lines, json_rows
 from vapo.data_files.parquet import ReadingLimits, parquet_rows
 
 NumberedRow = tuple[int, Any]
@@ -71,10 +71,10 @@ def unit_of(file: Path) -> str:
     """What a row's number counts in this file, as messages call it: ``line`` or ``row``."""
     try:
         with file.open("rb") as stream:
-            is_array = stream.read(200).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
-            stream.seek(0)
-            return "row" if is_array or _starts_with(stream, PARQUET_MAGIC) else "line"
-    except OSError:
+            if _starts_with(stream, PARQUET_MAGIC):
+                return "row"
+            return "row" if counts_elements(plain_text(_unpacked(stream.read()))) else "line"
+    except (OSError, EOFError, zlib.error, DataFileError):
         return "row"
 
 
@@ -82,10 +82,13 @@ def _read(stream: IO[bytes], file: Path) -> list[NumberedRow]:
     if _starts_with(stream, PARQUET_MAGIC):
         with closing(parquet_rows(stream, AMPLE)) as rows:
             return list(rows)
-    content, ending = stream.read(), file.suffix.lower()
-    if content.startswith(GZIP_MAGIC):
-        content, ending = gzip.decompress(content), Path(file.stem).suffix.lower()
-    return list(rows_of_text(content, ending))
+    content = stream.read()
+    name = file.stem if content.startswith(GZIP_MAGIC) else file.name
+    return list(rows_of_text(_unpacked(content), Path(name).suffix.lower()))
+
+
+def _unpacked(content: bytes) -> bytes:
+    return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
 
 
 def _starts_with(stream: IO[bytes], magic: bytes) -> bool:
