@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vapo.model_agreement import check_agreement
 from vapo.model_folder_kinds import ModelFolderError, refuse_folder, refuse_weights
 from vapo.model_form import (
     EMBEDDING,
@@ -82,6 +83,7 @@ def check_model_description(
     """
     config = model_description(folder, setting)
     check_model_type(config, f"{setting}={folder}")
+    check_agreement(config, f"{setting}={folder}")
     if context_tokens is not None:
         check_context(config, context_tokens, f"{setting}={folder}")
     return config

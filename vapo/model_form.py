@@ -5,7 +5,7 @@ Invariants:
 - a model type that is not listed here is trained, scored and generated from by no part;
 - the tensors are those transformers makes for the same configuration, under their published names;
 - the longest sequence is the one vLLM derives, and shorter where a position's rotary angles would
-  depend on the rest of the batch.
+  depend on the rest of the batch, or attention would differ between vLLM and transformers.
 """
 
 from __future__ import annotations
@@ -58,9 +58,12 @@ _LENGTH_KEYS = (
 """Keys of a configuration that vLLM reads a limit from; the smallest counts."""
 _SCALED_POSITIONS = ("linear",)
 """Rope types whose ``factor`` multiplies the positions; of the others they are already scaled."""
+_NO_WINDOW = ("llama",)
+"""Forms of which transformers knows no ``sliding_window``, and vLLM obeys one."""
 _CONSTANT_ROPE = ("default", "linear", "llama3", "yarn")
 """Rope types whose angles depend on the position alone."""
-_OLD_ROPE_NAMES = {"su": "longrope", "mrope": "default"}
+OLD_ROPE_NAMES = {"su": "longrope", "mrope": "default"}
+"""Names that only old releases read, and what each is called today."""
 
 
 def check_model_type(config: Mapping[str, Any], named: str) -> None:
@@ -129,7 +132,12 @@ def longest_sequence(config: Mapping[str, Any]) -> tuple[int, str]:
     stated_outright = bool(stated.get("model_max_length"))  # then vLLM asks no other key
     key = "model_max_length" if stated_outright else min(stated, key=stated.__getitem__)
     limit, reason = stated[key], f"{key}={stated[key]}"
-    for rope in _ropes(config):
+    window = config.get("sliding_window")
+    if config["model_type"] in _NO_WINDOW and window and window < limit:
+        limit, reason = int(window), (
+            f"sliding_window={window}; beyond it vLLM attends to the window alone, and the trainer "
+            "to all tokens")
+    for rope in ropes(config):
         limit, reason = _limited_by_rope(rope, config, limit, reason)
     return limit, reason
 
@@ -154,11 +162,16 @@ def _limited_by_rope(
 
 def rope_type(rope: Mapping[str, Any]) -> str:
     """The type of one set of rope parameters, by its present name."""
-    kind = str(rope.get("rope_type") or rope.get("type") or "default")
-    return _OLD_ROPE_NAMES.get(kind, kind)
+    kind = stated_rope_type(rope)
+    return OLD_ROPE_NAMES.get(kind, kind)
 
 
-def _ropes(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def stated_rope_type(rope: Mapping[str, Any]) -> str:
+    """Likewise, as ``config.json`` calls it."""
+    return str(rope.get("rope_type") or rope.get("type") or "default")
+
+
+def ropes(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The sets of rope parameters: one, or one for each kind of layer."""
     stated = config.get("rope_parameters") or config.get("rope_scaling") or {}
     nested = [one for one in stated.values() if isinstance(one, Mapping)]
