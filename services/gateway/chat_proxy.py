@@ -1,8 +1,8 @@
 """Passing a chat request on to a generator, streaming its answer back.
 
-Invariants: only READY generators are asked, in turn; one that cannot be reached or has no room is
-skipped for the next; once an answer has begun it is passed through as it comes. Every wait has a
-deadline.
+Invariants: READY generators are asked in turn, then those that load new weights, where a request
+waits for the moment this takes; one that cannot be reached or has no room is skipped for the next;
+once an answer has begun it is passed through as it comes. Every wait has a deadline.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from vapo.http_clients import async_http_client
 from vapo.ledger import Ledger
+from vapo.ledger.fleet import Member
 from vapo.openai_errors import error_object
 from vapo.problems import Problem
 from vapo.service import service_headers
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 PASSED_HEADERS = ("content-type", "retry-after")
 DEADLINES = httpx.Timeout(connect=3.0, write=30.0, read=300.0, pool=10.0)
 """Seconds; ``read`` is the longest silence of a generator."""
+ANSWERING = ("READY", "LOADING")
+"""States of generators that take requests."""
 NO_ROOM = (429, 503)
 """Answers of a generator that another may not give."""
 
@@ -44,20 +47,15 @@ class ChatProxy:
         await self._client.aclose()
 
     def targets(self) -> list[str]:
-        """URLs of the generators to try, in order. Raises Problem 503 when none is READY."""
+        """URLs of the generators to try, in order. Raises Problem 503 when there is none."""
         if self._settings.gateway.generator_url:
             return [self._settings.gateway.generator_url.rstrip("/")]
-        ready = [
-            member.url
-            for member in self._ledger.fleet.members("generator")
-            if member.state == "READY"
-        ]
-        if not ready:
+        urls = in_turn(self._ledger.fleet.members("generator"), next(self._turn))
+        if not urls:
             raise Problem(
                 503, "no generator is READY; GET /v1/fleet shows the parts", {"Retry-After": "5"}
             )
-        first = next(self._turn) % len(ready)
-        return ready[first:] + ready[:first]
+        return urls
 
     async def pass_on(self, urls: Sequence[str], path: str, body: bytes) -> Response:
         """The answer of the first generator that has room; if none has, what the last one says.
@@ -89,6 +87,16 @@ class ChatProxy:
         if refusal is None:
             raise Problem(502, f"no generator can be reached: {problem!r}")
         return Response(refusal.content, refusal.status_code, _headers(refusal))
+
+
+def in_turn(generators: Sequence[Member], turn: int) -> list[str]:
+    """URLs of those that answer: the READY ones first, each kind from its ``turn``-th on."""
+    urls = []
+    for state in ANSWERING:
+        alike = [one.url for one in generators if one.state == state]
+        first = turn % max(1, len(alike))
+        urls += alike[first:] + alike[:first]
+    return urls
 
 
 def _passed_through(answer: httpx.Response) -> StreamingResponse:

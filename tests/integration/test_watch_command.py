@@ -23,7 +23,7 @@ from vapo.ledger.keys import Stage
 from vapo.outcome import kept, note_training
 from vapo.service import Heartbeat
 
-NARROW = 100
+NARROW = 80
 DEADLINE_SECONDS = 30.0
 ROW = {
     "reward": -0.00001,
@@ -112,7 +112,7 @@ def test_a_step_is_one_aligned_line(
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= NARROW
     clocked = [line[10:] for line in lines[1:] if line[:1].isdigit()]
-    assert clocked[0].startswith("value pretraining, batch 1: expl.var")
+    assert clocked[0].startswith("pretraining 1: expl.var")
     steps = [line for line in clocked if line.split()[0] in ("1/3", "2/3", "3/3")]
     assert [line.split()[1:8] for line in steps] == [
         ["+0.00", "0.125", "120", "100%", "2.0133", "-0.012", "37"]

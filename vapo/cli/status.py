@@ -83,8 +83,7 @@ def ended(run: Run) -> str:
         f"run {run.name}: {run.state}{when}",
         f"  {run.story}",
         f"  folder    {run.where}",
-        "  go on     the same `vapo up` starts it again; `vapo export` and `vapo metrics` need no "
-        "running stack",
+        "  go on     the same `vapo up`; `vapo export` and `vapo metrics` need no stack",
     ]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The events of a run as lines of `vapo watch`, each short enough for a narrow terminal.
+"""The events of a run as lines of `vapo watch`, short enough for a terminal of 80 columns.
 
 Invariant: a training step is one line under fixed headings; weights and their versions are a column
 of it, not lines of their own.
@@ -18,16 +18,16 @@ from vapo.pace import ROWS, seconds_left, words
 from vapo.runs import steps
 
 COLUMNS = (
-    ("step", 11),
+    ("step", 7),
     ("reward", 6),
     ("acc", 5),
     ("length", 6),
     ("cut", 4),
     ("entropy", 7),
     ("expl.var", 8),
-    ("tok/s", 6),
-    ("weights", 7),
-    ("left", 8),
+    ("tok/s", 5),
+    ("vers.", 5),
+    ("left", 7),
 )
 HEADING = "time      " + " ".join(name.rjust(width) for name, width in COLUMNS)
 HEADING_EVERY = 25
@@ -84,8 +84,7 @@ class Lines:
         if cut is not None and cut >= ALL_CUT and not self._said_cut:
             self._said_cut = True
             lines.append(
-                f"{clock(event)}  {cut:.0%} of the responses were cut at sampling.max_new_tokens: "
-                "rewards say little"
+                f"{clock(event)}  {cut:.0%} were cut at sampling.max_new_tokens: rewards say little"
             )
         return lines
 
@@ -122,8 +121,8 @@ def clock(event: Event) -> str:
 def pretraining(data: Mapping[str, Any]) -> str:
     """One batch of value pretraining."""
     return (
-        f"value pretraining, batch {data.get('pretraining_step')}: expl.var "
-        f"{figure(data.get('explained_variance'), '.3f')}, value loss "
+        f"pretraining {data.get('pretraining_step')}: expl.var "
+        f"{figure(data.get('explained_variance'), '.3f')}, loss "
         f"{figure(data.get('value_loss'), '.4f')}, length "
         f"{figure(data.get('response_length'), '.0f')}, reward {figure(data.get('reward'), '+.2f')}"
     )

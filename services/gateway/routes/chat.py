@@ -1,4 +1,4 @@
-"""The live policy, in the form of OpenAI's API: requests go on to a generator that is READY."""
+"""The live policy, in the form of OpenAI's API: requests go on to a generator."""
 
 from __future__ import annotations
 
