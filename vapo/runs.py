@@ -125,6 +125,18 @@ def choose(named: Path | str | None = None) -> tuple[Run, str]:
     return chosen, f"run {chosen.where} ({chosen.state}), {of}; `vapo runs` lists them"
 
 
+def place_of(named: str) -> tuple[str, Path]:
+    """Name and folder of the run to start or to resume. One that is here is found as every command
+    finds it; of a new one `named` is the folder if it is a path, else the name of one in `runs/`.
+    """
+    run = _known(named, all_runs())
+    if run is not None:
+        return run.name, Path(run.where)
+    folder = Path(named).expanduser()
+    is_path = len(folder.parts) != 1 or named != folder.name or folder.name == ".."
+    return (folder.resolve().name, folder) if is_path else (named, RUNS / named)
+
+
 def overview(known: Sequence[Run]) -> str:
     """Names and states of runs, for messages."""
     return ", ".join(f"{run.where} ({run.state})" for run in known) or "none"
@@ -159,18 +171,25 @@ def _rows(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _named(name: str, known: Sequence[Run]) -> Run:
+    run = _known(name, known)
+    if run is not None:
+        return run
     folder = Path(name).expanduser()
-    if _marks(folder):
-        return look(RunFolder(folder))
-    for run in known:
-        if name in (run.folder.directory.name, run.name):
-            return run
     if folder.is_dir() or len(folder.parts) > 1:
         raise RunFolderError(
             f"{name} holds no run (no settings.json); start one with `vapo up`. "
             f"Runs here: {overview(known)}"
         )
     raise RunFolderError(f"no run {name!r}: neither a folder nor a name; here: {overview(known)}")
+
+
+def _known(name: str, known: Sequence[Run]) -> Run | None:
+    """The run of this folder, else of this folder's name in `runs/`, else of this name."""
+    folder = Path(name).expanduser()
+    if _marks(folder):
+        return look(RunFolder(folder))
+    called = [run for run in known if run.folder.directory.name == name]
+    return next(iter(called or [run for run in known if run.name == name]), None)
 
 
 def _run_folders(root: Path) -> list[Path]:

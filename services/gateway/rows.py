@@ -134,6 +134,21 @@ def parse_row(number: int, value: Any) -> Row:
         raise next(_row_errors(number, error)) from None
 
 
+def parse_held_out(number: int, value: Any) -> Row:
+    """A row that is only measured on. Raises RowError, also for what only training asks of a row:
+    an evaluation samples all its problems alike.
+    """
+    row = parse_row(number, value)
+    named = [("samples", row.samples is not None), ("sampling", row.sampling != RowSampling())]
+    for field, given in named:
+        if given:
+            raise RowError(
+                number, field, "all problems of an evaluation are sampled alike; leave it out, and "
+                "give samples, temperature, top_p and max_new_tokens of the evaluation"
+            )  # fmt: skip
+    return row
+
+
 def _row_errors(number: int, error: ValidationError) -> Iterator[RowError]:
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"])

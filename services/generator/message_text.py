@@ -19,6 +19,8 @@ def message_text(content: Any) -> str:
     """
     if isinstance(content, str):
         return content
+    if content is None:
+        raise ValueError("is null; every message has a text, which may be empty")
     if not isinstance(content, list):
         raise ValueError("must be a text or a list of text parts")
     return "".join(map(_part_text, content))

@@ -49,5 +49,12 @@ BeamSearch = Annotated[Any, _only("the policy samples", False)]
 LengthPenalty = Annotated[Any, _only("it belongs to beam search", 1, 1.0)]
 BadWords = Annotated[Any, _only("use logit_bias", [])]
 ChatEcho = Annotated[Any, _only("only completions echo", False)]
+MessageType = Annotated[Any, _only("a message is a message", "message", "text")]
+SpacesBetween = Annotated[Any, _only("text is without special tokens", True)]
+AddedSpecialTokens = Annotated[
+    Any, _only("a prompt is encoded as it stands; give token ids to add some", False)]
+TokensAsIds = Annotated[Any, _only("return_token_ids tells the ids", False)]
+Priority = Annotated[Any, _only("all requests are served alike", 0)]
+UsageAtTheEnd = Annotated[Any, _only("usage is told at the end of a stream", False)]
 Ignored = Annotated[Any, BeforeValidator(lambda value: None)]
 """For the caller's own bookkeeping: taken whatever it is, and without effect."""

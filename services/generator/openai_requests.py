@@ -6,6 +6,7 @@ sends each row of that table with the official client.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
@@ -14,7 +15,7 @@ from services.generator import neutral
 from services.generator.message_text import message_text
 from services.generator.requests import Body, Sampled
 from services.generator.samples import Steering
-from vapo.sampling_bounds import MAX_STOPS, NewTokens, StopStrings
+from vapo.sampling_bounds import MAX_SEED, MAX_STOPS, NewTokens, StopStrings
 
 MAX_RANKED = 20
 """vLLM's limit of log-probs at one position."""
@@ -64,6 +65,7 @@ class StreamOptions(Body):
 
     include_usage: bool = False
     include_obfuscation: neutral.Obfuscation = None
+    continuous_usage_stats: neutral.UsageAtTheEnd = None
 
 
 class OpenAIRequest(Sampled):
@@ -79,10 +81,10 @@ class OpenAIRequest(Sampled):
     frequency_penalty: Penalty = 0.0
     logit_bias: dict[int, Bias] = Field(default_factory=dict)
     """By token id."""
-    top_k: int = Field(0, ge=-1)
+    top_k: int = Field(0, ge=-1, le=MAX_SEED)
     """0 or -1: all tokens."""
     min_p: float = Field(0.0, ge=0, le=1)
-    repetition_penalty: float = Field(1.0, gt=0, le=100)
+    repetition_penalty: float = Field(1.0, ge=0.01, le=100)
     min_tokens: int = Field(0, ge=0)
     ignore_eos: bool = False
     stop_token_ids: list[int] = Field(default_factory=list)
@@ -97,6 +99,11 @@ class OpenAIRequest(Sampled):
     use_beam_search: neutral.BeamSearch = None
     length_penalty: neutral.LengthPenalty = None
     bad_words: neutral.BadWords = None
+    spaces_between_special_tokens: neutral.SpacesBetween = None
+    add_special_tokens: neutral.AddedSpecialTokens = None
+    return_tokens_as_token_ids: neutral.TokensAsIds = None
+    priority: neutral.Priority = None
+    request_id: neutral.Ignored = None
 
     @property
     def asked_tokens(self) -> int | None:
@@ -174,11 +181,23 @@ class ChatMessage(Body):
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
     name: str | None = None
+    type: neutral.MessageType = None
+    id: neutral.Ignored = None
+    cache_control: neutral.Ignored = None
     tool_calls: neutral.Tools = None
     function_call: neutral.Tools = None
     audio: neutral.Audio = None
     refusal: neutral.Audio = None
     annotations: neutral.Ignored = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_left_out(cls, body: Any) -> Any:
+        """As everywhere, but for the content, so that null is told as what it is."""
+        if not isinstance(body, Mapping):
+            return body
+        return {name: value for name, value in body.items() if value is not None
+                or name == "content"}
 
 
 class ChatRequest(OpenAIRequest):

@@ -220,6 +220,9 @@ def test_it_survives_trimming_of_its_rollouts(make_gateway: Callable[..., Runnin
         ({"problems": PROBLEMS, "max_new_tokens": 10**6}, "leaves no room"),
         ({"problems": PROBLEMS, "sample": 1}, "sample"),
         ({"problems": PROBLEMS, "max_new_tokens": 511}, "max_new_tokens=511"),
+        ({"problems": [{**PROBLEMS[0], "samples": 2}]}, "row 1, samples: all problems"),
+        ({"problems": [PROBLEMS[0], {**PROBLEMS[0], "id": "b", "sampling": {"temperature": 0}}]},
+         "row 2, sampling: all problems"),
         ([], "evaluation"),
     ],
 )

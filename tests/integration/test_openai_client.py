@@ -257,6 +257,14 @@ def test_an_answer_may_be_sent_back_as_the_client_holds_it(client: OpenAI) -> No
     assert client.chat.completions.create(model="policy", messages=talk, max_tokens=2).choices
 
 
+def test_a_message_without_a_text_is_named_as_that(client: OpenAI) -> None:
+    for messages in ([{"role": "user", "content": None}], [{"role": "user"}]):
+        with pytest.raises(openai.APIStatusError) as caught:
+            ask(client, "chat", messages=messages)
+        expected = "is null" if "content" in messages[-1] else "Field required"
+        assert expected in caught.value.message
+
+
 def test_steering_steers(client: OpenAI) -> None:
     only = tiny_tokenizer().encode("7")[0]
     answer = ask(client, "completions", logit_bias={str(only): 100}, return_token_ids=True,

@@ -264,6 +264,19 @@ def test_what_json_cannot_hold_is_named_without_a_traceback(
     assert "file.jsonl: 1 line is refused\n  line 2: is not JSON" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--temperature", "nan"), ("--temperature", "-1"), ("--top-p", "inf"), ("--top-p", "0"),
+     ("--top-p", "nan"), ("--temperature", "warm")],
+)
+def test_numbers_of_eval_that_are_none_are_refused_with_status_2(
+    tmp_path: Path, option: str, value: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", str(tmp_path / "none.jsonl"), f"{option}={value}"])
+    assert ended.value.code == 2
+
+
 @pytest.mark.usefixtures("url")
 def test_data_sets_are_listed_and_removed(
     gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]

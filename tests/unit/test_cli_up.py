@@ -36,6 +36,38 @@ def test_naming_a_run_gives_it_a_folder_and_changes_nothing_else() -> None:
     assert not any("port" in getattr(settings, part).model_fields_set for part in PARTS)
 
 
+@pytest.mark.parametrize("named", ["runs/mine", "runs/mine/", "./runs/mine", "{here}/runs/mine"])
+def test_a_run_is_named_by_its_folder_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = settings_for("--run", named.format(here=tmp_path))
+    assert settings.run.name == "mine"
+    assert (tmp_path / settings.run.directory).resolve() == tmp_path / "runs" / "mine"
+
+
+@pytest.mark.parametrize("named", ["runs/old", "old", "first", "{here}/runs/old"])
+def test_a_run_that_is_here_is_found_by_folder_and_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, name in (("runs/old", "first"), ("runs/other", "old")):
+        kept = settings_for("--set", f"run.name={name}", "--set", f"run.directory={folder}")
+        RunFolder(Path(folder)).write_settings(kept)
+    settings = settings_for("--run", named.format(here=tmp_path))
+    assert (settings.run.name, settings.run.directory) == ("first", Path("runs/old"))
+
+
+def test_inside_the_folder_of_runs_a_name_is_no_folder_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunFolder(tmp_path / "mine").write_settings(settings_for("--run", "mine"))
+    monkeypatch.chdir(tmp_path)
+    assert settings_for("--run", "mine").run.directory == Path("mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    assert settings_for("--run", ".").run.name == "mine"
+
+
 def test_a_setting_given_on_the_command_line_wins_over_the_runs_name(tmp_path: Path) -> None:
     settings = settings_for("--run", "2026", "--set", f"run.directory={tmp_path}")
     assert (settings.run.name, settings.run.directory) == ("2026", tmp_path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import threading
-from pathlib import Path
 
 from vapo.cli.errors import CommandError
 from vapo.cli.lasting_output import lasting_output
@@ -22,7 +21,7 @@ from vapo.processes.interruption import interrupted_by_signals
 from vapo.processes.readiness import NotReadyError
 from vapo.redis_server import RedisServerError
 from vapo.run_folder import RunFolderError
-from vapo.runs import end_of_training
+from vapo.runs import end_of_training, place_of
 from vapo.settings import Settings
 from vapo.stack import PARTS, Shape, Stack, StackError, running_stack
 from vapo.startup import file_trouble
@@ -34,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     add_settings_options(parser)
     parser.add_argument("--model", type=path, metavar="FOLDER", help="Hugging Face causal LM")
-    parser.add_argument("--run", metavar="NAME", help="name of the run; its folder is runs/NAME")
+    parser.add_argument(
+        "--run",
+        metavar="RUN",
+        help="name or folder of the run; the folder of a new name is runs/NAME",
+    )
     for part in ("generators", "verifiers", "values"):
         parser.add_argument(
             f"--{part}", type=whole(0), default=1, metavar="N",
@@ -98,7 +101,8 @@ def chosen_settings(arguments: argparse.Namespace) -> Settings:
         check_model_description(arguments.model.expanduser(), "--model")
         own["model.path"] = str(arguments.model)
     if arguments.run:
-        own |= {"run.name": arguments.run, "run.directory": str(Path("runs") / arguments.run)}
+        name, folder = place_of(arguments.run)
+        own |= {"run.name": name, "run.directory": str(folder)}
     arguments.set = [*(f"{key}={json.dumps(text)}" for key, text in own.items()), *arguments.set]
     return settings_from(arguments)
 

@@ -13,7 +13,7 @@ from services.gateway.context import HOLDS_RUN, TAKES_WRITES, Gateway, GatewayDe
 from services.gateway.documented_bodies import documented, schema_of
 from services.gateway.evaluations import EvaluationRecord, RowErrors
 from services.gateway.routes.prompts import raw_body
-from services.gateway.rows import Row, RowSampling, Strict, parse_row
+from services.gateway.rows import Row, RowSampling, Strict, parse_held_out
 from vapo.ledger import TaskTaken
 from vapo.problems import Problem
 from vapo.sampling_bounds import NewTokens, Samples, Temperature, TopP, greedy_refusal
@@ -110,7 +110,7 @@ def _samples(request: EvaluationRequest, defaults: EvaluationSettings) -> int:
 
 def _rows(gateway: Gateway, request: EvaluationRequest) -> list[Row]:
     if request.dataset is None:
-        return check_all(enumerate(request.problems or [], start=1), parse_row).rows
+        return check_all(enumerate(request.problems or [], start=1), parse_held_out).rows
     dataset = gateway.datasets.find(request.dataset)
     return gateway.datasets.read(dataset, range(dataset.rows))
 
