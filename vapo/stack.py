@@ -347,7 +347,7 @@ def launcher(part: str, shape: Shape) -> list[str]:
     """The start of a part's command line."""
     if part == "trainer" and shape.trainer_ranks > 1:
         ranks = str(shape.trainer_ranks)
-        torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", ranks)
+        torchrun = ("trainer.torchrun", "--standalone", "--nproc-per-node", ranks)
         # Not SIGHUP: the guard says when to end, and under nohup it is to be ignored.
         signals = ("--signals-to-handle", "SIGTERM,SIGINT,SIGQUIT")
         return module_command(*torchrun, *signals, "-m", MODULES[part])

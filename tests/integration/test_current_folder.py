@@ -43,8 +43,8 @@ def test_a_part_is_ours(part: str, ranks: int, crowded: Path) -> None:
     done = ended([*launcher(part, Shape(trainer_ranks=ranks)), "--config", "none.json"], crowded)
     assert "cannot read the settings file none.json" in done.stderr, done.stderr[-2000:]
     assert "of my own" not in done.stdout + done.stderr
-    if ranks == 1:
-        assert done.returncode == os.EX_CONFIG
+    assert done.returncode == os.EX_CONFIG
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("search_path", ["", ":", ".:"])

@@ -85,8 +85,8 @@ def test_no_entry_of_the_search_path_is_the_current_folder() -> None:
 
 def test_several_ranks_run_under_torchrun() -> None:
     assert launcher("trainer", Shape()) == [sys.executable, "-P", "-m", "trainer"]
-    assert "torch.distributed.run" in launcher("trainer", Shape(trainer_ranks=2))
-    assert "torch.distributed.run" not in launcher("value", Shape(trainer_ranks=2))
+    assert "trainer.torchrun" in launcher("trainer", Shape(trainer_ranks=2))
+    assert "trainer.torchrun" not in launcher("value", Shape(trainer_ranks=2))
 
 
 def test_a_redis_of_the_users_own_is_used() -> None:
