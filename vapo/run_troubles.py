@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from vapo.http_clients import http_client
 from vapo.ledger import Ledger
+from vapo.ledger.trouble import explain
 from vapo.processes.readiness import Awaited, not_ready_because
 from vapo.settings import Settings
 
@@ -100,7 +101,7 @@ class Watch:
             for look in (self._dead_letters, self._refusing, self._standing, self._dropping):
                 found += look()
         except RedisError as error:
-            found.append(Trouble("Redis", f"does not answer: {error}", UNREADY_SECONDS))
+            found.append(Trouble("queues", explain(error), UNREADY_SECONDS))
         return found
 
     def _unready(self, http: httpx.Client) -> Iterator[Trouble]:

@@ -122,7 +122,21 @@ def test_a_redis_that_is_away_is_a_trouble_and_no_error(
     watch = Watch(ledger, {}, lambda name: False)
     own_redis.kill()
     (told,) = watch.troubles(http)
-    assert told.subject == "Redis"
+    assert told.subject == "queues"
+    assert told.text.startswith("Redis does not answer: ")
+    ledger.redis.close()
+
+
+def test_a_redis_that_answers_and_has_lost_the_run_is_not_said_to_be_silent(
+    own_redis: RunningRedis, http: httpx.Client, make_ledger: Callable[..., Ledger]
+) -> None:
+    settings = make_ledger().settings.model_copy(update={"redis": own_redis.settings})
+    ledger = Ledger.open(settings)
+    watch = Watch(ledger, {}, lambda name: False)
+    ledger.redis.flushall()
+    (told,) = watch.troubles(http)
+    assert told.subject == "queues"
+    assert told.text.startswith("Redis has lost this run: ")
     ledger.redis.close()
 
 
