@@ -12,13 +12,11 @@ Started by ``torchrun`` (elastic); gloo on CPU, nccl on CUDA.
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NoReturn, cast
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -84,21 +82,6 @@ def leave_ranks(ranks: Ranks) -> None:
     """Leave the process group, if there is one."""
     if ranks.sharded:
         dist.destroy_process_group()
-
-
-def exit_rank(status: int) -> NoReturn:
-    """End this process with ``status``; one of several ranks skips the interpreter's finalisation.
-
-    Under FSDP2 gloo's worker threads outlive ``destroy_process_group`` (torch 2.13), and one that
-    releases its last tensor while the interpreter goes down aborts the process (pytorch#179291): a
-    finished rank would seem to have crashed. So every resource must be closed before this call.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        sys.exit(status)
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
 
 
 def shard_policy(policy: Policy, ranks: Ranks) -> Policy:

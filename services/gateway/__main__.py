@@ -1,42 +1,32 @@
-"""``python -P -m services.gateway --config FILE --set section.key=value``."""
+"""``python -P -m services.gateway --config FILE [--set section.key=value]``.
+
+Invariant: without the packages that the part needs it ends with one line that says so.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
-from services.gateway.app import gateway_app
-from services.gateway.context import Gateway
-from vapo.ledger.connection import wait_for_redis
-from vapo.ledger.fleet import Member
-from vapo.service import Heartbeat, bind, bound_url, member_name, parse_arguments, serve
-from vapo.settings import Settings
+from vapo.installation import check_installed
+from vapo.service import parse_arguments
 from vapo.startup import run_part
 from vapo.telemetry import configure_logging
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Serve until told to stop. Returns the exit status (`vapo.startup`)."""
     configure_logging()
-    return run_part("services.gateway", lambda: run(parse_arguments("services.gateway")))
+    return run_part("services.gateway", lambda: work(argv))
 
 
-def run(settings: Settings) -> int:
-    """Serve with ``settings``."""
-    wait_for_redis(settings.redis)
-    gateway = Gateway.make(settings)
-    listener = bind(settings.gateway.host, settings.gateway.port)
-    name, url = member_name("gateway"), bound_url(listener, settings.network.advertise_host)
-    heartbeat = Heartbeat(
-        gateway.ledger.watch,
-        lambda: Member(name, "gateway", url, "READY"),
-        settings.ledger.heartbeat_seconds,
-    )
-    heartbeat.start()
-    try:
-        serve(gateway_app(gateway), listener)
-    finally:
-        heartbeat.stop()
-    return 0
+def work(argv: Sequence[str] | None) -> int:
+    """The part's work, imported only where it can be."""
+    settings = parse_arguments("services.gateway", argv)
+    check_installed(["gateway"])
+    from services.gateway.process import run
+
+    return run(settings)
 
 
 if __name__ == "__main__":

@@ -1,65 +1,34 @@
-"""``python -P -m services.generator --config FILE [--set section.key=value]``."""
+"""``python -P -m services.generator --config FILE [--set section.key=value]``.
+
+Invariant: without the packages that the part needs it ends with one line that says so.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Sequence
 
-from services.generator import engine_options
-from services.generator.socket_folder import socket_folder
-from vapo.ledger.connection import trouble_at
-from vapo.model_folder import check_model_folder
-from vapo.service import bind, bound_url, member_name, parse_arguments, serve
-from vapo.settings import Settings
+from vapo.installation import check_installed
+from vapo.service import parse_arguments
 from vapo.startup import run_part
 from vapo.telemetry import configure_logging
-from vapo.tokenizer import PromptTokenizer, policy_tokenizer
-from vapo.weights.assembly import check_cache
-
-logger = logging.getLogger("services.generator")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM. Returns the exit status (`vapo.startup`); 1 when the engine failed."""
     configure_logging()
     logging.getLogger("vllm").setLevel(logging.WARNING)
-    return run_part("services.generator",
-                    lambda: run(parse_arguments("services.generator", argv)))
+    return run_part("services.generator", lambda: work(argv))
 
 
-def run(settings: Settings) -> int:
-    """Start the engine, then serve with ``settings``.
+def work(argv: Sequence[str] | None) -> int:
+    """The part's work, imported only where it can be."""
+    settings = parse_arguments("services.generator", argv)
+    check_installed(["generator"])
+    from services.generator.process import run
 
-    A Redis that is away is no reason to end: the engine answers without it, and works on the queue
-    once it is there.
-    """
-    check_model_folder(settings.model.path,
-                       context_tokens=settings.model.max_context_tokens)
-    check_cache(settings)
-    tokenizer = policy_tokenizer(settings.model)
-    listener = bind(settings.generator.host, settings.generator.port)
-    trouble = trouble_at(settings.redis)
-    if trouble:
-        logger.warning("redis.url=%s: %s; trying again when the engine is up", settings.redis.url,
-                       trouble.text)
-    engine_options.prepare_environment(on_cpu=engine_options.is_cpu_build())
-    with socket_folder():
-        return _serve(settings, tokenizer, listener)
-
-
-def _serve(settings: Settings, tokenizer: PromptTokenizer, listener: socket.socket) -> int:
-    # Imported only now: vLLM and torch read the environment when they are imported.
-    from services.generator.app import build_app
-    from services.generator.engine import Engine
-    from services.generator.runtime import Runtime
-
-    engine = Engine.start(settings)
-    url = bound_url(listener, settings.network.advertise_host)
-    runtime = Runtime(engine, settings, tokenizer, member_name("generator"), url)
-    serve(build_app(runtime, tokenizer), listener)
-    return int(runtime.state.engine_failure is not None)
+    return run(settings)
 
 
 if __name__ == "__main__":

@@ -1,48 +1,32 @@
-"""``python -P -m services.value --config FILE [--set section.key=value]``."""
+"""``python -P -m services.value --config FILE [--set section.key=value]``.
+
+Invariant: without the packages that the part needs it ends with one line that says so.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-import torch
-
-from services.value.app import Hooks, build_app
-from services.value.replica import Replica
-from services.value.runtime import Runtime
-from vapo.devices import choose_device
-from vapo.ledger.connection import wait_for_redis
-from vapo.model_folder import check_model_folder
-from vapo.service import bind, bound_url, parse_arguments, serve
-from vapo.settings import Settings
+from vapo.installation import check_installed
+from vapo.service import parse_arguments
 from vapo.startup import run_part
-from vapo.telemetry import configure_logging, new_registry
-from vapo.weights.assembly import check_cache
+from vapo.telemetry import configure_logging
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Load the critic, then serve until SIGTERM. Returns the exit status (`vapo.startup`)."""
     configure_logging()
-    return run_part("services.value", lambda: run(parse_arguments("services.value", argv)))
+    return run_part("services.value", lambda: work(argv))
 
 
-def run(settings: Settings) -> int:
-    """Serve with ``settings``."""
-    torch.set_num_threads(1)  # on one machine the other cores belong to vLLM and the trainer
-    device = choose_device("value.device", settings.value.device)
-    check_model_folder(settings.model.path,
-                       context_tokens=settings.model.max_context_tokens)
-    check_cache(settings)
-    listener = bind(settings.value.host, settings.value.port)
-    wait_for_redis(settings.redis)
-    metrics = new_registry()
-    replica = Replica(settings.model.path, settings.value.token_budget,
-                      settings.model.value_bounds, device)
-    url = bound_url(listener, settings.network.advertise_host)
-    runtime = Runtime(settings, replica, metrics, url)
-    hooks = Hooks(runtime.unready_reason, runtime.start, runtime.stop, runtime.weights)
-    serve(build_app(settings, runtime.scorer, metrics, hooks), listener)
-    return 0
+def work(argv: Sequence[str] | None) -> int:
+    """The part's work, imported only where it can be."""
+    settings = parse_arguments("services.value", argv)
+    check_installed(["value"])
+    from services.value.process import run
+
+    return run(settings)
 
 
 if __name__ == "__main__":

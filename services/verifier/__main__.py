@@ -1,40 +1,32 @@
-"""``python -P -m services.verifier --config FILE [--set section.key=value]``."""
+"""``python -P -m services.verifier --config FILE [--set section.key=value]``.
+
+Invariant: without the packages that the part needs it ends with one line that says so.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from services.verifier.app import Hooks, build_app
-from services.verifier.runtime import Runtime
-from services.verifier.service import VerifierService
-from vapo.ledger.connection import wait_for_redis
-from vapo.service import bind, bound_url, parse_arguments, serve
-from vapo.settings import Settings
+from vapo.installation import check_installed
+from vapo.service import parse_arguments
 from vapo.startup import run_part
-from vapo.telemetry import configure_logging, new_registry
+from vapo.telemetry import configure_logging
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM. Returns the exit status (`vapo.startup`)."""
     configure_logging()
-    return run_part("services.verifier",
-                    lambda: run(parse_arguments("services.verifier", argv)))
+    return run_part("services.verifier", lambda: work(argv))
 
 
-def run(settings: Settings) -> int:
-    """Serve with ``settings``."""
-    listener = bind(settings.verifier.host, settings.verifier.port)
-    wait_for_redis(settings.redis)
-    metrics = new_registry()
-    service = VerifierService(settings.verifier, metrics)
-    runtime = Runtime(settings, service, bound_url(listener, settings.network.advertise_host))
-    hooks = Hooks(runtime.unready_reason, runtime.start, runtime.stop)
-    try:
-        serve(build_app(settings, service, metrics, hooks), listener)
-    finally:
-        service.close()
-    return 0
+def work(argv: Sequence[str] | None) -> int:
+    """The part's work, imported only where it can be."""
+    settings = parse_arguments("services.verifier", argv)
+    check_installed(["verifier"])
+    from services.verifier.process import run
+
+    return run(settings)
 
 
 if __name__ == "__main__":

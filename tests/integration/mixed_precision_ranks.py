@@ -18,8 +18,9 @@ from trainer.batch import Batch
 from trainer.forward import Packing, state_values
 from trainer.models import Policy, enable_gradient_checkpointing
 from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks, exit_rank, join_ranks, leave_ranks, shard_critic, shard_policy
+from trainer.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
 from trainer.phases import Phases
+from trainer.rank_exit import exit_rank
 from trainer.update import Learner, UpdateOptions, UpdateResult, update
 
 TEMPERATURE = 0.7  # bfloat16 has 0.69921875

@@ -124,3 +124,14 @@ def test_missing_packages_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("vapo.installation.find_spec", lambda name: None)
     with pytest.raises(NotInstalledError, match=r"^not installed here: arro3.io, .*jinja2; insta"):
         check_installed(["gateway"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["gateway", "verifier", "value", "generator", "trainer"])
+def test_a_part_started_by_hand_says_what_to_install(part: str, bare: Path, tmp_path: Path) -> None:
+    module = "trainer" if part == "trainer" else f"services.{part}"
+    done = said(bare.with_name("python"), tmp_path, "-P", "-m", module)
+    assert done.returncode == os.EX_CONFIG
+    assert done.stderr.startswith(f"{module}: not installed here: ")
+    assert MODULES[part][-1] in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -389,7 +389,7 @@ def test_a_checkpoint_needs_a_trainer(gateway: RunningGateway) -> None:
     assert "no trainer is alive" in reply.json()["detail"]
 
 
-@pytest.mark.parametrize("module", ["services.gateway.__main__", "vapo.tokenizer", "vapo.scores"])
+@pytest.mark.parametrize("module", ["services.gateway.process", "vapo.tokenizer", "vapo.scores"])
 def test_no_torch(module: str) -> None:
     code = (
         f"import sys, {module}\n"

@@ -27,8 +27,9 @@ from trainer.forward import Packing
 from trainer.mismatch import measure_past_mismatch
 from trainer.models import enable_gradient_checkpointing
 from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks, exit_rank, join_ranks, leave_ranks, shard_critic, shard_policy
+from trainer.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
 from trainer.phases import Phases
+from trainer.rank_exit import exit_rank
 from trainer.report import update_row
 from trainer.snapshots import WeightSnapshots
 from trainer.states import critic_state, optimiser_state, policy_state

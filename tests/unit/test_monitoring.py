@@ -98,7 +98,7 @@ def training_metrics() -> set[str]:
 
 
 def trainer_metrics() -> set[str]:
-    return {f"vapo_trainer_{name}" for name in text_constants("trainer/__main__.py")} | {
+    return {f"vapo_trainer_{name}" for name in text_constants("trainer/process.py")} | {
         "vapo_trainer_version"
     } | {f"vapo_weights_{name}" for name in text_constants("trainer/app.py")}
 

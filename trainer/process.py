@@ -1,0 +1,132 @@
+"""The trainer as a process: its checks, its ranks, HTTP and heartbeat beside the training loop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+import torch
+from redis.exceptions import RedisError
+from transformers.utils.logging import disable_progress_bar
+
+from trainer.app import BackgroundServer, build_app
+from trainer.assembly import build_setup
+from trainer.checkpoint import CheckpointError
+from trainer.course import Course
+from trainer.exchange import share_number
+from trainer.ingest import BatchDeadline
+from trainer.loop import TrainingLoop
+from trainer.mismatch import MismatchError
+from trainer.parallel import Ranks, join_ranks, leave_ranks
+from trainer.run_lock import run_lock
+from trainer.start_checks import check_folders, check_models
+from trainer.status import Requests, Status
+from vapo.ledger.connection import wait_for_redis
+from vapo.ledger.fleet import Member
+from vapo.ledger.run_memory import open_ledger, remember
+from vapo.ledger.trouble import explain
+from vapo.service import Heartbeat, bind, bound_url, member_name
+from vapo.settings import Settings
+from vapo.startup import UnavailableError
+
+logger = logging.getLogger("trainer")
+
+COLLECTIVE_MARGIN_SECONDS = 600.0
+"""Ranks wait for rank 0 this much longer than rank 0 may wait for rollouts and for Redis."""
+EXPECTED = (BatchDeadline, CheckpointError, MismatchError, FloatingPointError)
+"""Errors of a run under way whose text says it all; no traceback is needed."""
+
+
+def run(settings: Settings) -> int:
+    """Train with ``settings``; returns the exit status (`trainer.__main__`)."""
+    disable_progress_bar()
+    check_models(settings)
+    deadline = (settings.trainer.batch_deadline_seconds + settings.redis.refusal_seconds
+                + COLLECTIVE_MARGIN_SECONDS)
+    ranks = join_ranks(timedelta(seconds=deadline), device_choice=settings.trainer.device)
+    if ranks.device.type == "cpu":
+        torch.set_num_threads(settings.trainer.threads)
+    requests = Requests()
+    _stop_on_signals(requests)
+    try:
+        return _run(settings, ranks, requests)
+    except EXPECTED as error:
+        logger.error("%s: %s", type(error).__name__, error)
+        return 1
+    except RedisError as error:
+        logger.error("%s", explain(error))
+        return UnavailableError.status
+    finally:
+        leave_ranks(ranks)
+
+
+def _run(settings: Settings, ranks: Ranks, requests: Requests) -> int:
+    status = None
+    if ranks.is_first:
+        check_folders(settings)
+        with run_lock(settings.run.directory):
+            _run_first_rank(settings, ranks, requests)
+        status = 0 if requests.signal is None else 128 + requests.signal
+    else:
+        TrainingLoop(build_setup(settings, ranks, requests, Status(), None)).run()
+    return share_number(status, ranks)
+
+
+def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> None:
+    """Train, with HTTP and heartbeat beside it."""
+    listener = bind(settings.trainer.host, settings.trainer.port)
+    wait_for_redis(settings.redis)
+    status = Status(max_steps=settings.trainer.max_steps, step=0, version=0)
+    longest = settings.redis.refusal_seconds
+    ledger = open_ledger(settings, lambda: 0.0 if requests.stopping else longest)
+    app = build_app(settings, requests, status, ledger.watch.reason)
+    server = BackgroundServer(app, listener)
+    name, url = member_name("trainer"), bound_url(listener, settings.network.advertise_host)
+    heartbeat = Heartbeat(ledger.watch, lambda: _describe(name, url, status),
+                          settings.ledger.heartbeat_seconds)
+    server.start()
+    heartbeat.start()
+    course = Course(ledger)
+    try:
+        setup = build_setup(settings, ranks, requests, status, ledger)
+        remember(ledger)
+        course.runs()
+        position = TrainingLoop(setup).run()
+        status.set(phase="stopped")
+        if position.step >= settings.trainer.max_steps or ledger.control.stop_requested:
+            requests.signal = None
+        course.stopped(position.step, requests.signal is not None)
+        logger.info("stopped at step %d of %d", position.step, settings.trainer.max_steps)
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}"
+        status.set(phase="failed", error=reason)
+        course.failed(status.snapshot()["step"], reason)
+        raise
+    finally:
+        heartbeat.stop()
+        server.stop()
+
+
+def _describe(name: str, url: str, status: Status) -> Member:
+    fields = status.snapshot()
+    shown = ("phase", "step", "max_steps", "pretraining_step")
+    details: dict[str, Any] = {name: fields[name] for name in shown if name in fields}
+    state = "STALE" if fields["phase"] == "starting" else "READY"
+    return Member(name, "trainer", url, state, fields["version"], details)
+
+
+def _stop_on_signals(requests: Requests) -> None:
+    """First SIGTERM, SIGINT or closed terminal: finish the step, checkpoint, end. A second one ends
+    at once. Under nohup a closed terminal stays ignored.
+    """
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        requests.stop(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, stop)
