@@ -302,7 +302,7 @@ def test_a_model_without_a_chat_template_is_told(
         (["relay", "--config", "{none}"], "cannot read the settings file {none}"),
         (["export", "--run", "{none}", "--output", "{none}"], "{none} holds no run"),
         (["submit", "{none}.parquet", "--dataset", "a", "--url", "http://127.0.0.1:1"],
-         "cannot read {none}.parquet"),
+         "{none}.parquet: cannot be read"),
         (["status", "--run", "{none}"], "{none} holds no run"),
     ],
 )
