@@ -41,7 +41,7 @@ def readable_redis(run: Run, settings: Settings) -> Iterator[RedisSettings]:
     if run.live or not is_private(run.folder, redis):
         wait_for_redis(redis)
         yield redis
-    elif _answers(redis):
+    elif _lies_here(run.folder, redis) and _answers(redis):
         yield redis
     else:
         with _copied(run.folder) as copy:
@@ -49,11 +49,22 @@ def readable_redis(run: Run, settings: Settings) -> Iterator[RedisSettings]:
 
 
 def is_private(folder: RunFolder, redis: RedisSettings) -> bool:
-    """Whether the run's Redis is the one that lies in its folder; the folder may have moved."""
-    own, named = folder.redis_directory / "password", redis.password_file
+    """Whether the run's Redis is the one that lies in its folder; the folder may have moved, or be
+    a copy."""
+    own, named = _own_password(folder), redis.password_file
     if named is None or not own.exists():
         return False
-    return named.resolve() == own.resolve() or not named.exists()
+    return not named.exists() or named.read_bytes() == own.read_bytes()
+
+
+def _lies_here(folder: RunFolder, redis: RedisSettings) -> bool:
+    """Whether the Redis of these settings, if it runs, is this folder's and not its original's."""
+    named = redis.password_file
+    return named is not None and named.resolve() == _own_password(folder).resolve()
+
+
+def _own_password(folder: RunFolder) -> Path:
+    return folder.redis_directory / "password"
 
 
 def _answers(redis: RedisSettings) -> bool:

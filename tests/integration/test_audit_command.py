@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psutil
@@ -94,6 +95,20 @@ def test_a_folder_that_was_moved_is_read_where_it_is(
         _busy(ledger)
     moved = folder.directory.rename(folder.directory.with_name("moved"))
     assert _audit(capsys, "--run", str(moved))[1] == {"places": PLACES, "lost": 0, "lost_ids": []}
+
+
+@pytest.mark.parametrize("original_runs", [False, True])
+def test_a_copy_is_read_as_it_is_whatever_became_of_its_original(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str], original_runs: bool
+) -> None:
+    with _live(folder) as ledger:
+        _busy(ledger)
+    copy = shutil.copytree(folder.directory, folder.directory.with_name("copy"))
+    with _live(folder) if original_runs else nullcontext() as ledger:
+        if ledger is not None:
+            ledger.submit_all([task("later", 2)])
+        told = _audit(capsys, "--run", str(copy))[1]
+    assert told == {"places": PLACES, "lost": 0, "lost_ids": []}
 
 
 def test_a_loss_is_said_and_is_status_1(
