@@ -199,10 +199,13 @@ def is_fault(status: int) -> bool:
 
 
 def misconfigured(spec: ProcessSpec, why: str) -> str:
-    """The message of a set one of whose processes cannot work as it is configured."""
+    """The message of a set one of whose processes cannot work as it is configured; its first line
+    says it all.
+    """
+    cause = why or tail(spec.log_file, 1).strip()
     return (
-        f"{spec.name} cannot work as it is configured. Its log is {spec.log_file}; the last line:\n"
-        + (why or tail(spec.log_file, 1))
+        f"{spec.name} cannot work as it is configured: {cause.removeprefix(f'{spec.name}: ')}\n"
+        f"Its log is {spec.log_file}"
     )
 
 
@@ -210,7 +213,7 @@ def given_up(spec: ProcessSpec, times: str, status: int, why: str) -> str:
     """The message of a failed set; its first line says it all."""
     return (
         f"{spec.name} died {times}, last with {describe(status)}{': ' * bool(why)}{why}"
-        f"{disk_note(spec.log_file)}. Its log is {spec.log_file}; the last lines:\n"
+        f"{disk_note(spec.log_file)}\nIts log is {spec.log_file}; the last lines:\n"
         + tail(spec.log_file, LOG_LINES_SHOWN)
     )
 
