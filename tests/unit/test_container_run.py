@@ -98,3 +98,24 @@ def test_health_is_readiness_with_its_reason(
 
 def test_a_port_that_does_not_answer_is_unhealthy(part: tuple[int, list[int]]) -> None:
     assert healthcheck.unready_reason(1) is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [("model.max_context_tokens=100000", "model.max_context_tokens=100000 is more than"),
+     ("model.path={here}", "has no config.json"), ("ledger.max_stale=1", "unknown setting")],
+)  # fmt: skip
+def test_what_is_refused_leaves_the_files_as_they_were(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, said: str
+) -> None:
+    init(tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    words = ["init", "--directory", str(tmp_path), "--set", change.format(here=tmp_path)]
+    assert dispatch.main(words) == 1
+    assert said in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_model_that_only_the_containers_have_is_theirs_to_check(tmp_path: Path) -> None:
+    settings = init(tmp_path, "--set", "model.path=/models/nowhere/at/all")
+    assert settings.model.path == Path("/models/nowhere/at/all")

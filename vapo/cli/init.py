@@ -1,4 +1,7 @@
-"""`vapo init`: settings, tokens and passwords for parts that run in containers."""
+"""`vapo init`: settings, tokens and passwords for parts that run in containers.
+
+Invariant: what is refused leaves the files as they were.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from vapo.cli.errors import CommandError
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.container_run import write_shared_files
 from vapo.demo.settings import demo_base
+from vapo.model_folder import check_model_description
 from vapo.option_types import path
-from vapo.settings import SettingsError
+from vapo.settings import Settings, SettingsError
 from vapo.startup import file_trouble
 
 
@@ -29,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the files, and say where they are."""
     settings = settings_from(arguments, demo_base() if arguments.demo else None)
+    check_model_that_is_here(settings)
     try:
         write_shared_files(settings, arguments.directory)
     except OSError as error:
@@ -38,3 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"cannot prepare {arguments.directory}: {error}") from None
     print(f"settings of run {settings.run.name} and its secrets are in {arguments.directory}")
     return 0
+
+
+def check_model_that_is_here(settings: Settings) -> None:
+    """Refuse what its parts would refuse of its description; a path that only they have is theirs.
+
+    Raises:
+        StartupError: the model's folder cannot be used, or not with these settings.
+    """
+    if settings.model.path.exists():
+        check_model_description(
+            settings.model.path, context_tokens=settings.model.max_context_tokens
+        )
