@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from services.gateway.batch import refusal
 from services.gateway.context import Gateway
 from services.gateway.gauges import gateway_registry
+from services.gateway.query_parameters import ONLY_KNOWN_PARAMETERS
 from services.gateway.routes import (
     chat,
     control,
@@ -40,6 +41,9 @@ ROUTES = (
     dashboard,
 )
 
+LISTS = (rollouts, metrics, events, fleet, evaluations, dead_letters)
+"""Routes that select by query parameters; those that take rows know their own."""
+
 
 def gateway_app(gateway: Gateway) -> FastAPI:
     """The app of ``gateway``; its threads run while the app serves."""
@@ -58,7 +62,8 @@ def gateway_app(gateway: Gateway) -> FastAPI:
     gateway.events.stopping = app.state.stopping
     app.add_exception_handler(RowError, _row_refused)
     for group in ROUTES:
-        app.include_router(group.router)
+        strict = [ONLY_KNOWN_PARAMETERS] if group in LISTS else []
+        app.include_router(group.router, dependencies=strict)
     return app
 
 

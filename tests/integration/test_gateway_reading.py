@@ -404,3 +404,16 @@ def test_no_torch(module: str) -> None:
         env={**os.environ},
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("path", "known"), [
+    ("/v1/rollouts?step=3", "state, purpose"), ("/v1/rollouts?limit=3&state=dead&Task=a", "task"),
+    ("/v1/metrics/history?before=3", "after_step"), ("/v1/metrics?last=3", "none"),
+    ("/v1/evaluations?dataset=a", "none"), ("/v1/dead-letters?reason=x", "known are"),
+    ("/v1/events?from=0", "after"), ("/v1/fleet?part=value", "none")])
+def test_a_filter_that_a_list_does_not_have_is_refused(
+        gateway: RunningGateway, path: str, known: str) -> None:
+    reply = gateway.client.get(path)
+    assert reply.status_code == 422
+    assert "unknown parameter" in reply.json()["detail"]
+    assert known in reply.json()["detail"]
