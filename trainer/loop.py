@@ -177,7 +177,7 @@ class TrainingLoop:
         step = position.step + 1
         self._position = replace(
             position, step=step, tokens=position.tokens + batch.response_tokens)
-        if step % self._settings.trainer.publish_every_steps == 0:
+        if self._publication_is_due(step):
             self._publish()
         if self._coordinator:
             row = report.batch_row(batch) | report.update_row(batch, result)
@@ -227,6 +227,11 @@ class TrainingLoop:
                    "policy_updates": self._learner.policy_optimiser.steps_taken})
 
     # Weights and checkpoints -----------------------------------------------------------------
+
+    def _publication_is_due(self, step: int) -> bool:
+        """The last step's weights are published in any case: they are what serves on."""
+        settings = self._settings.trainer
+        return step % settings.publish_every_steps == 0 or step == settings.max_steps
 
     def _publish(self) -> None:
         with self._phases.measure("publish"):

@@ -25,7 +25,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from enum import IntEnum
-from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Annotated, Any
 
@@ -44,6 +43,7 @@ from vapo.ledger.fleet import Fleet, Member
 from vapo.ledger.run_watch import RunWatch
 from vapo.ledger.trouble import Kind, Trouble, explain
 from vapo.openapi_page import add_openapi_page
+from vapo.option_types import path
 from vapo.problems import (
     PROBLEM_RESPONSES,
     Problem,
@@ -309,7 +309,7 @@ def parse_arguments(part: str, argv: Sequence[str] | None = None) -> Settings:
         SystemExit: status 2, wrong arguments.
     """
     parser = argparse.ArgumentParser(prog=part, description=f"vapo {part}")
-    parser.add_argument("--config", type=Path,
+    parser.add_argument("--config", type=path,
                         help="settings file (TOML or JSON); see `vapo config`")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="override one setting; may be repeated")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from services.gateway.batch import Strictness
 from services.gateway.row_check import check_report
@@ -17,6 +16,7 @@ from services.gateway.task_builder import TaskBuilder
 from services.gateway.task_checks import dataset_check, prompt_check
 from services.gateway.verifier_names import VerifierNames
 from vapo.data_files.reader import rows_of_text
+from vapo.option_types import path
 from vapo.settings import Settings, load_settings
 from vapo.startup import run_part
 from vapo.tokenizer import policy_tokenizer
@@ -25,7 +25,7 @@ from vapo.tokenizer import policy_tokenizer
 def main() -> int:
     """Report on standard input. Returns the exit status (`vapo.startup`)."""
     parser = argparse.ArgumentParser(prog="services.gateway.check_rows")
-    parser.add_argument("settings", type=Path)
+    parser.add_argument("settings", type=path)
     parser.add_argument("purpose", choices=("dataset", "prompts"))
     parser.add_argument("most", type=int, help="errors to list")
     parser.add_argument("--skip-too-long", action="store_true")

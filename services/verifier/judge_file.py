@@ -24,7 +24,7 @@ from services.verifier import registry
 from services.verifier.pool import Pool, PoolLimits
 from services.verifier.service import BOX_REQUIRED
 from services.verifier.verdicts import Judgement
-from vapo.option_types import above, whole
+from vapo.option_types import above, path, whole
 
 ANY_ANSWER = ("boxed", "hashes", "answer_phrase", "stated")
 """The prediction may be a bare answer, a sentence or a whole response."""
@@ -128,8 +128,8 @@ def _write(file: TextIO, row: dict[str, Any]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("judge_file", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("rows", type=Path, help="JSONL with the fields gold and prediction")
-    parser.add_argument("--output", type=Path, help="JSONL to write (default: standard output)")
+    parser.add_argument("rows", type=path, help="JSONL with the fields gold and prediction")
+    parser.add_argument("--output", type=path, help="JSONL to write (default: standard output)")
     parser.add_argument("--verifier", default="math", help="name of the verifier")
     parser.add_argument("--rules", choices=sorted(RULES), default="any", help=_RULES_HELP)
     parser.add_argument("--workers", type=whole(1), default=1, help="worker processes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,18 +60,25 @@ def test_a_home_folder_is_understood_where_the_shell_left_it() -> None:
     )
 
 
-def test_every_number_of_every_command_has_a_lower_bound() -> None:
-    unbounded = []
+def options() -> Iterator[tuple[str, argparse.Action]]:
+    """Every command's name with each of its options and arguments."""
     for command in COMMANDS:
         parser = argparse.ArgumentParser()
         importlib.import_module(command.module).add_arguments(parser)
-        unbounded += [
-            f"{command.name} {flag}"
-            for action in parser._actions
-            for flag in action.option_strings[-1:]
-            if action.type in UNBOUNDED and flag not in FREE
-        ]
+        yield from ((command.name, action) for action in parser._actions)
+
+
+def test_every_number_of_every_command_has_a_lower_bound() -> None:
+    unbounded = [
+        f"{name} {flag}" for name, action in options() for flag in action.option_strings[-1:]
+        if action.type in UNBOUNDED and flag not in FREE
+    ]  # fmt: skip
     assert unbounded == []
+
+
+def test_every_path_of_every_command_understands_the_home_folder() -> None:
+    assert [(name, action.dest) for name, action in options() if action.type is Path] == []
+    assert sum(action.type is path for _, action in options()) > 9
 
 
 @pytest.mark.parametrize("option", ["generators", "verifiers", "values", "trainer-ranks"])

@@ -14,7 +14,7 @@ from trainer.study.execution import carry_out, cores
 from trainer.study.publication import publish
 from trainer.study.studies import MAIN, STUDIES
 from trainer.study.variants import COMBINED, VARIANTS
-from vapo.option_types import above, whole
+from vapo.option_types import above, path, whole
 
 RUNS = "raw"
 """Folder of the finished runs of all studies."""
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--study", choices=STUDIES, default=MAIN, help="which (default: main)")
     parser.add_argument("--seeds", type=whole(1), default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--out", type=Path, default=Path("runs/ablation"),
+    parser.add_argument("--out", type=path, default=Path("runs/ablation"),
                         help="folder of the results (default: runs/ablation)")
     parser.add_argument("--variants", nargs="+", choices=(*VARIANTS, *COMBINED),
                         metavar="VARIANT",
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="runs at a time, one thread each (default: the cores, %(default)s)")
     parser.add_argument("--minutes", type=above(0),
                         help="start no further run after this time; exit status 3 if some are left")
-    parser.add_argument("--bases", type=Path, default=Path("runs/study-bases"),
+    parser.add_argument("--bases", type=path, default=Path("runs/study-bases"),
                         help="folder where base models are kept (default: runs/study-bases)")
     return parser
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields, replace
-from pathlib import Path
 
 import torch
 
 from trainer.supervised.checkpoint import make_checkpoint
 from trainer.supervised.recipe import Recipe
 from trainer.supervised.training import Progress
-from vapo.option_types import at_least, whole
+from vapo.option_types import at_least, path, whole
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -32,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--out", type=path, required=True, help="folder to write")
     for field in fields(Recipe):
         default = getattr(recipe, field.name)
         if isinstance(default, int | float):

@@ -23,6 +23,7 @@ from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.ledger.audit import RunBooks, audit, is_empty
 from vapo.ledger.connection import connect
 from vapo.ledger.keys import Keys
+from vapo.option_types import path
 from vapo.redis_server import RedisServerError
 from vapo.run_folder import RunFolderError
 from vapo.runs import choose
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = __doc__
     parser.add_argument(
         "--run",
-        type=Path,
+        type=path,
         metavar="RUN",
         help="folder or name of a run on this machine (default: the live one, else the newest)",
     )

@@ -18,6 +18,7 @@ from typing import Any
 from vapo.cli.errors import CommandError
 from vapo.cli.progress import ProgressLine
 from vapo.client import GatewayClient, GatewayError
+from vapo.option_types import path
 from vapo.run_folder import RunFolderError
 from vapo.runs import Run, all_runs, choose, look, overview
 from vapo.settings import SettingsError
@@ -53,7 +54,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     )
     place.add_argument(
         "--run",
-        type=Path,
+        type=path,
         metavar="RUN",
         help="folder or name of a run on this machine (default: the live one, else the newest)",
     )
@@ -65,7 +66,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
         "`ps` does not show)",
     )
     token.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="read the bearer token from FILE"
+        "--token-file", type=path, metavar="FILE", help="read the bearer token from FILE"
     )
 
 

@@ -21,7 +21,7 @@ from vapo.cli.problem_file import (
 )
 from vapo.cli.row_requests import refused
 from vapo.client import GatewayClient, GatewayError
-from vapo.option_types import above, at_least, whole
+from vapo.option_types import above, at_least, path, whole
 from vapo.startup import check_writable
 
 PATIENCE_SECONDS = 60.0
@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 60.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "file", type=Path, nargs="?", help="JSON Lines, a JSON array, CSV or Parquet, with answers"
+        "file", type=path, nargs="?", help="JSON Lines, a JSON array, CSV or Parquet, with answers"
     )
     parser.add_argument("--dataset", metavar="NAME", help="an uploaded data set instead of a file")
     parser.add_argument("-k", "--samples", type=whole(1), help="responses per problem")
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument(
-        "--details", type=Path, metavar="FILE", help="write each problem's results to FILE, JSONL"
+        "--details", type=path, metavar="FILE", help="write each problem's results to FILE, JSONL"
     )
     add_mapping_options(parser)
     add_connection_options(parser)

@@ -9,7 +9,7 @@ from pathlib import Path
 from vapo.cli.errors import CommandError
 from vapo.cli.progress import ProgressLine
 from vapo.hf_export import ExportError, Source, base_model_of, find_source, write_folder
-from vapo.option_types import whole
+from vapo.option_types import path, whole
 from vapo.run_folder import RunFolderError
 from vapo.run_history import AnotherModelError, check_model
 from vapo.runs import choose
@@ -20,16 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
         "--run",
-        type=Path,
+        type=path,
         metavar="RUN",
         help="folder or name of a run (default: the live one, else the newest)",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="must not exist yet"
+        "--output", type=path, required=True, metavar="DIR", help="must not exist yet"
     )
     parser.add_argument(
         "--model",
-        type=Path,
+        type=path,
         metavar="FOLDER",
         help="where the run's base model lies now, if it was moved",
     )

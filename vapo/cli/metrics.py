@@ -28,7 +28,7 @@ from vapo.cli.errors import CommandError
 from vapo.cli.progress import ProgressLine
 from vapo.cli.table import aligned, figure
 from vapo.client import GatewayClient, GatewayError
-from vapo.option_types import whole
+from vapo.option_types import path, whole
 from vapo.runs import METRICS_FILE
 
 SHOWN = (
@@ -56,13 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("table", "csv", "jsonl"), default="table")
     parser.add_argument(
         "--plot",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="draw all training steps into FILE (.png, .svg, .pdf) and print nothing",
     )
     parser.add_argument(
         "--file",
-        type=Path,
+        type=path,
         metavar="METRICS_JSONL",
         help="read a run's metrics.jsonl instead of asking the gateway",
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from vapo.cli.connection_options import add_connection_options, gateway
@@ -22,6 +21,7 @@ from vapo.cli.row_errors import told
 from vapo.cli.row_requests import answer_timeout, as_lines, refused, row_parameters
 from vapo.cli.settings_options import add_settings_options
 from vapo.client import GatewayClient, GatewayError
+from vapo.option_types import path
 
 PROMPTS_PER_REQUEST = 500
 CHARACTERS_PER_REQUEST = 2**21
@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 600.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("file", type=Path, help="JSON Lines, a JSON array, CSV or Parquet")
+    parser.add_argument("file", type=path, help="JSON Lines, a JSON array, CSV or Parquet")
     parser.add_argument(
         "--dataset",
         metavar="NAME",
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        type=Path,
+        type=path,
         metavar="FOLDER",
         help="of --dry-run: look with this model and the settings below, without a gateway",
     )

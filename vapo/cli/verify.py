@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-from pathlib import Path
 
 from vapo.cli.errors import CommandError
 from vapo.installation import check_installed
-from vapo.option_types import whole
+from vapo.option_types import path, whole
 from vapo.processes.python_module import module_command
 
 MODULE = "services.verifier.judge_file"
@@ -20,10 +19,10 @@ MODULE = "services.verifier.judge_file"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "rows", type=Path, metavar="FILE.jsonl", help="rows with the fields gold and prediction"
+        "rows", type=path, metavar="FILE.jsonl", help="rows with the fields gold and prediction"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="JUDGED.jsonl", help="default: standard output"
+        "--output", type=path, metavar="JUDGED.jsonl", help="default: standard output"
     )
     parser.add_argument("--verifier", default="math", help="name of the verifier (default: math)")
     parser.add_argument(

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from vapo.client import GatewayClient, GatewayError
 from vapo.demo import evaluation, problems
 from vapo.demo.settings import DemoOptions
+from vapo.option_types import path
 
 PATIENCE_SECONDS = 120.0
 TRAINING = "train"
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Send both; returns the exit status."""
     parser = argparse.ArgumentParser(prog="vapo.demo.feed", description=__doc__)
     parser.add_argument("--url", required=True, help="the gateway")
-    parser.add_argument("--token-file", type=Path, required=True, help="file with the user token")
+    parser.add_argument("--token-file", type=path, required=True, help="file with the user token")
     arguments = parser.parse_args(argv)
     options = DemoOptions()
     try:

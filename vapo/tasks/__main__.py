@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from vapo.option_types import whole
+from vapo.option_types import path, whole
 from vapo.tasks.problem_sets import DEMO_TERMS, problem_set, write_jsonl
 from vapo.tasks.splits import Split
 
@@ -22,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vapo.tasks", description=__doc__)
     parser.add_argument("--split", type=Split, choices=list(Split), required=True)
     parser.add_argument("--count", type=whole(1), required=True, help="number of distinct problems")
-    parser.add_argument("--out", type=Path, required=True, help="JSONL file to write")
+    parser.add_argument("--out", type=path, required=True, help="JSONL file to write")
     parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument(
         "--terms", type=whole(2), nargs="+", default=DEMO_TERMS, help="grades, by number of terms"
