@@ -26,7 +26,7 @@ from vapo.model_folder import check_model_folder
 from vapo.outcome import kept
 from vapo.processes.environment import computes_on_gpu, part_environment
 from vapo.processes.managed import ProcessSpec
-from vapo.processes.ports import free_ports, is_free
+from vapo.processes.ports import claimed, free_ports, is_free
 from vapo.processes.python_module import module_command
 from vapo.processes.readiness import Awaited, wait_ready
 from vapo.processes.supervisor import Supervisor
@@ -173,10 +173,11 @@ def running_stack(
     shape = shape or Shape()
     folder = RunFolder(settings.run.directory.resolve())
     supervisor = Supervisor(report)
-    with folder.held(), kept_unless_refused(folder, settings):
+    with folder.held(), kept_unless_refused(folder, settings), \
+            claimed(settings.gateway.port) as default_port:
         try:
             last = folder.last_settings()
-            resolved = resolve(settings, folder)
+            resolved = resolve(settings, folder, default_port)
             if not names_redis(settings):
                 resolved = start_redis(resolved, folder, supervisor)
             forget_earlier_stop(resolved)
@@ -221,8 +222,11 @@ def propose(
     return accept
 
 
-def resolve(settings: Settings, folder: RunFolder) -> Settings:
+def resolve(settings: Settings, folder: RunFolder, default_port: bool = True) -> Settings:
     """Fill in absolute paths, tokens (those of the folder's last stack, or new ones) and ports.
+
+    Args:
+        default_port: whether the gateway may have its default port, if it is free.
 
     Raises:
         StackError: a port that the user's settings name is taken.
@@ -234,23 +238,25 @@ def resolve(settings: Settings, folder: RunFolder) -> Settings:
             "run": {"directory": folder.directory},
             "model": {"path": settings.model.path.resolve()},
             "security": tokens(settings.security, folder),
-            **{part: {"port": usable_port(settings, part, chosen[part])} for part in PARTS},
+            **{part: {"port": usable_port(settings, part, chosen[part],
+                                           default_port and part == "gateway")}
+               for part in PARTS},
         },
     )
 
 
-def usable_port(settings: Settings, part: str, chosen: int) -> int:
-    """The port that the user's settings name, the gateway's default if it is free, else `chosen`.
+def usable_port(settings: Settings, part: str, chosen: int, default: bool) -> int:
+    """The port that the user's settings name, the default one if it may be had, else `chosen`.
 
-    The other parts are found through the fleet, so their default ports are left to whoever starts
-    them by hand: two stacks that start at the same time must not meet there.
+    All parts but the gateway are found through the fleet, so their default ports are left to
+    whoever starts them by hand; of stacks that start at the same time one gets the gateway's.
 
     Raises:
         StackError: the user's settings name a port that is taken.
     """
     section = getattr(settings, part)
     named = "port" in section.model_fields_set and section.port != 0
-    if (named or part == "gateway") and section.port and is_free(section.host, section.port):
+    if (named or default) and section.port and is_free(section.host, section.port):
         return int(section.port)
     if named:
         raise StackError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from vapo.processes.ports import FIRST, LAST, free_ports, is_free
+from vapo.processes.ports import FIRST, LAST, claimed, free_ports, is_free
 
 
 def test_ports_are_different_free_and_in_range() -> None:
@@ -24,3 +24,10 @@ def test_a_taken_port_is_not_free() -> None:
 def test_an_address_that_is_not_this_machines_is_not_called_taken() -> None:
     assert is_free("no-such-host.invalid", 8000)
     assert is_free("192.0.2.1", 8000)
+
+
+def test_of_stacks_that_start_together_one_has_a_port() -> None:
+    with claimed(8000) as first, claimed(8000) as second, claimed(8001) as other:
+        assert (first, second, other) == (True, False, True)
+    with claimed(8000) as later:
+        assert later

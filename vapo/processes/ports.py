@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import random
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 FIRST, LAST = 20_000, 32_767
 """Below the range from which Linux takes the near end of outgoing connections (32768 to 60999): a
@@ -54,3 +55,18 @@ def is_free(host: str, port: int) -> bool:
         except OSError as error:
             return error.errno != errno.EADDRINUSE
     return True
+
+
+@contextmanager
+def claimed(port: int) -> Iterator[bool]:
+    """Whether `port` is for this stack, as far as stacks on this machine are concerned: from the
+    first that asks it is kept from the others, until the context ends or the process dies. A part
+    binds its port seconds after it was chosen; meanwhile `is_free` says the same to all.
+    """
+    with socket.socket(socket.AF_UNIX) as claim:
+        try:
+            claim.bind(f"\0vapo-port-{port}")  # a name without a file, of this network alone
+        except OSError:
+            yield False
+        else:
+            yield True
