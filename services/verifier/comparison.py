@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from functools import lru_cache
 
+from services.verifier.arithmetic import Number
 from services.verifier.equations import (
     FUNCTION_NAMES,
     assigned,
@@ -30,7 +33,9 @@ from services.verifier.exact import read_number, same_number
 from services.verifier.exclusions import as_union
 from services.verifier.normalisation import plain
 from services.verifier.numerals import same_numeral
+from services.verifier.ratios import same_ratio
 from services.verifier.rounding import is_rounded, stands_for
+from services.verifier.signs import has_no_value, has_unread_signs, same_signs
 from services.verifier.structure import Kind, Structure, take_apart
 
 CACHED_STRUCTURES = 16_384
@@ -38,6 +43,8 @@ MAXIMUM_UNORDERED = 24
 """Longer lists are not matched here (the work grows with the square)."""
 _WORD = re.compile(r"[a-zA-Z]{4,}|[a-zA-Z]{2,}(?:[ '-]+[a-zA-Z]+)+[.!]?")
 _DECIMAL = re.compile(r"-?\d*\.\d+")
+_MEMBER = re.compile(r"\\in(?![a-zA-Z])")
+_CAPITAL = re.compile(r"[A-Z]")
 _LABELLED = re.compile(r"[A-Z]'?(?:_\{?\w\}?)?\s?(\(.+\))", re.DOTALL)
 """A point with its name: ``P(1, 2)``."""
 
@@ -73,6 +80,46 @@ _Decision = tuple[bool, bool | None]
 _NOT_MINE: _Decision = (False, None)
 
 
+def _joined(reference: Structure, answer: Structure) -> _Decision:
+    """Inequalities and options: those joined by "or" are not those joined by "and"."""
+    joined = reference.connective, answer.connective
+    if not any(joined):
+        return _NOT_MINE
+    items = (*reference.items, *answer.items)
+    choosing = any(i.kind is Kind.INTERVAL or _CAPITAL.fullmatch(i.text) for i in items)
+    if set(joined) == {"and", "or"} and choosing:
+        return True, False
+    first, second = _intersection(reference), _intersection(answer)
+    if first is reference and second is answer:
+        return _NOT_MINE
+    return True, compare(first, second)
+
+
+def _intersection(structure: Structure) -> Structure:
+    """``x > 1`` and ``x < 3`` as one interval; anything else, or an empty one, unchanged."""
+    items = structure.items
+    if structure.connective != "and" or len(items) != 2:
+        return structure
+    if any(item.kind is not Kind.INTERVAL for item in items):
+        return structure
+    first, second = sorted(items, key=lambda item: item.items[0].text == r"-\infty")
+    ends = first.items[0], second.items[1]
+    values = [constant(end.text) for end in ends]
+    half_lines = first.items[1].text == r"\infty" and second.items[0].text == r"-\infty"
+    if not half_lines or first.variable != second.variable or not _ascend(values):
+        return structure
+    brackets = first.brackets[0] + second.brackets[1]
+    return replace(first, items=ends, brackets=brackets)
+
+
+def _ascend(values: Sequence[Number | None]) -> bool:
+    """Whether two real numbers stand in order."""
+    low, high = values
+    if not (isinstance(low, Fraction | float) and isinstance(high, Fraction | float)):
+        return False
+    return low < high
+
+
 def _values(reference: Structure, answer: Structure) -> _Decision:
     if not reference.kind == answer.kind == Kind.VALUE:
         return _NOT_MINE
@@ -95,7 +142,14 @@ def _same_text(reference: str, answer: str) -> bool | None:
         return numeral
     if "\\infty" in first + second:
         return _same_infinity(first, second)
+    ratio = same_ratio(reference, answer)
+    if ratio is not None:
+        return ratio
+    if any(has_no_value(text) or _MEMBER.search(text) for text in (reference, answer)):
+        return same_signs(reference, answer)
     verdict = same_value(reference, answer)
+    if verdict is None and (has_unread_signs(reference) or has_unread_signs(answer)):
+        return same_signs(reference, answer)
     return verdict or _rounds(reference, answer) or verdict
 
 
@@ -252,6 +306,11 @@ def _lists(reference: Structure, answer: Structure) -> _Decision:
     """Lists and sets against each other and against a sequence."""
     reference, answer = _as_union(as_union(reference)), _as_union(as_union(answer))
     kinds = {reference.kind, answer.kind}
+    if kinds == {Kind.SET} and _sets_in(reference) != _sets_in(answer):
+        return True, False
+    if kinds == {Kind.LIST} and len(reference.items) > len(answer.items):
+        # What the reference repeats counts: roots with their multiplicity.
+        return True, False if all(map(_of_constants, (reference, answer))) else None
     if kinds <= {Kind.LIST, Kind.SET} or kinds == {Kind.UNION}:
         return True, _of_lists(reference.items, answer.items)
     if kinds == {Kind.SET, Kind.SEQUENCE} or _is_interval_beside_list(reference, answer):
@@ -260,6 +319,15 @@ def _lists(reference: Structure, answer: Structure) -> _Decision:
         rows = [_row(one) or one.items for one in (reference, answer)]
         return True, _in_order(rows[0], rows[1])
     return _NOT_MINE
+
+
+def _sets_in(structure: Structure) -> int:
+    return sum(item.kind is Kind.SET for item in structure.items)
+
+
+def _of_constants(structure: Structure) -> bool:
+    items = structure.items
+    return all(item.kind is Kind.VALUE and constant(item.text) is not None for item in items)
 
 
 def _is_interval_beside_list(first: Structure, second: Structure) -> bool:
@@ -327,6 +395,6 @@ def _compact(name: str) -> str:
 
 
 _RULES: tuple[Callable[[Structure, Structure], _Decision], ...] = (
-    _values, _written_twice, _labelled, _number_and_several, _equations, _one_equation,
+    _joined, _values, _written_twice, _labelled, _number_and_several, _equations, _one_equation,
     _intervals, _sequences, _matrices, _lists,
 )  # fmt: skip

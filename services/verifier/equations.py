@@ -25,6 +25,10 @@ UNNAMED = Structure(Kind.VALUE, "")
 FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
 _DECIMAL = re.compile(r"-?\d*\.\d+")
 _NAMED_LEFT = re.compile(r"[a-zA-Z\\_{}()|,:'\s]*[a-zA-Z][a-zA-Z0-9\\_{}()|,:'\s]*")
+_NAMED_INVERSE = re.compile(
+    r"[A-Zfgh]\s?\^\s?(?:T|\\top|\*|\{\s?(?:-1|T|\\top|\*)\s?\})\s?(?:\(\s?[a-z]\s?\))?"
+)
+"""An inverse function or matrix, or a transpose."""
 _NAME_WORDS = re.compile(r"[a-z]{3,}")
 _FUNCTION = re.compile(r"([a-zA-Z])\s?\(\s?([a-zA-Z])\s?\)|([a-zA-Z])_\s?\{?([a-zA-Z])\}?")
 
@@ -32,7 +36,8 @@ _FUNCTION = re.compile(r"([a-zA-Z])\s?\(\s?([a-zA-Z])\s?\)|([a-zA-Z])_\s?\{?([a-
 def assigned(equation: Structure) -> tuple[Structure, Structure] | None:
     r"""(name, value) of ``x = 5``, ``5 = x``, ``x = 2 + 3 = 5`` or ``\frac13 \approx 0.33``."""
     first, last = equation.items[0], equation.items[-1]
-    if _NAMED_LEFT.fullmatch(first.text) and constant(first.text) is None:
+    named = _NAMED_LEFT.fullmatch(first.text) or _NAMED_INVERSE.fullmatch(first.text)
+    if named and constant(first.text) is None:
         return first, equation.items[1] if not equation.exact else last
     if len(equation.items) > 2 and equation.exact:
         return UNNAMED, last

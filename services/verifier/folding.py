@@ -29,6 +29,11 @@ _SYMBOLS = str.maketrans(
         "⟨": r"\langle ", "⟩": r"\rangle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ",
         "⌉": r"\rceil ", "′": "'", "≡": r"\equiv ",
         "∧": r"\wedge ", "∨": r"\vee ", "∖": r"\setminus ", "→": r"\to ", "∉": r"\notin ",
+        "∠": r"\angle ", "△": r"\triangle ", "⊥": r"\perp ", "∥": r"\parallel ",
+        "≅": r"\cong ", "∼": r"\sim ", "¬": r"\neg ", "⇒": r"\implies ", "⇔": r"\iff ",
+        "↔": r"\iff ", "∀": r"\forall ", "∃": r"\exists ", "⊂": r"\subset ",
+        "⊆": r"\subseteq ", "⊃": r"\supset ", "⊇": r"\supseteq ", "∂": r"\partial ",
+        "∇": r"\nabla ", "∘": r"\circ ", "⊕": r"\oplus ", "⊗": r"\otimes ", "∣": r"\mid ",
     }
 )  # fmt: skip
 

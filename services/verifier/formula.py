@@ -47,6 +47,12 @@ _FONT = frozenset({r"\mathrm", r"\text", r"\textbf", r"\mathbf", r"\mathit", r"\
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lfloor": r"\rfloor",
             r"\lceil": r"\rceil", r"\lvert": r"\rvert"}  # fmt: skip
 _TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+|\\[a-zA-Z]+|\\.|[a-zA-Z]+|\S)", re.DOTALL)
+_ACCENTS = {
+    **{name: name for name in ("hat", "bar", "vec", "dot", "ddot", "tilde")},
+    "widehat": "hat", "widetilde": "tilde", "overrightarrow": "vec",
+    "overline": "bar",
+}  # fmt: skip
+"""On a letter they make another name of it."""
 _UNKNOWN_FUNCTIONS = frozenset("fghFGHPQ")
 _MAXIMUM_LETTERS = 3
 """A longer run of letters is a word, not a product."""
@@ -213,6 +219,8 @@ class _Reader:
         while True:
             if self.peek() == "!":
                 self.take()
+                if self.peek() == "!":
+                    raise Unsupported("a double factorial")
                 node = ("factorial", node)
             elif self.peek() in ("%", r"\%"):
                 self.take()
@@ -284,9 +292,20 @@ class _Reader:
             return self._function(name)
         if name in CONSTANTS:
             return ("constant", name)
+        if name in _ACCENTS:
+            return self._accented(_ACCENTS[name])
         if name in _GREEK:
             return self._name(_VARIANTS.get(name, name))
         raise Unsupported(f"\\{name} is not understood")
+
+    def _accented(self, accent: str) -> Node:
+        braced = self._took("{")
+        letter = self.take()
+        if braced:
+            self.expect("}")
+        if not (letter.isalpha() and letter.isascii()):
+            raise Unsupported("an accent on more than a letter")
+        return self._name(letter, f"{accent} {letter}")
 
     def _argument(self) -> Node:
         """``{...}`` or the one token that LaTeX takes."""
@@ -337,17 +356,17 @@ class _Reader:
             node = self._juxtaposed(node)
         return node
 
-    def _name(self, letter: str) -> Node:
-        if letter in ("e", "i") and self.peek() != "_":
+    def _name(self, letter: str, accented: str = "") -> Node:
+        if letter in ("e", "i") and self.peek() != "_" and not accented:
             return ("constant", letter)
-        name = letter
+        name = accented or letter
         if self.peek() == "_":
             self.take()
             name += "_" + self._index()
         while self.peek() in ("'", r"\prime") or self._prime():
             self.take()
             name += "'"
-        if letter == "C" and self._two_numbers():
+        if name == "C" and self._two_numbers():
             return self._combinations()
         if self.peek() == "(" and letter in _UNKNOWN_FUNCTIONS:
             raise Unsupported("a function without a definition")

@@ -37,6 +37,7 @@ from services.verifier.numerals import same_numeral
 from services.verifier.remarks import has_reservation, words_at_end
 from services.verifier.residues import congruent, without_modulus
 from services.verifier.rounding import stands_for
+from services.verifier.signs import has_unread_signs, same_signs
 from services.verifier.statements import same_statement
 from services.verifier.structure import Kind, take_apart
 from services.verifier.synonyms import in_signs
@@ -258,7 +259,8 @@ def _same_column(expected: Answer, answer: Answer) -> bool | None:
 
 
 def _same_statement(expected: Answer, answer: Answer) -> bool | None:
-    if not expected.plain.replace(" ", "").isalpha() or len(expected.plain) < 2:
+    words = expected.plain.split()
+    if not all(map(str.isalpha, words)) or not any(map(is_letters_of_word, words)):
         return None
     return same_statement(unwrapped(expected.cleaned), unwrapped(answer.cleaned)) or None
 
@@ -302,6 +304,13 @@ def _not_too_large(expected: Answer, answer: Answer) -> bool | None:
     return False if too_large else None
 
 
+def _same_signs(expected: Answer, answer: Answer) -> bool | None:
+    """Decides where one has signs that the parser would pass over."""
+    if not (has_unread_signs(expected.cleaned) or has_unread_signs(answer.cleaned)):
+        return None
+    return same_signs(expected.cleaned, answer.cleaned)
+
+
 _RULES: tuple[tuple[str, Callable[[Answer, Answer], bool | None]], ...] = (
     ("a formula that may be read", _readable),
     ("the same choice", _same_choice),
@@ -316,6 +325,7 @@ _RULES: tuple[tuple[str, Callable[[Answer, Answer], bool | None]], ...] = (
     ("an answer without reservation", _unreserved),
     ("an answer in the same words", _read_whole),
     ("a number within range", _not_too_large),
+    ("the same signs", _same_signs),
 )
 
 
@@ -362,7 +372,7 @@ def _compare(expected: Answer, answer: Answer) -> tuple[Outcome, str, Fault]:
     try:
         symbolic.parse(first.cleaned)
     except symbolic.NotAFormula as error:
-        return _without_formula(first, str(error))
+        return _without_formula(first, second, str(error))
     try:
         same = symbolic.equal(first.cleaned, second.cleaned)
     except symbolic.NotAFormula as error:
@@ -373,11 +383,13 @@ def _compare(expected: Answer, answer: Answer) -> tuple[Outcome, str, Fault]:
     return outcome, "symbolically equal" if same else "not equal", Fault.NONE
 
 
-def _without_formula(expected: Answer, error: str) -> tuple[Outcome, str, Fault]:
+def _without_formula(expected: Answer, answer: Answer, error: str) -> tuple[Outcome, str, Fault]:
     """The reference can only be read as text: any other text is wrong.
 
     An error would leave out the wrong answers alone and pay the same text all the same.
     """
+    if same_signs(expected.cleaned, answer.cleaned):
+        return Outcome.CORRECT, "the same signs", Fault.NONE
     if readable_in_parts(structure_of(expected.cleaned)):
         return Outcome.WRONG, "not the same in every part", Fault.NONE
     return Outcome.WRONG, f"other text; the reference is no formula: {error}", Fault.NONE

@@ -19,11 +19,13 @@ _BOX = re.compile(r"\\f?box(?:ed)?(?![a-zA-Z])")
 _SIZE = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|middle)(?![a-zA-Z])\.?")
 _STYLE = re.compile(
     r"\\(?:(?:display|text|script)style|(?:no)?limits|rm|bf|it|tiny|small|(?i:large|huge)|normalsize"
-    r"|boldmath|(?:math)?strut)(?![a-zA-Z])"
+    r"|boldmath|(?:math)?strut|checkmark)(?![a-zA-Z])"
     r"|\\(?:text)?color\s?(?:\[\w*\])?\s?\{[\w!#. ]*\}|\\underline(?![a-zA-Z])"
     r"|\\[hv]?phantom\s?(?:\{[^{}]*\}|[^\s\\{}])"
 )
-_LEADING_RELATION = re.compile(r"^(?:=|\\approx(?![a-zA-Z])|:)\s*(?=[^\s=])")
+_LEADING_RELATION = re.compile(
+    r"^(?:=|\\(?:approx|therefore|implies|Rightarrow)(?![a-zA-Z])|:)\s*(?=[^\s=])"
+)
 _RELATION_SIGNS = frozenset("=:\\")
 _GROUPED_ARGUMENT = re.compile(r"(?<=\{)\s?[1-9]\d{0,2}(?:,\d{3})+\s?(?=\})")
 _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")

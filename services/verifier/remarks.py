@@ -154,12 +154,21 @@ def _without(pattern: re.Pattern[str], text: str, says_nothing: Callable[[str], 
     if match is None:
         return text
     answer, words = text[: match.start()], _words(match[0])
+    if _denies(words, answer):
+        return text
     if says_nothing(words):
         return answer
     alternative = _OR.fullmatch(words.lower()) or _ABOUT.fullmatch(words.lower())
     if alternative is None or not _is_unit(alternative[2]):
         return text
     return f"{answer}, {alternative[1].strip()}"
+
+
+def _denies(remark: str, answer: str) -> bool:
+    """Whether a remark such as ``(not 12)`` speaks of the answer itself."""
+    if not _NOT_ANOTHER.fullmatch(remark.lower()):
+        return False
+    return remark.strip(" (),.").lower().removeprefix("not").strip() == answer.strip().lower()
 
 
 def _words(remark: str) -> str:

@@ -9,7 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 MAXIMUM_LEVELS = 6
@@ -46,6 +46,8 @@ class Structure:
     """The unknown that ``x =``, ``x \\in`` or an inequality names."""
     exact: bool = field(default=True, compare=False)
     """False for an equation with ``\\approx``."""
+    connective: str = field(default="", compare=False)
+    """``and`` or ``or`` where it alone divides the items of a list."""
 
 
 _AND = re.compile(
@@ -53,6 +55,10 @@ _AND = re.compile(
     r"(?:\s(?:approximately|about|roughly|simply|equivalently))?,?\s*\}"
     r"|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\(?:lor|land|vee|wedge)(?![a-zA-Z]))\s*,?\s*"
 )
+_LOGIC_SIGN = re.compile(r"\\(?:lor|land|vee|wedge)(?![a-zA-Z])")
+_CONJUNCTION = re.compile(r"and|\\wedge")
+_LETTER = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]")
+_CONDITION = re.compile(r"[<>=]|\\(?:leqslant|geqslant|leq?|geq?|lt|gt|neq?|in)(?![a-zA-Z])")
 _OPENING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle", r"\lbrace": "}"}
 _BRACKET = re.compile(
     r"\\[lr]angle(?![a-zA-Z])|\\[{}]|[{}()\[\]]|\\begin\{[a-zA-Z*]+\}|\\end\{[a-zA-Z*]+\}"
@@ -69,6 +75,8 @@ _RELATION = re.compile(
 )
 _LESS, _LESS_EQUAL = {"<", r"\lt"}, {"<=", r"\le", r"\leq", r"\leqslant"}
 _MORE, _MORE_EQUAL = {">", r"\gt"}, {">=", r"\ge", r"\geq", r"\geqslant"}
+_OF_FIGURES = frozenset({r"\sim", r"\equiv", r"\approx"})
+"""Similar, congruent or the like, where no side holds a digit."""
 _EQUAL, _NEARLY = {"=", ":=", r"\equiv"}, {r"\approx", r"\sim"}
 _GROUPED_NUMBER = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
 _REALS = re.compile(r"\\mathbb\s?(?:\{R\}|R)(.{0,12})", re.DOTALL)
@@ -100,6 +108,7 @@ def take_apart(text: str, level: int = 0) -> Structure:
     text = text.strip()
     if level > MAXIMUM_LEVELS or not text:
         return Structure(Kind.VALUE, text)
+    written = text
     if level == 0:
         text = _AND.sub(lambda match: _separator(match, text), text).strip()
         text = _inward(text) if text.startswith("]") or text.endswith("[") else text
@@ -108,8 +117,15 @@ def take_apart(text: str, level: int = 0) -> Structure:
     for reader in _READERS:
         found = reader(text, level)
         if found is not None:
-            return found
+            joined = level == 0 and found.kind is Kind.LIST and text != written
+            return replace(found, connective=_connective(written)) if joined else found
     return Structure(Kind.VALUE, text)
+
+
+def _connective(text: str) -> str:
+    """``and`` or ``or``, if it alone joins the items of ``text``."""
+    found = {bool(_CONJUNCTION.search(match[0])) for match in _AND.finditer(text)}
+    return "" if len(found) != 1 else ("and" if found.pop() else "or")
 
 
 def split(text: str, separators: str) -> list[str]:
@@ -123,6 +139,10 @@ def split(text: str, separators: str) -> list[str]:
 
 
 def _separator(match: re.Match[str], text: str) -> str:
+    """A comma for what joins answers; signs between letters alone are operators of logic."""
+    logic = _LOGIC_SIGN.search(match[0]) and _LETTER.search(text)
+    if logic and not _CONDITION.search(text):
+        return match[0]
     before, after = text[: match.start()], text[match.end() :]
     return ", " if before.strip() and after.strip() else match[0]
 
@@ -177,7 +197,7 @@ def _environment(text: str, level: int) -> Structure | None:
         return Structure(Kind.LIST, text, items)
     if any(len(row) != len(cells[0]) for row in cells) or not cells:
         return None
-    if match[1] == "vmatrix":
+    if match[1] in ("vmatrix", "Vmatrix"):
         return None
     items = tuple(
         Structure(Kind.SEQUENCE, "&".join(row), tuple(take_apart(cell, level + 1) for cell in row))
@@ -203,6 +223,10 @@ def _flat(structure: Structure) -> tuple[Structure, ...]:
 def _related(text: str, level: int) -> Structure | None:
     sides, relations = _sides(text)
     if not relations or not all(sides):
+        return None
+    if not _OF_FIGURES.isdisjoint(relations) and not any(map(str.isdigit, text)):
+        return None
+    if relations == [r"\in"] and not is_name(sides[0]) and not _several(sides[0], level):
         return None
     if relations == [r"\in"]:
         inner = take_apart(sides[1], level + 1)
@@ -269,6 +293,8 @@ def _bracketed(text: str, level: int) -> Structure | None:
         return None
     parts = split(inner, ";" if ";" in inner and not curly else ",")
     if any(not part for part in parts):
+        return None
+    if len(parts) == 1 and opening == r"\langle":
         return None
     if len(parts) == 1 and not (curly and opening != "{"):
         return take_apart(inner, level + 1)

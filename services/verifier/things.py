@@ -54,7 +54,7 @@ _THINGS = """
     kindergartners kinds kings kittens knicks knives knocks ladders ladies ladybugs lambs lamps
     lanes laps laptops lattes lattices laundry lawns leaves legos legs lemonade lemons length
     lengths leopards lessons letters levels licks lights lilies limbs lines lineups lions lists
-    liters lives lizards loads loaves lollipops losses macarons machines magazines maggots magnets
+    liters lives lizards loads loaves lollipops macarons machines magazines maggots magnets
     males mangoes mangos marbles marigolds markers marks marshmallows martians masks mass matches
     matchsticks maths meals meatballs medals megabits megabytes melons members men messages meters
     mice miles milk milkshakes milligrams milliliters minerals minibusses minnows minutes mirrors
@@ -82,7 +82,7 @@ _THINGS = """
     salary sales samples sand sandwiches saplings sapphires sausages savings scarves schools
     scientists scoops screens screws seagulls seashells seasons seatings seats seconds sections
     sectors seedlings seeds segments semesters sentences sequences servings sessions sets settings
-    shapes shares sharks sheep sheets shells shelves shingles ships shirts shoes shorts shots
+    shapes shares sharks sheep sheets shells shelves shingles ships shirts shoes shots
     showers shows siblings sides sightings signatures singers sinks sisters sites situps sizes
     skaters skeins skirts skittles sleeves slices slips slots smartphones snacks snails snakes
     snickers snowballs snowflakes socks sodas soil soldiers solids solutions songs sonnets sons soup
@@ -108,7 +108,7 @@ _THINGS = """
 THINGS = frozenset(_THINGS.split())
 """Plural where there is one."""
 _PLURAL_NAMES = """
-    roots zeros zeroes multiples moves logs products fractions
+    roots zeros zeroes multiples moves logs products fractions shorts losses
 """
 PLURALS = frozenset(_PLURAL_NAMES.split())
 """Things whose singular (``7 root``) says something else."""

@@ -41,6 +41,7 @@ _CHANGING_NAMES = """
     squared cubed factorial plus minus mod modulo remainder inverse negative double triple twice
     least most fewer below above if unless otherwise infinitely
     lakh lakhs crore crores gross pair pairs couple score quintillion quadrillion
+    permille permil mille
     excluded excluding except ruled out then else instead rather without inclusive
     oder ou und et o y sowie oppure eller ili nicht pas kein keine moins menos mal fois veces
 """
@@ -56,7 +57,7 @@ _SCALES = frozenset("kKMB")
 _VOWELS = frozenset("aeiou")
 SHORT_WORD = 3
 MAXIMUM_WORDS = 8
-_POWER = re.compile(r"(?<=[a-zA-Z])\s?\^?\s?\{?\s?[1-3]\s?\}?(?=[\s/]|$)")
+_POWER = re.compile(r"(?<=[a-zA-Z])(?:\s?\s?\^\s?\{?\s?)?[1-3]\s?\}?(?=[\s/]|$)")
 _OF = re.compile(r"([a-zA-Z ]*[a-zA-Z]) of (?:the )?([a-zA-Z]{3,})")
 _DIVIDER = re.compile(r"[\s/]+")
 _LAYOUT = re.compile(r"\\[,;: ]|[-.~·()]")

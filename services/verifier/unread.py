@@ -22,7 +22,7 @@ _PRIME = re.compile(r"\d\s?'(?!\d)")
 _OPERATOR_NAMES = """
     sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh log ln lg exp sqrt frac gcd
     lcm max min det tr rank mod deg dim ker arg sgn sign re im inf sup lim and or for all in
-    begin end left right asin acos atan arcsine
+    begin end asin acos atan arcsine
 """
 _OPERATORS = frozenset(_OPERATOR_NAMES.split())
 
