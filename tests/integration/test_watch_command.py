@@ -152,6 +152,18 @@ def test_failures_are_told_while_they_come(
     assert ended == [1]
 
 
+@pytest.mark.usefixtures("url")
+def test_what_failed_before_is_told_at_the_start(
+    gateway: RunningGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bury_one(gateway, "the prompt has 9000 tokens")
+    with watching() as ended:
+        said = shown_until(capsys, "the prompt has 9000 tokens")
+        gateway.ledger.journal.tell("trainer_failed", {"error": "FloatingPointError: nan"})
+    assert "1 for good" in said
+    assert ended == [1]
+
+
 def bury_one(gateway: RunningGateway, reason: str) -> None:
     prompt = {"prompt": "1+1=?", "answer": "2"}
     gateway.client.post("/v1/prompts", json={"prompts": [prompt]}).raise_for_status()

@@ -27,6 +27,7 @@ from vapo.cli.connection_options import (
     told_plainly,
 )
 from vapo.cli.progress import ProgressLine
+from vapo.cli.queue_words import describe_failures
 from vapo.cli.status import doing, ended, headline, run_that_is_over
 from vapo.cli.watch_alarms import Alarms
 from vapo.cli.watch_lines import Lines
@@ -83,6 +84,9 @@ def watch(
     alarms = Alarms(metrics["depths"]["dead"])
     watcher = Watch(arguments, target, client, progress, lines, alarms, target.expected)
     watcher.say(f"{headline(metrics)}; {target.url}")
+    newest_failure = metrics.get("newest_dead_letter")
+    for line in describe_failures(newest_failure, metrics["depths"], time.time()):
+        watcher.say(line)
     is_over = training["state"] in (*GOOD_ENDS, "failed") and not training["phase"]
     if is_over and not (from_start or arguments.forever):
         return int(training["state"] not in GOOD_ENDS)
