@@ -70,7 +70,6 @@ class Session:
         self._feed()
         if not self.state.trained:
             self._train()
-            self._end_training()
         self._measure_after()
         self._save()
 
@@ -87,6 +86,10 @@ class Session:
     # Train -----------------------------------------------------------------------------------
 
     def _train(self) -> None:
+        self._spend_budget()
+        self._end_training()
+
+    def _spend_budget(self) -> None:
         while self._trainer_has_work():
             self.stack.check()
             metrics, rows = self.client.get("/v1/metrics"), read_rows(self.folder)
@@ -99,8 +102,6 @@ class Session:
             self._save()
             time.sleep(POLL_SECONDS)
         self.stack.check()
-        self.state.trained = True
-        self._save()
 
     def _trainer_has_work(self) -> bool:
         budget_left = self._clock.seconds(time.monotonic()) < self.options.rl_seconds
@@ -149,6 +150,7 @@ class Session:
         deadline = time.monotonic() + STOP_DEADLINE_SECONDS
         while self.stack.trains:
             self._wait("writing the checkpoint", deadline, STOP_DEADLINE_SECONDS)
+        self.state.trained = True  # not before: what is not in the checkpoint is trained again
         self.state.rl_seconds = self._clock.seconds(time.monotonic())
         self._save()
 
@@ -206,7 +208,7 @@ class Session:
     def _seconds_left(self) -> float:
         if self.state.trained:
             return FINISH_ESTIMATE_SECONDS
-        budget_left = self.options.rl_seconds - self._clock.seconds(time.monotonic())
+        budget_left = max(0.0, self.options.rl_seconds - self._clock.seconds(time.monotonic()))
         pretraining = 0.0 if self._clock.started else BEGIN_ESTIMATE_SECONDS
         return budget_left + pretraining + FINISH_ESTIMATE_SECONDS
 
