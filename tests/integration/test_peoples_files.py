@@ -266,7 +266,7 @@ def test_what_json_cannot_hold_is_named_without_a_traceback(
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--temperature", "nan"), ("--temperature", "-1"), ("--top-p", "inf"), ("--top-p", "0"),
+    [("--temperature", "nan"), ("--temperature", "-1"), ("--top-p", "inf"), ("--top-p", "-0.1"),
      ("--top-p", "nan"), ("--temperature", "warm")],
 )
 def test_numbers_of_eval_that_are_none_are_refused_with_status_2(

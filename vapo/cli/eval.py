@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=at_least(0),
         help="0 to 2; 0 is greedy, with one response per problem",
     )
-    parser.add_argument("--top-p", type=above(0), help="nucleus, at most 1")
+    parser.add_argument("--top-p", type=at_least(0), help="nucleus, above 0, at most 1")
     parser.add_argument("--max-new-tokens", type=whole(1))
     parser.add_argument(
         "--deadline",
