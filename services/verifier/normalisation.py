@@ -19,7 +19,8 @@ _BOX = re.compile(r"\\f?box(?:ed)?(?![a-zA-Z])")
 _SIZE = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|middle)(?![a-zA-Z])\.?")
 _STYLE = re.compile(
     r"\\(?:(?:display|text|script)style|(?:no)?limits|rm|bf|it|tiny|small|(?i:large|huge)|normalsize"
-    r"|boldmath|(?:math)?strut|checkmark)(?![a-zA-Z])"
+    r"|boldmath|(?:math)?strut|checkmark|blacksquare|notag|nonumber|allowbreak|hfill"
+    r"|(?:en|thin|med|thick)space)(?![a-zA-Z])|\\(?:tag|label)\s?\{[^{}]*\}"
     r"|\\(?:text)?color\s?(?:\[\w*\])?\s?\{[\w!#. ]*\}|\\underline(?![a-zA-Z])"
     r"|\\[hv]?phantom\s?(?:\{[^{}]*\}|[^\s\\{}])"
 )
@@ -28,7 +29,7 @@ _LEADING_RELATION = re.compile(
 )
 _RELATION_SIGNS = frozenset("=:\\")
 _GROUPED_ARGUMENT = re.compile(r"(?<=\{)\s?[1-9]\d{0,2}(?:,\d{3})+\s?(?=\})")
-_FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
+_FRACTION = re.compile(r"\\(?:[dtcs]|nice)frac(?![a-zA-Z])")
 _SHORT_FRACTION = re.compile(
     r"\\frac\s?(\d|[a-zA-Z]|\{[^{}]*\}|\\[a-zA-Z]+)\s?(\d|[a-zA-Z]|\{[^{}]*\}|\\(?!frac)[a-zA-Z]+)"
 )
@@ -177,6 +178,7 @@ _REPLACEMENTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (_SPACE, " "),
     (re.compile(r"(?<=[\w)])\*\*(?=[\w({-])"), "^"),
     (re.compile(r"\\varnothing(?![a-zA-Z])"), r"\\emptyset"),
+    (re.compile(r"\\big(?=(?:cup|cap)(?![a-zA-Z]))"), r"\\"),
     (re.compile(r"\\(?:infin|infinity)(?![a-zA-Z])"), r"\\infty"),
     (re.compile(r"\\[cdl]dots(?:[bcimo])?(?![a-zA-Z])|\\dots(?![a-zA-Z])|\.\.\.|…"), r"\\ldots "),
     (re.compile(r"\\colon(?![a-zA-Z])|\\mathbin\{:\}"), ":"),

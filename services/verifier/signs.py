@@ -49,7 +49,7 @@ _NO_VALUE = re.compile(
 )
 """Products of matrices, whose order counts; powers of functions; vector products; derivatives;
 limits of sequences without a formula."""
-_TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[^\s]")
+_TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|\d+|[^\s]")
 _SAME = {
     **dict.fromkeys((r"\rightarrow", r"\longrightarrow"), r"\to"),
     **dict.fromkeys((r"\Rightarrow", r"\Longrightarrow"), r"\implies"),
@@ -72,7 +72,7 @@ _OTHER_OPERATORS = frozenset(
      r"\exists", r"\ominus", r"\otimes", r"\odot", r"\pmod", r"\mod", r"\bmod", r"\approx")
 )  # fmt: skip
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
-_BRACED = re.compile(r"\{([^{}\\]|\\[a-zA-Z]+ ?)\}")
+_BRACED = re.compile(r"\{([^{}\\] ?|\\[a-zA-Z]+ ?)\}")
 _PRIMES = re.compile(r"\^ ?(?:\{((?:' ?)+)\}|')")
 _NAMED_IN_BRACES = re.compile(r"(\\(?:angle|triangle|overline|vec|square) )\{([A-Z]+)\}")
 _ANGLE = re.compile(r"\\angle ?\{?([A-Z])([A-Z])([A-Z])(?![A-Z'_])\}?")
@@ -113,7 +113,8 @@ def _canonical(cleaned: str) -> str:
 
 def _written(tokens: list[str]) -> str:
     """One way of writing ``tokens``: no needless braces, an angle from its lesser end."""
-    text = "".join(f"{token} " if token[0] == "\\" else token for token in tokens)
+    spaced = (f"{token} " if token[0] == "\\" or token.isdigit() else token for token in tokens)
+    text = "".join(spaced)
     while (shorter := _BRACED.sub(r"\1", text)) != text:
         text = shorter
     text = _NAMED_IN_BRACES.sub(r"\1\2", text)

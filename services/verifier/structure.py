@@ -75,6 +75,10 @@ _RELATION = re.compile(
 )
 _LESS, _LESS_EQUAL = {"<", r"\lt"}, {"<=", r"\le", r"\leq", r"\leqslant"}
 _MORE, _MORE_EQUAL = {">", r"\gt"}, {">=", r"\ge", r"\geq", r"\geqslant"}
+_QUALIFIED = re.compile(
+    r"\\(?:forall|n?exists|not|neg|lnot|mid)(?![a-zA-Z])|:|^[^|]*\|[^|]*$"
+)
+"""Before ``\\in``: more than what belongs to the set."""
 _OF_FIGURES = frozenset({r"\sim", r"\equiv", r"\approx"})
 """Similar, congruent or the like, where no side holds a digit."""
 _EQUAL, _NEARLY = {"=", ":=", r"\equiv"}, {r"\approx", r"\sim"}
@@ -226,7 +230,7 @@ def _related(text: str, level: int) -> Structure | None:
         return None
     if not _OF_FIGURES.isdisjoint(relations) and not any(map(str.isdigit, text)):
         return None
-    if relations == [r"\in"] and not is_name(sides[0]) and not _several(sides[0], level):
+    if relations == [r"\in"] and _QUALIFIED.search(sides[0]):
         return None
     if relations == [r"\in"]:
         inner = take_apart(sides[1], level + 1)

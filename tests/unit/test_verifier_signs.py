@@ -56,6 +56,9 @@ SAME = (
     (r"f^{-1}(x)=\frac{x-1}{2}", r"\frac{x-1}{2}"), (r"\|v\|", r"\lVert v \rVert"),
     ("3:4:5", "6:8:10"), ("1<x<3", r"x>1 \text{ and } x<3"),
     (r"x=1 \lor x=2", "1, 2"), ("3, 7", "3, 7, 3"),
+    (r"|x| \in [0,1]", "[0,1]"), ("(1,2)", r"\thinspace (1,2) \tag{1}"),
+    (r"\frac12", r"\nicefrac{1}{2}"),
+    (r"[2,3] \cup \{5\}", r"\{5\} \bigcup [2,3]"),
     ("12", r"\therefore 12"), ("12", r"12 \checkmark"),
     (r"A \setminus B", r"A \backslash B"), ("12", r"12 \text{ (not 13)}"),
 )  # fmt: skip
@@ -99,3 +102,9 @@ def test_an_angle_has_one_vertex_and_two_ends(points: list[str]) -> None:
     for other in permutations(points):
         same = other[1] == points[1]
         assert same_signs(angle, r"\angle " + "".join(other)) is same
+
+
+def test_digits_are_not_joined() -> None:
+    assert not same_signs("12", "1 2")
+    assert not same_signs(r"\foo 12", r"\foo 1 2")
+    assert same_signs(r"\foo 2^{3}", r"\foo 2^3")
