@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -73,5 +74,7 @@ def parts_of(folder: Path) -> dict[str, int]:
 
 
 if __name__ == "__main__":
+    # As a terminal starts it: what is started in a shell's background inherits an ignored SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     stack.launcher = launch_stand_in
     sys.exit(main())
