@@ -31,6 +31,7 @@ fuzz: $(STAMP)
 	$(RUN) -m benchmarks.verifier_fuzz $(ARGS)
 
 lint: $(STAMP)
+	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 

@@ -35,9 +35,7 @@ def per_token_loop(
     return AdvantagesAndTargets(policy[real], critic[real] + values)
 
 
-def _recursion(
-    values: Tensor, real: Tensor, lengths: Tensor, rewards: Tensor, discounts: Tensor
-) -> Tensor:
+def _recursion(values: Tensor, real: Tensor, lengths: Tensor, rewards: Tensor, discounts: Tensor) -> Tensor:
     result = torch.zeros_like(values)
     following_value, following = torch.zeros_like(rewards), torch.zeros_like(rewards)
     for t in range(values.shape[1] - 1, -1, -1):
@@ -49,9 +47,7 @@ def _recursion(
     return result
 
 
-def best_seconds(
-    work: Callable[[], AdvantagesAndTargets], repeats: int, device: torch.device
-) -> float:
+def best_seconds(work: Callable[[], AdvantagesAndTargets], repeats: int, device: torch.device) -> float:
     """Shortest of ``repeats`` timings, after one run to warm up."""
     work()
     timings = []
@@ -84,12 +80,15 @@ def measure(rows: int, tokens: int, repeats: int, ragged: bool) -> dict[str, obj
 
     fast = best_seconds(compiled, repeats, device)
     slow = best_seconds(loop, max(1, repeats // 10), device)
-    differences = [(one - other).abs().max().item()
-                   for one, other in zip(compiled(), loop(), strict=True)]
+    differences = [(one - other).abs().max().item() for one, other in zip(compiled(), loop(), strict=True)]
     return {
-        "device": str(device), "rows": rows, "tokens": int(lengths.sum()),
-        "compiled_seconds": round(fast, 5), "loop_seconds": round(slow, 5),
-        "ratio": round(slow / fast, 1), "largest_difference": max(differences),
+        "device": str(device),
+        "rows": rows,
+        "tokens": int(lengths.sum()),
+        "compiled_seconds": round(fast, 5),
+        "loop_seconds": round(slow, 5),
+        "ratio": round(slow / fast, 1),
+        "largest_difference": max(differences),
     }
 
 

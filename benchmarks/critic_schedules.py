@@ -36,8 +36,7 @@ REFERENCE = "1 pass, parts of 32, rate 1e-3"
 are twice as large.)"""
 SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     REFERENCE: {},
-    "3 passes, parts of 16, rate 3e-4": {
-        "critic_epochs": 3, "critic_mini_batches": 4, "critic_learning_rate": 3e-4},
+    "3 passes, parts of 16, rate 3e-4": {"critic_epochs": 3, "critic_mini_batches": 4, "critic_learning_rate": 3e-4},
     "1 pass, parts of 16, rate 3e-4": {"critic_mini_batches": 4, "critic_learning_rate": 3e-4},
     "1 pass, parts of 16, rate 1e-3": {"critic_mini_batches": 4},
     "1 pass, parts of 64, rate 1e-3": {"critic_mini_batches": 1},
@@ -57,8 +56,7 @@ def configuration(name: str, seed: int, regime: Regime) -> Configuration:
 
 def jobs(names: Sequence[str], seeds: int, regime: Regime) -> list[Job]:
     """All runs, seed by seed, so that a comparison that was stopped early has complete pairs."""
-    return [(name, configuration(name, seed, regime))
-            for seed in range(seeds) for name in names]
+    return [(name, configuration(name, seed, regime)) for seed in range(seeds) for name in names]
 
 
 def collect(folder: Path, seeds: int, regime: Regime) -> Records:
@@ -79,11 +77,18 @@ def pooled_explained_variance(curve: Mapping[str, Sequence[Any]], part: slice) -
         curve: columns of a run's record.
         part: of the steps of reinforcement learning, in order.
     """
-    steps = [row for row in zip(
-        curve["phase"], curve["explained_variance"], curve["value/return"],
-        curve["value/return_squared"], strict=True) if row[0] == "reinforcement learning"]
-    known = [(explained, squared - mean**2) for _, explained, mean, squared in steps[part]
-             if explained is not None]
+    steps = [
+        row
+        for row in zip(
+            curve["phase"],
+            curve["explained_variance"],
+            curve["value/return"],
+            curve["value/return_squared"],
+            strict=True,
+        )
+        if row[0] == "reinforcement learning"
+    ]
+    known = [(explained, squared - mean**2) for _, explained, mean, squared in steps[part] if explained is not None]
     total = sum(variance for _, variance in known)
     if total <= 0:
         return None
@@ -98,14 +103,18 @@ def summary(records: Records) -> dict[str, Any]:
 
 def table(figures: Mapping[str, Any]) -> str:
     """Markdown: a line for each schedule."""
-    lines = ["| critic | explained variance, first half | second half | held-out accuracy | less "
-             "the demo's, paired | critic's time / actor's | seeds |", "|---" * 7 + "|"]
+    lines = [
+        "| critic | explained variance, first half | second half | held-out accuracy | less "
+        "the demo's, paired | critic's time / actor's | seeds |",
+        "|---" * 7 + "|",
+    ]
     for name, row in figures.items():
         difference = "" if name == REFERENCE else _show(row["less_reference"], "+.3f")
         lines.append(
             f"| {name} | {row['explained_variance_first_half']:.3f} | "
             f"{row['explained_variance_second_half']:.3f} | {_show(row['accuracy'], '.3f')} | "
-            f"{difference} | {row['critic_over_actor_seconds']:.2f} | {len(row['seeds'])} |")
+            f"{difference} | {row['critic_over_actor_seconds']:.2f} | {len(row['seeds'])} |"
+        )
     return "\n".join(lines)
 
 
@@ -127,8 +136,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         regime = replace(regime, rollout_budget=options.rollouts)
     end = None if options.minutes is None else time.monotonic() + 60 * options.minutes
     complete = carry_out(
-        jobs(options.schedules, options.seeds, regime), options.out, options.out,
-        options.processes, _say, lambda: end is not None and time.monotonic() > end)
+        jobs(options.schedules, options.seeds, regime),
+        options.out,
+        options.out,
+        options.processes,
+        _say,
+        lambda: end is not None and time.monotonic() > end,
+    )
     records = collect(options.out, options.seeds, regime)
     if records:
         write(options.docs, records, regime)
@@ -140,8 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--rollouts", type=int, help="budget of each run (default: the regime's)")
-    parser.add_argument("--schedules", nargs="+", choices=SCHEDULES, default=list(SCHEDULES),
-                        metavar="NAME")
+    parser.add_argument("--schedules", nargs="+", choices=SCHEDULES, default=list(SCHEDULES), metavar="NAME")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--minutes", type=float, help="start no further run after this time")
     parser.add_argument("--out", type=Path, default=Path("runs/critic"))
@@ -149,12 +162,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _figures(
-    runs: Mapping[int, Mapping[str, Any]], reference: Mapping[int, Mapping[str, Any]]
-) -> dict[str, Any]:
+def _figures(runs: Mapping[int, Mapping[str, Any]], reference: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     shared = sorted(runs.keys() & reference.keys())
-    own, other = ([float(which[seed]["accuracy"]) for seed in shared]
-                  for which in (runs, reference))
+    own, other = ([float(which[seed]["accuracy"]) for seed in shared] for which in (runs, reference))
     half = next(iter(runs.values()))["curve"]["phase"].count("reinforcement learning") // 2
     return {
         "accuracy": _interval([float(runs[seed]["accuracy"]) for seed in sorted(runs)]),
@@ -163,12 +173,16 @@ def _figures(
         "explained_variance_second_half": _mean_explained(runs, slice(half, None)),
         "critic_over_actor_seconds": round(
             sum(run["phases"]["critic"] for run in runs.values())
-            / sum(run["phases"]["actor"] for run in runs.values()), 3),
-        "seeds": {str(seed): {
-            "accuracy": round(run["accuracy"], 4),
-            "explained_variance": _rounded(
-                pooled_explained_variance(run["curve"], slice(None)))}
-            for seed, run in sorted(runs.items())},
+            / sum(run["phases"]["actor"] for run in runs.values()),
+            3,
+        ),
+        "seeds": {
+            str(seed): {
+                "accuracy": round(run["accuracy"], 4),
+                "explained_variance": _rounded(pooled_explained_variance(run["curve"], slice(None))),
+            }
+            for seed, run in sorted(runs.items())
+        },
     }
 
 
@@ -184,9 +198,7 @@ def _interval(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": round(interval.mean, 4), "half": None if half != half else round(half, 4)}
 
 
-def _interval_of_difference(
-    own: Sequence[float], other: Sequence[float]
-) -> dict[str, float | None] | None:
+def _interval_of_difference(own: Sequence[float], other: Sequence[float]) -> dict[str, float | None] | None:
     if not own:
         return None
     return _interval([one - two for one, two in zip(own, other, strict=True)])

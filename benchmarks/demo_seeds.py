@@ -14,8 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HEADER = ("| seed | accuracy before | after | length before | after | start-up | value pretraining "
-          "| RL | all | steps | tokens/s |\n|---|---|---|---|---|---|---|---|---|---|---|")
+HEADER = (
+    "| seed | accuracy before | after | length before | after | start-up | value pretraining "
+    "| RL | all | steps | tokens/s |\n|---|---|---|---|---|---|---|---|---|---|---|"
+)
 
 
 def main() -> None:
@@ -28,8 +30,7 @@ def main() -> None:
 
 def demo(seed: int, directory: Path) -> dict[str, Any]:
     """Outcome of one run: the JSON object that ends its output."""
-    command = [sys.executable, "-m", "vapo.cli", "demo", "--fresh", "--seed", str(seed),
-               "--run-dir", str(directory)]
+    command = [sys.executable, "-m", "vapo.cli", "demo", "--fresh", "--seed", str(seed), "--run-dir", str(directory)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -40,10 +41,14 @@ def row(found: dict[str, Any]) -> str:
         found["seed"],
         f"{found['accuracy_before']:.3f} ± {found['standard_error_before']:.3f}",
         f"{found['accuracy_after']:.3f} ± {found['standard_error_after']:.3f}",
-        f"{found['length_before']:.0f}", f"{found['length_after']:.0f}",
-        f"{found['startup_seconds']:.0f} s", f"{found['value_pretraining_seconds']:.0f} s",
-        f"{found['rl_seconds']:.0f} s", f"{found['seconds']:.0f} s",
-        found["steps"], f"{found['tokens_per_second']:.0f}",
+        f"{found['length_before']:.0f}",
+        f"{found['length_after']:.0f}",
+        f"{found['startup_seconds']:.0f} s",
+        f"{found['value_pretraining_seconds']:.0f} s",
+        f"{found['rl_seconds']:.0f} s",
+        f"{found['seconds']:.0f} s",
+        found["steps"],
+        f"{found['tokens_per_second']:.0f}",
     )
     return "| " + " | ".join(map(str, cells)) + " |"
 

@@ -33,8 +33,17 @@ FIRST_STEP_DEADLINE_SECONDS = 300.0
 def main() -> int:
     """Run the demo, kill its parts, audit what is left; exit status 1 if anything was lost."""
     options = _options()
-    command = [sys.executable, "-m", "vapo.cli", "demo", "--run-dir", str(options.run_dir),
-               "--seed", str(options.seed), "--fresh"]
+    command = [
+        sys.executable,
+        "-m",
+        "vapo.cli",
+        "demo",
+        "--run-dir",
+        str(options.run_dir),
+        "--seed",
+        str(options.seed),
+        "--fresh",
+    ]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     killer = threading.Thread(target=kill_each, args=(options.run_dir, demo), daemon=True)
     killer.start()

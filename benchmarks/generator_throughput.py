@@ -37,8 +37,9 @@ NEW_TOKENS = 160
 def main() -> int:
     """Measure and print."""
     arguments = _arguments()
-    settings = load_settings(None, [f"model.path={json.dumps(str(arguments.model))}",
-                                    "generator.cpu_kv_cache_gib=0.25", *arguments.set])
+    settings = load_settings(
+        None, [f"model.path={json.dumps(str(arguments.model))}", "generator.cpu_kv_cache_gib=0.25", *arguments.set]
+    )
     engine, report = _started(settings)
     try:
         report |= asyncio.run(_measured(engine, settings, arguments.seconds))
@@ -66,8 +67,7 @@ def _started(settings: Settings) -> tuple[Engine, dict[str, Any]]:
     imported = time.monotonic()
     engine = Engine.start(settings)
     started = time.monotonic()
-    return engine, {"import_seconds": round(imported - begun, 2),
-                    "engine_start_seconds": round(started - imported, 2)}
+    return engine, {"import_seconds": round(imported - begun, 2), "engine_start_seconds": round(started - imported, 2)}
 
 
 async def _measured(engine: Engine, settings: Settings, seconds: float) -> dict[str, Any]:
@@ -77,16 +77,17 @@ async def _measured(engine: Engine, settings: Settings, seconds: float) -> dict[
     engine.prove_load()
     first_score = time.monotonic() - begun
     prompts = _prompts(settings.model.path)
-    speeds = {str(count): round(await _speed(engine, prompts, count, seconds))
-              for count in CONCURRENCY}
-    return {"first_log_probs_seconds": round(first_score, 3), "tokens_per_second": speeds,
-            "update": await _updates(engine, prompts, settings.model.path, canary)}
+    speeds = {str(count): round(await _speed(engine, prompts, count, seconds)) for count in CONCURRENCY}
+    return {
+        "first_log_probs_seconds": round(first_score, 3),
+        "tokens_per_second": speeds,
+        "update": await _updates(engine, prompts, settings.model.path, canary),
+    }
 
 
 def _prompts(model: Path) -> list[list[int]]:
     rng, tokenizer = random.Random(0), load_tokenizer(model)
-    texts = ["+".join(str(rng.randint(10, 99)) for _ in range(rng.randint(3, 7))) + "=?"
-             for _ in range(64)]
+    texts = ["+".join(str(rng.randint(10, 99)) for _ in range(rng.randint(3, 7))) + "=?" for _ in range(64)]
     return [tokenizer.encode_prompt(text) for text in texts]
 
 
@@ -113,8 +114,7 @@ async def _response(engine: Engine, prompt: list[int], seed: int) -> int:
     return len(completion.token_ids)
 
 
-async def _updates(engine: Engine, prompts: list[list[int]], model: Path,
-                   canary: list[int]) -> dict[str, Any]:
+async def _updates(engine: Engine, prompts: list[list[int]], model: Path, canary: list[int]) -> dict[str, Any]:
     """Load the same weights several times under a full batch."""
     load = asyncio.create_task(_speed(engine, prompts, CONCURRENCY[-1], 3.0 + UPDATES))
     standstill, proof = [], []
@@ -128,10 +128,12 @@ async def _updates(engine: Engine, prompts: list[list[int]], model: Path,
             await engine.score(canary)
             engine.prove_load()
             proof.append(time.monotonic() - begun)
-    return {"sequences": CONCURRENCY[-1],
-            "median_standstill_seconds": round(statistics.median(standstill), 3),
-            "median_proof_seconds": round(statistics.median(proof), 3),
-            "tokens_per_second_meanwhile": round(await load)}
+    return {
+        "sequences": CONCURRENCY[-1],
+        "median_standstill_seconds": round(statistics.median(standstill), 3),
+        "median_proof_seconds": round(statistics.median(proof), 3),
+        "tokens_per_second_meanwhile": round(await load),
+    }
 
 
 def _merge(model: Path, actor: Path) -> None:

@@ -13,13 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.long_rollouts import (
-    VERDICT,
-    long_generated,
-    long_task,
-    long_values,
-    training_note,
-)
+from benchmarks.long_rollouts import VERDICT, long_generated, long_task, long_values, training_note
 from benchmarks.private_redis import private_redis
 from vapo.ledger import Ledger, Stage
 from vapo.settings import RedisSettings, Settings
@@ -39,13 +33,16 @@ def main() -> None:
         tasks = task_bytes(redis)
     print("tokens  " + "".join(f"{stage:>12}" for stage in STAGES) + "   bytes/token when trained")
     for length, sizes in measured.items():
-        print(f"{length:6d}  " + "".join(f"{size:12,d}" for size in sizes)
-              + f"   {sizes[-1] / length:.2f}")
-    slopes = {stage: round(slope(lengths, [measured[length][column] for length in lengths]), 2)
-              for column, stage in enumerate(STAGES)}
+        print(f"{length:6d}  " + "".join(f"{size:12,d}" for size in sizes) + f"   {sizes[-1] / length:.2f}")
+    slopes = {
+        stage: round(slope(lengths, [measured[length][column] for length in lengths]), 2)
+        for column, stage in enumerate(STAGES)
+    }
     print("slope   " + "".join(f"{value:12.2f}" for value in slopes.values()) + "   bytes/token")
-    print(f"a task of {SAMPLES} samples and {PROMPT_TOKENS} prompt tokens: {tasks[0]:,} bytes, "
-          f"{tasks[1]:,} once its payload is trimmed")
+    print(
+        f"a task of {SAMPLES} samples and {PROMPT_TOKENS} prompt tokens: {tasks[0]:,} bytes, "
+        f"{tasks[1]:,} once its payload is trimmed"
+    )
     print(json.dumps({"bytes": measured, "bytes_per_token": slopes, "task": tasks}))
 
 
@@ -93,8 +90,11 @@ def slope(x: Sequence[int], y: Sequence[int]) -> float:
 
 
 def _ledger(redis: RedisSettings, name: str) -> Ledger:
-    return Ledger.open(Settings.model_validate({
-        "run": {"name": name}, "redis": redis.model_dump(), "ledger": {"retained_rollouts": 0}}))
+    return Ledger.open(
+        Settings.model_validate(
+            {"run": {"name": name}, "redis": redis.model_dump(), "ledger": {"retained_rollouts": 0}}
+        )
+    )
 
 
 def _usage(ledger: Ledger, key: str) -> int:

@@ -16,8 +16,14 @@ VERDICT = Verdict("correct", 1.0, "42", "equal to the reference")
 def long_task(task_id: str, samples: int, prompt_tokens: int) -> Task:
     """A training task with a prompt of that length."""
     random = np.random.default_rng(prompt_tokens)
-    return Task(task_id, token_array(random.integers(3, 150_000, prompt_tokens)),
-                _text(random, prompt_tokens), "42", samples=samples, dataset="benchmark")
+    return Task(
+        task_id,
+        token_array(random.integers(3, 150_000, prompt_tokens)),
+        _text(random, prompt_tokens),
+        "42",
+        samples=samples,
+        dataset="benchmark",
+    )
 
 
 def long_generated(tokens: int, random: np.random.Generator, spans: int = 3) -> Generated:
@@ -26,9 +32,11 @@ def long_generated(tokens: int, random: np.random.Generator, spans: int = 3) -> 
     return Generated(
         token_array(random.integers(3, 150_000, tokens)),
         float_array(-random.random(tokens)),
-        tuple(VersionSpan(version, start, end) for version, (start, end)
-              in enumerate(pairwise(borders))),
-        "stop", _text(random, tokens), "generator-0")
+        tuple(VersionSpan(version, start, end) for version, (start, end) in enumerate(pairwise(borders))),
+        "stop",
+        _text(random, tokens),
+        "generator-0",
+    )
 
 
 def long_values(tokens: int) -> Values:
@@ -39,8 +47,7 @@ def long_values(tokens: int) -> Values:
 def training_note(tokens: int) -> dict[str, Any]:
     """What the trainer notes of a rollout (``trainer.coordinator``)."""
     numbers = np.full(tokens, 0.25, np.float32)
-    return {"phase": "training", "step": 1, "staleness": 1, "advantages": numbers,
-            "values": numbers}
+    return {"phase": "training", "step": 1, "staleness": 1, "advantages": numbers, "values": numbers}
 
 
 def _text(random: np.random.Generator, tokens: int) -> str:

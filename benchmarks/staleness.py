@@ -74,12 +74,14 @@ def configuration(name: str, staleness: int, seed: int, regime: Regime) -> Confi
     return vapo.with_algorithm(**CORRECTIONS[name])
 
 
-def jobs(
-    names: Sequence[str], seeds: int, regime: Regime, columns: Sequence[int] = STALENESS
-) -> list[Job]:
+def jobs(names: Sequence[str], seeds: int, regime: Regime, columns: Sequence[int] = STALENESS) -> list[Job]:
     """The grid, seed by seed, so that one that was stopped early has complete pairs."""
-    return [(f"{name}, staleness {staleness}", configuration(name, staleness, seed, regime))
-            for seed in range(seeds) for staleness in columns for name in names]
+    return [
+        (f"{name}, staleness {staleness}", configuration(name, staleness, seed, regime))
+        for seed in range(seeds)
+        for staleness in columns
+        for name in names
+    ]
 
 
 def collect(folder: Path, seeds: int, regime: Regime) -> Records:
@@ -101,36 +103,43 @@ def collect(folder: Path, seeds: int, regime: Regime) -> Records:
 def summary(records: Records) -> dict[str, Any]:
     """Accuracy with its 95 % interval, paired differences and figures of each cell; the columns
     of which any correction has a run."""
-    known = [staleness for staleness in CHOICES
-             if any(row.get(staleness) for row in records.values())]
-    return {name: {str(staleness): _cell(records[name][staleness]) for staleness in known}
-            | {"stale": _stale(records, name)} for name in records}
+    known = [staleness for staleness in CHOICES if any(row.get(staleness) for row in records.values())]
+    return {
+        name: {str(staleness): _cell(records[name][staleness]) for staleness in known}
+        | {"stale": _stale(records, name)}
+        for name in records
+    }
 
 
 def table(cells: Mapping[str, Any]) -> str:
     """Markdown: a line for each correction, a column for each staleness."""
     columns = _columns(cells)
-    lines = ["| correction | " + " | ".join(f"staleness {column}" for column in columns)
-             + " | 2 to 8 | 2 to 8, less `none`, paired | blocks |",
-             "|---" * (len(columns) + 4) + "|"]
+    lines = [
+        "| correction | "
+        + " | ".join(f"staleness {column}" for column in columns)
+        + " | 2 to 8 | 2 to 8, less `none`, paired | blocks |",
+        "|---" * (len(columns) + 4) + "|",
+    ]
     for name, row in cells.items():
         parts = [_show(row[column]) for column in columns]
         stale = row["stale"]
         difference = "" if name == REFERENCE else _show(stale["less_reference"], "+.3f")
-        lines.append(f"| {name} | {' | '.join(parts)} | {_show(stale)} | {difference} | "
-                     f"{stale['blocks']} |")
+        lines.append(f"| {name} | {' | '.join(parts)} | {_show(stale)} | {difference} | {stale['blocks']} |")
     return "\n".join(lines)
 
 
 def figures_table(cells: Mapping[str, Any]) -> str:
     """Markdown: divergence from the behaviour policy, clipped and masked share."""
     columns = _columns(cells)
-    lines = ["| correction | " + " | ".join(f"staleness {column}" for column in columns) + " |",
-             "|---" * (len(columns) + 1) + "|"]
+    lines = [
+        "| correction | " + " | ".join(f"staleness {column}" for column in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
     for name, row in cells.items():
-        parts = [", ".join(_number(row[column][figure]) for figure
-                           in ("kl", "clipped_up", "clipped_down", "dropped"))
-                 for column in columns]
+        parts = [
+            ", ".join(_number(row[column][figure]) for figure in ("kl", "clipped_up", "clipped_down", "dropped"))
+            for column in columns
+        ]
         lines.append(f"| {name} | {' | '.join(parts)} |")
     return "\n".join(lines)
 
@@ -143,19 +152,21 @@ def draw(records: Records, file: Path) -> None:
             known = [staleness for staleness, runs in row.items() if runs]
             shift = 0.06 * (number - len(records) / 2)
             means = [mean_interval(_accuracies(row[staleness])).mean for staleness in known]
-            line, = left.plot([staleness + shift for staleness in known], means, linewidth=1.2,
-                              label=name)
+            (line,) = left.plot([staleness + shift for staleness in known], means, linewidth=1.2, label=name)
             for staleness in known:
                 values = _accuracies(row[staleness])
-                left.plot([staleness + shift] * len(values), values, ".", markersize=4,
-                          color=line.get_color())
+                left.plot([staleness + shift] * len(values), values, ".", markersize=4, color=line.get_color())
             curves = [run["curve"]["accuracy"] for run in row[STALENESS[-1]].values()]
             mean = [sum(step) / len(step) for step in zip(*curves, strict=True)]
             right.plot(range(1, len(mean) + 1), mean, linewidth=1.2, label=name)
-        left.set(title="held-out accuracy after training: runs (dots) and means",
-                 xlabel="staleness, rollout steps", ylabel="share correct")
-        right.set(title=f"training accuracy at staleness {STALENESS[-1]}",
-                  xlabel="rollout step", ylabel="share correct")
+        left.set(
+            title="held-out accuracy after training: runs (dots) and means",
+            xlabel="staleness, rollout steps",
+            ylabel="share correct",
+        )
+        right.set(
+            title=f"training accuracy at staleness {STALENESS[-1]}", xlabel="rollout step", ylabel="share correct"
+        )
         left.legend(fontsize=7)
         for axis in (left, right):
             axis.grid(alpha=0.3)
@@ -167,15 +178,15 @@ def draw(records: Records, file: Path) -> None:
 def write(folder: Path, records: Records, regime: Regime, command: str) -> None:
     """``results.json``, ``table.md`` and the curves."""
     cells = summary(records)
-    seconds = sum(record["seconds"] for row in records.values() for runs in row.values()
-                  for record in runs.values())
-    content = {"task": str(regime), "command": command,
-               "seconds_of_all_runs": round(seconds), "corrections": cells}
+    seconds = sum(record["seconds"] for row in records.values() for runs in row.values() for record in runs.values())
+    content = {"task": str(regime), "command": command, "seconds_of_all_runs": round(seconds), "corrections": cells}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     (folder / "table.md").write_text(
         f"{table(cells)}\n\nKL(behaviour, current) in nats per token, shares of tokens clipped up, "
-        f"clipped down and masked, second half of training:\n\n{figures_table(cells)}\n", "utf-8")
+        f"clipped down and masked, second half of training:\n\n{figures_table(cells)}\n",
+        "utf-8",
+    )
     draw(records, folder / "staleness")
 
 
@@ -187,8 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rollouts is not None:
         regime = replace(regime, rollout_budget=options.rollouts)
     grid = jobs(options.corrections, options.seeds, regime, options.staleness)
-    complete = carry_out(grid, options.out, options.bases, options.processes, _say,
-                         _deadline(options.minutes))
+    complete = carry_out(grid, options.out, options.bases, options.processes, _say, _deadline(options.minutes))
     records = collect(options.out, options.seeds, regime)
     if records:
         write(options.docs, records, regime, _command(options))
@@ -201,10 +211,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--regime", choices=REGIMES, default="method-chains")
     parser.add_argument("--rollouts", type=int, help="budget of each run (default: the regime's)")
-    parser.add_argument("--staleness", type=int, nargs="+", choices=CHOICES,
-                        default=list(STALENESS), metavar="STEPS", help="in this order")
-    parser.add_argument("--corrections", nargs="+", choices=CORRECTIONS, default=list(CORRECTIONS),
-                        metavar="NAME")
+    parser.add_argument(
+        "--staleness",
+        type=int,
+        nargs="+",
+        choices=CHOICES,
+        default=list(STALENESS),
+        metavar="STEPS",
+        help="in this order",
+    )
+    parser.add_argument("--corrections", nargs="+", choices=CORRECTIONS, default=list(CORRECTIONS), metavar="NAME")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--minutes", type=float, help="start no further run after this time")
     parser.add_argument("--out", type=Path, default=Path("runs/staleness"))
@@ -214,28 +230,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(options: argparse.Namespace) -> str:
-    return (f"python -m benchmarks.staleness --regime {options.regime} --seeds {options.seeds} "
-            f"--out {options.out} --docs {options.docs}")
+    return (
+        f"python -m benchmarks.staleness --regime {options.regime} --seeds {options.seeds} "
+        f"--out {options.out} --docs {options.docs}"
+    )
 
 
 def _cell(runs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     values = _accuracies(runs)
     return _rounded(values) | {
         "seeds": {str(seed): round(run["accuracy"], 4) for seed, run in sorted(runs.items())},
-        **{short: _late_mean(list(runs.values()), figure) for short, figure in FIGURES.items()}}
+        **{short: _late_mean(list(runs.values()), figure) for short, figure in FIGURES.items()},
+    }
 
 
 def _stale(records: Records, name: str) -> dict[str, Any]:
     """Over the blocks that the correction and the reference both have."""
     references = records.get(REFERENCE, {})
-    blocks = [(staleness, seed) for staleness in STALENESS if staleness > 0
-              for seed in sorted(records[name][staleness].keys()
-                                 & references.get(staleness, {}).keys())]
-    own, reference = ([float(runs[staleness][seed]["accuracy"]) for staleness, seed in blocks]
-                      for runs in (records[name], references))
+    blocks = [
+        (staleness, seed)
+        for staleness in STALENESS
+        if staleness > 0
+        for seed in sorted(records[name][staleness].keys() & references.get(staleness, {}).keys())
+    ]
+    own, reference = (
+        [float(runs[staleness][seed]["accuracy"]) for staleness, seed in blocks] for runs in (records[name], references)
+    )
     differences = [one - other for one, other in zip(own, reference, strict=True)]
-    return {"mean": _rounded(own)["mean"], "high": None, "blocks": len(blocks),
-            "less_reference": _rounded(differences)}
+    return {"mean": _rounded(own)["mean"], "high": None, "blocks": len(blocks), "less_reference": _rounded(differences)}
 
 
 def _accuracies(runs: Mapping[int, Mapping[str, Any]]) -> list[float]:
@@ -243,8 +265,13 @@ def _accuracies(runs: Mapping[int, Mapping[str, Any]]) -> list[float]:
 
 
 def _late_mean(runs: Sequence[Mapping[str, Any]], figure: str) -> float | None:
-    values = [value for run in runs for column in [run["curve"].get(figure, [])]
-              for value in column[len(column) // 2:] if value is not None]
+    values = [
+        value
+        for run in runs
+        for column in [run["curve"].get(figure, [])]
+        for value in column[len(column) // 2 :]
+        if value is not None
+    ]
     return float(f"{sum(values) / len(values):.3g}") if values else None
 
 
@@ -253,8 +280,10 @@ def _rounded(values: Sequence[float]) -> dict[str, float | None]:
     if not values:
         return {"mean": None, "low": None, "high": None}
     interval = mean_interval(values)
-    return {name: None if math.isnan(bound) else round(bound, 4) for name, bound
-            in (("mean", interval.mean), ("low", interval.low), ("high", interval.high))}
+    return {
+        name: None if math.isnan(bound) else round(bound, 4)
+        for name, bound in (("mean", interval.mean), ("low", interval.low), ("high", interval.high))
+    }
 
 
 def _columns(cells: Mapping[str, Any]) -> list[str]:

@@ -13,9 +13,16 @@ from trainer.study.studies import DEMO
 from trainer.study.task import TaskShape
 
 _METHOD_CHAINS = Regime(
-    task=TaskShape(terms=(3,), right_method=0.5), base_steps=250, rollout_budget=24 * 128,
-    rollouts_per_step=128, samples_per_prompt=8, mini_batches=4, pretraining_steps=2,
-    actor_learning_rate=1e-3, max_new_tokens=48)
+    task=TaskShape(terms=(3,), right_method=0.5),
+    base_steps=250,
+    rollout_budget=24 * 128,
+    rollouts_per_step=128,
+    samples_per_prompt=8,
+    mini_batches=4,
+    pretraining_steps=2,
+    actor_learning_rate=1e-3,
+    max_new_tokens=48,
+)
 """Large steps, so that staleness means a real distance."""
 
 REGIMES: Mapping[str, Regime] = {

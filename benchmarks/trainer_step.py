@@ -40,15 +40,22 @@ def main() -> None:
     random, seconds = np.random.default_rng(0), []
     for _ in range(arguments.steps + 1):
         phases = Phases(device)
-        update(learner, batch, Options(alpha=0.5, correction=arguments.correction), options, ranks,
-               random, phases)
+        update(learner, batch, Options(alpha=0.5, correction=arguments.correction), options, ranks, random, phases)
         seconds.append(phases.seconds)
     medians = {name: statistics.median(step[name] for step in seconds[1:]) for name in seconds[0]}
     total = sum(medians.values())
     for name, median in (*medians.items(), ("step", total)):
         print(f"{name:10s} {median:7.3f} s")
-    print(json.dumps({"seconds": medians, "tokens": batch.response_tokens, "device": str(device),
-                      "tokens_per_second": round(batch.response_tokens / total)}))
+    print(
+        json.dumps(
+            {
+                "seconds": medians,
+                "tokens": batch.response_tokens,
+                "device": str(device),
+                "tokens_per_second": round(batch.response_tokens / total),
+            }
+        )
+    )
 
 
 def _arguments() -> argparse.Namespace:
@@ -73,31 +80,30 @@ def _learner(model: Path, device: torch.device, attention: str) -> Learner:
     return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options))
 
 
-def _batch(
-    arguments: argparse.Namespace, learner: Learner, packing: Packing, ranks: Ranks
-) -> Batch:
+def _batch(arguments: argparse.Namespace, learner: Learner, packing: Packing, ranks: Ranks) -> Batch:
     """Random tokens; behaviour log-probs are the policy's own, as at zero staleness."""
     random = np.random.default_rng(0)
     vocabulary = learner.policy.causal_lm.config.vocab_size
     rows = [_row(random, number, vocabulary, arguments) for number in range(arguments.rollouts)]
     draft = Batch(rows, ranks.device)
-    draft.behaviour_log_probs[:] = token_log_probs(
-        learner.policy, draft, range(len(rows)), packing, ranks)
+    draft.behaviour_log_probs[:] = token_log_probs(learner.policy, draft, range(len(rows)), packing, ranks)
     return draft
 
 
-def _row(
-    random: np.random.Generator, number: int, vocabulary: int, arguments: argparse.Namespace
-) -> TrainingRow:
+def _row(random: np.random.Generator, number: int, vocabulary: int, arguments: argparse.Namespace) -> TrainingRow:
     length = int(random.integers(arguments.shortest, arguments.longest + 1))
     correct = bool(random.random() < 0.5)
     return TrainingRow(
-        rollout_id=f"{number}.0", task_id=str(number),
+        rollout_id=f"{number}.0",
+        task_id=str(number),
         prompt_token_ids=random.integers(3, vocabulary, 20).astype(np.int32),
         response_token_ids=random.integers(3, vocabulary, length).astype(np.int32),
         behaviour_log_probs=np.zeros(length, np.float32),
         version_spans=(VersionSpan(0, 0, length),),
-        reward=1.0 if correct else -1.0, correct=correct, truncated=False)
+        reward=1.0 if correct else -1.0,
+        correct=correct,
+        truncated=False,
+    )
 
 
 if __name__ == "__main__":

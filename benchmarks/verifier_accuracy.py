@@ -88,8 +88,16 @@ def main(arguments: list[str]) -> None:
             for name in case["kind"], "all":
                 scores[name].add(bool(case["expected"]), correct, plain_math_verify(case))
             if options.show and correct != bool(case["expected"]):
-                print(json.dumps({"expected": case["expected"], "gold": case["gold"][:200],
-                                  "prediction": case["prediction"][-200:], **judgement.as_dict()}))
+                print(
+                    json.dumps(
+                        {
+                            "expected": case["expected"],
+                            "gold": case["gold"][:200],
+                            "prediction": case["prediction"][-200:],
+                            **judgement.as_dict(),
+                        }
+                    )
+                )
     report(scores, len(cases) / seconds)
 
 

@@ -85,9 +85,13 @@ def _run(name: str, number: int, check: Check, failures: dict[str, str]) -> None
 
 def _checks(number: int, pool: Pool) -> list[tuple[str, Check]]:
     thorough = settings(
-        max_examples=EXAMPLES, deadline=None, database=None, derandomize=False,
-        suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink),
-    )  # fmt: skip
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+    )
     same = given(meanings(), CHOICE, CHOICE)(properties.same_answer_is_correct)
     other = given(different(), CHOICE, CHOICE)(properties.different_answers_are_wrong)
     layout = given(different(), CHOICE, CHOICE)(properties.layout_changes_nothing)
@@ -135,11 +139,42 @@ def _random_formula(generator: random.Random) -> str:
 
 
 _PIECES = (
-    "x", "y", "n", "2", "3", "17", "0.5", "+", "-", "*", "/", "^{2}", "^{n}", "^{99}", "!", "(x)",
-    r"\sqrt{x}", r"\frac{1}{x}", r"\frac{x}{y}", r"\sin x", r"\ln y", r"\int x dx", "=", "<",
-    r"\sum_{k=1}^{99} k^x", r"\binom{n}{2}", r"\lim_{x \to 0}", r"\int_0^1 \sin(x^2) dx", "|x|",
-    r"\prod_{k=1}^{9} k", r"\begin{pmatrix}1&x\\y&2\end{pmatrix}", r"\infty", "e^x", "i", ",",
-)  # fmt: skip
+    "x",
+    "y",
+    "n",
+    "2",
+    "3",
+    "17",
+    "0.5",
+    "+",
+    "-",
+    "*",
+    "/",
+    "^{2}",
+    "^{n}",
+    "^{99}",
+    "!",
+    "(x)",
+    r"\sqrt{x}",
+    r"\frac{1}{x}",
+    r"\frac{x}{y}",
+    r"\sin x",
+    r"\ln y",
+    r"\int x dx",
+    "=",
+    "<",
+    r"\sum_{k=1}^{99} k^x",
+    r"\binom{n}{2}",
+    r"\lim_{x \to 0}",
+    r"\int_0^1 \sin(x^2) dx",
+    "|x|",
+    r"\prod_{k=1}^{9} k",
+    r"\begin{pmatrix}1&x\\y&2\end{pmatrix}",
+    r"\infty",
+    "e^x",
+    "i",
+    ",",
+)
 
 
 if __name__ == "__main__":

@@ -36,11 +36,29 @@ from tests.support.hostile_answers import hostile_answers
 
 RULES = ("boxed",)
 SMALL_MIX = (
-    "18", "3", "70000", "540", "20", "64", "1/2", r"\frac{3}{56}", "3.75", r"2\sqrt{3}", "(3, -1)",
-    r"\left(3, \frac{\pi}{2}\right)", "p - q", r"\frac{14}{3}", r"90^\circ", r"[2,5)",
+    "18",
+    "3",
+    "70000",
+    "540",
+    "20",
+    "64",
+    "1/2",
+    r"\frac{3}{56}",
+    "3.75",
+    r"2\sqrt{3}",
+    "(3, -1)",
+    r"\left(3, \frac{\pi}{2}\right)",
+    "p - q",
+    r"\frac{14}{3}",
+    r"90^\circ",
+    r"[2,5)",
     "x^2 - 4x + 1",
-    r"\begin{pmatrix} -2 \\ 1 \end{pmatrix}", r"\text{Evelyn}", "6 - 5i", r"3\sqrt{13}", "1,-2",
-)  # fmt: skip
+    r"\begin{pmatrix} -2 \\ 1 \end{pmatrix}",
+    r"\text{Evelyn}",
+    "6 - 5i",
+    r"3\sqrt{13}",
+    "1,-2",
+)
 Row = tuple[str, str]
 """(response, reference)"""
 
@@ -85,9 +103,7 @@ def rewritten(answer: str) -> str:
     return answer.replace(r"\frac", r"\dfrac").replace("(", r"\left(").replace(")", r"\right)")
 
 
-def latencies(
-    judge: Callable[[str, str], object], rows: Sequence[Row], generator: random.Random
-) -> None:
+def latencies(judge: Callable[[str, str], object], rows: Sequence[Row], generator: random.Random) -> None:
     """Time of each verdict with 1 % hostile answers at random places."""
     hostile = [answer for _, answer in hostile_answers()]
     count = max(1, len(rows) // 99)
@@ -99,9 +115,11 @@ def latencies(
         judge(response, reference)
         seconds.append(time.perf_counter() - started)
     percentile = statistics.quantiles(seconds, n=100)[98]
-    print(f"{len(mixed)} verdicts, {count} of them on hostile answers: "
-          f"median {statistics.median(seconds) * 1e3:.2f} ms, p99 {percentile * 1e3:.1f} ms, "
-          f"slowest {max(seconds) * 1e3:.0f} ms")  # fmt: skip
+    print(
+        f"{len(mixed)} verdicts, {count} of them on hostile answers: "
+        f"median {statistics.median(seconds) * 1e3:.2f} ms, p99 {percentile * 1e3:.1f} ms, "
+        f"slowest {max(seconds) * 1e3:.0f} ms"
+    )
 
 
 def per_second(name: str, judge: Callable[[str, str], object], rows: Sequence[Row]) -> float:

@@ -41,10 +41,8 @@ def main() -> None:
         rows = measure(Path(folder), arguments.megabytes * MEGABYTE, arguments.replicas)
     print(f"{'way':26s} {'seconds':>8s} {'MB/s each':>10s} {'copies from the trainer':>24s}")
     for row in rows:
-        print(f"{row['way']:26s} {row['seconds']:8.2f} {row['megabytes_per_second']:10.0f} "
-              f"{row['copies']:24.2f}")
-    print(json.dumps({"megabytes": arguments.megabytes, "replicas": arguments.replicas,
-                      "rows": rows}))
+        print(f"{row['way']:26s} {row['seconds']:8.2f} {row['megabytes_per_second']:10.0f} {row['copies']:24.2f}")
+    print(json.dumps({"megabytes": arguments.megabytes, "replicas": arguments.replicas, "rows": rows}))
 
 
 def _arguments() -> argparse.Namespace:
@@ -71,8 +69,7 @@ def measure(folder: Path, size: int, replicas: int) -> list[dict[str, Any]]:
         running.callback(server.kill)
         actor = version_folder(server.directory, 1) / ACTOR
         rows = [_row("SHA-256 alone", size, 1, lambda number: sha256_of(actor))]
-        rows.append(_row("file", size, 1, lambda number: fetch(
-            FileTransport(server.directory))))
+        rows.append(_row("file", size, 1, lambda number: fetch(FileTransport(server.directory))))
         for count in sorted({1, replicas}):
             rows.append(_over_http(folder, settings, server, size, count))
         for count in sorted({1, replicas}):
@@ -81,9 +78,13 @@ def measure(folder: Path, size: int, replicas: int) -> list[dict[str, Any]]:
 
 
 def _settings(folder: Path, redis: RunningRedis) -> Settings:
-    return Settings.model_validate({
-        "run": {"name": "benchmark", "directory": folder / "trainer"},
-        "redis": redis.settings.model_dump(), "weights": {"transport": "http"}})
+    return Settings.model_validate(
+        {
+            "run": {"name": "benchmark", "directory": folder / "trainer"},
+            "redis": redis.settings.model_dump(),
+            "weights": {"transport": "http"},
+        }
+    )
 
 
 def fetch(transport: Transport) -> None:
@@ -92,20 +93,26 @@ def fetch(transport: Transport) -> None:
     transport.close()
 
 
-def _over_http(folder: Path, settings: Settings, server: WeightServer, size: int,
-               count: int) -> dict[str, Any]:
+def _over_http(folder: Path, settings: Settings, server: WeightServer, size: int, count: int) -> dict[str, Any]:
     before = server.served()
-    row = _row(f"http, {count} replica(s)", size, count, lambda number: fetch(
-        transport_of(server.url, folder / f"http{count}-{number}", settings.weights)))
+    row = _row(
+        f"http, {count} replica(s)",
+        size,
+        count,
+        lambda number: fetch(transport_of(server.url, folder / f"http{count}-{number}", settings.weights)),
+    )
     return row | {"copies": (server.served() - before) / size}
 
 
-def _over_relay(folder: Path, settings: Settings, server: WeightServer, size: int,
-                count: int) -> dict[str, Any]:
+def _over_relay(folder: Path, settings: Settings, server: WeightServer, size: int, count: int) -> dict[str, Any]:
     before = server.served()
     with _relay(folder, settings, server) as url:
-        row = _row(f"relay, {count} replica(s)", size, count, lambda number: fetch(
-            transport_of(url, folder / f"replica{number}", settings.weights)))
+        row = _row(
+            f"relay, {count} replica(s)",
+            size,
+            count,
+            lambda number: fetch(transport_of(url, folder / f"replica{number}", settings.weights)),
+        )
         fetched = served_bytes(url, "vapo_relay", "bytes_fetched")
     assert fetched == server.served() - before
     return row | {"copies": fetched / size}
@@ -115,18 +122,23 @@ def _over_relay(folder: Path, settings: Settings, server: WeightServer, size: in
 def _relay(folder: Path, settings: Settings, server: WeightServer) -> Iterator[str]:
     parts = Parts(settings, folder)
     try:
-        yield parts.start("services.relay", f'weights.source_url="{server.url}"',
-                          f'relay.directory="{folder / "relay"}"').url
+        yield parts.start(
+            "services.relay", f'weights.source_url="{server.url}"', f'relay.directory="{folder / "relay"}"'
+        ).url
     finally:
         parts.stop()
 
 
-def _row(way: str, size: int, count: int,
-         work: Callable[[int], object]) -> dict[str, Any]:
+def _row(way: str, size: int, count: int, work: Callable[[int], object]) -> dict[str, Any]:
     """Run ``work`` in ``count`` processes at once; seconds until the last has its file."""
     seconds = _together(count, work)
-    return {"way": way, "seconds": max(seconds), "median_seconds": statistics.median(seconds),
-            "megabytes_per_second": size / MEGABYTE / max(seconds), "copies": 0.0}
+    return {
+        "way": way,
+        "seconds": max(seconds),
+        "median_seconds": statistics.median(seconds),
+        "megabytes_per_second": size / MEGABYTE / max(seconds),
+        "copies": 0.0,
+    }
 
 
 def _together(count: int, work: Callable[[int], object]) -> list[float]:

@@ -40,6 +40,7 @@ Installing {plain} instead: it runs on the CPU just as well, but brings CUDA pac
   - PIP_FIND_LINKS=FOLDER make ...         with a folder that holds the wheel file.
 """
 
+
 class BootstrapError(Exception):
     """The environment could not be made; the text says what to do."""
 
@@ -47,9 +48,7 @@ class BootstrapError(Exception):
 def main() -> int:
     """Make the environment; returns the exit status."""
     if sys.version_info < (3, 11):  # noqa: UP036 - this file may be run by an older one
-        print(
-            f"vapo needs Python 3.11 or newer; this is {sys.version.split()[0]}.", file=sys.stderr
-        )
+        print(f"vapo needs Python 3.11 or newer; this is {sys.version.split()[0]}.", file=sys.stderr)
         return 1
     try:
         with only_one_at_a_time():
@@ -94,9 +93,7 @@ def make_environment() -> None:
 def newer_than_sources(stamp: Path) -> bool:
     """Whether another process has finished the work while this one waited for the lock."""
     sources = (CONSTRAINTS, ROOT / "pyproject.toml", Path(__file__))
-    return stamp.exists() and stamp.stat().st_mtime >= max(
-        source.stat().st_mtime for source in sources
-    )
+    return stamp.exists() and stamp.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
 
 
 def create_if_needed() -> None:

@@ -43,8 +43,10 @@ def main() -> int:
     """Write all lists; returns the exit status."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     if missing := not_installed():
-        print(f"not installed here: {', '.join(missing)}; run this with .venv/bin/python after "
-              "`make environment`", file=sys.stderr)  # fmt: skip
+        print(
+            f"not installed here: {', '.join(missing)}; run this with .venv/bin/python after `make environment`",
+            file=sys.stderr,
+        )
         return 1
     FOLDER.mkdir(parents=True, exist_ok=True)
     for part in EXTRAS:
@@ -111,9 +113,7 @@ def needed(name: str, extras: frozenset[str]) -> list[Requirement]:
 def holds(requirement: Requirement, extras: frozenset[str]) -> bool:
     """Whether a requirement's marker is true here with `extras`, or without any."""
     marker = requirement.marker
-    return marker is not None and any(
-        marker.evaluate({**OLDEST_PYTHON, "extra": one}) for one in {"", *extras}
-    )
+    return marker is not None and any(marker.evaluate({**OLDEST_PYTHON, "extra": one}) for one in {"", *extras})
 
 
 if __name__ == "__main__":

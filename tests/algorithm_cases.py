@@ -33,9 +33,7 @@ def row_batch(
     )
 
 
-def random_batch(
-    seed: int, lengths: Sequence[int], dtype: torch.dtype = torch.float64
-) -> RowBatch:
+def random_batch(seed: int, lengths: Sequence[int], dtype: torch.dtype = torch.float64) -> RowBatch:
     """A batch of mixed fates: correct and wrong, ended and cut, with values within [-1, 1]."""
     dice = random.Random(seed)
     return row_batch(

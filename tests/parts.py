@@ -68,6 +68,4 @@ class Parts:
 def assert_running(process: ManagedProcess) -> None:
     """Fail with the end of its log when the process has ended."""
     status = process.exit_status()
-    assert status is None, (
-        f"{process.spec.name} ended with status {status}:\n{process.log_tail(40)}"
-    )
+    assert status is None, f"{process.spec.name} ended with status {status}:\n{process.log_tail(40)}"

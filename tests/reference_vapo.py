@@ -59,8 +59,7 @@ def correction(
 
 def dppo_imitation_weights(current: Row, behaviour: Row, high: float) -> list[float]:
     """1, and 0 for a token that is already likelier by more than ``high``."""
-    return [0.0 if math.exp(c) - math.exp(m) > high else 1.0
-            for c, m in zip(current, behaviour, strict=True)]
+    return [0.0 if math.exp(c) - math.exp(m) > high else 1.0 for c, m in zip(current, behaviour, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -122,18 +121,13 @@ class RowTerms:
 
     def tokens(self) -> list[tuple[float, float, float, float]]:
         """Log-prob, anchor, advantage and weight of each token."""
-        return list(
-            zip(self.log_probs, self.anchor, self.advantages, self.weights, strict=True)
-        )
+        return list(zip(self.log_probs, self.anchor, self.advantages, self.weights, strict=True))
 
 
 def policy_loss(rows: Sequence[RowTerms], clip: Clip, token_level: bool) -> float:
     """Eq 7 (token level) or Eq 6 (sample level) over the rows of the policy loss."""
     used = [row for row in rows if row.in_policy]
-    sums = [
-        math.fsum(w * surrogate(p, q, a, clip) for p, q, a, w in row.tokens())
-        for row in used
-    ]
+    sums = [math.fsum(w * surrogate(p, q, a, clip) for p, q, a, w in row.tokens()) for row in used]
     if not used:
         return 0.0
     if token_level:
@@ -147,16 +141,12 @@ def positive_example_loss(rows: Sequence[RowTerms], weighted: bool) -> float:
     if not chosen:
         return 0.0
     total = math.fsum(
-        w * p
-        for row in chosen
-        for p, w in zip(row.log_probs, row.imitation_weights(weighted), strict=True)
+        w * p for row in chosen for p, w in zip(row.log_probs, row.imitation_weights(weighted), strict=True)
     )
     return -total / sum(len(row.log_probs) for row in chosen)
 
 
-def policy_gradient(
-    rows: Sequence[RowTerms], clip: Clip, token_level: bool, mu: float, weighted: bool
-) -> list[float]:
+def policy_gradient(rows: Sequence[RowTerms], clip: Clip, token_level: bool, mu: float, weighted: bool) -> list[float]:
     """Gradient of Eq 10 with respect to every current log-prob, rows end to end."""
     used = [row for row in rows if row.in_policy]
     tokens = sum(len(row.log_probs) for row in used)
@@ -178,8 +168,6 @@ def policy_gradient(
 def value_loss(values: Sequence[Row], goals: Sequence[Row]) -> float:
     """Half the squared error, mean over all tokens."""
     errors = [
-        0.5 * (v - g) ** 2
-        for row, goal in zip(values, goals, strict=True)
-        for v, g in zip(row, goal, strict=True)
+        0.5 * (v - g) ** 2 for row, goal in zip(values, goals, strict=True) for v, g in zip(row, goal, strict=True)
     ]
     return math.fsum(errors) / len(errors)

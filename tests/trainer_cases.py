@@ -6,14 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import (
-    AutoModel,
-    AutoModelForCausalLM,
-    LlamaConfig,
-    PretrainedConfig,
-    Qwen2Config,
-    Qwen3Config,
-)
+from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config, Qwen3Config
 
 from trainer.batch import TrainingRow
 from trainer.models import Policy
@@ -29,9 +22,18 @@ def tiny_config(form: str = "qwen3", tied: bool = False) -> PretrainedConfig:
     kind = {"qwen2": Qwen2Config, "qwen3": Qwen3Config, "llama": LlamaConfig}[form]
     head = {} if form == "qwen2" else {"head_dim": 8}
     config = kind(
-        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, intermediate_size=48, tie_word_embeddings=tied,
-        max_position_embeddings=256, bos_token_id=1, eos_token_id=2, pad_token_id=0, **head,
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=48,
+        tie_word_embeddings=tied,
+        max_position_embeddings=256,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+        **head,
     )
     config._attn_implementation = "sdpa"
     return config
@@ -66,9 +68,7 @@ def random_rows(
     return [_random_row(random, number, longest, scored, version) for number in range(count)]
 
 
-def _random_row(
-    random: np.random.Generator, number: int, longest: int, scored: bool, version: int
-) -> TrainingRow:
+def _random_row(random: np.random.Generator, number: int, longest: int, scored: bool, version: int) -> TrainingRow:
     length = int(random.integers(1, longest + 1))
     correct = bool(random.random() < 0.5)
     return TrainingRow(

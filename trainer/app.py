@@ -23,13 +23,13 @@ from vapo.weights.serving import weights_router
 START_SECONDS = 10.0
 
 
-def build_app(settings: Settings, requests: Requests, status: Status,
-              redis_trouble: Callable[[], str | None] = lambda: None) -> FastAPI:
+def build_app(
+    settings: Settings, requests: Requests, status: Status, redis_trouble: Callable[[], str | None] = lambda: None
+) -> FastAPI:
     """The HTTP app of the trainer; ``redis_trouble`` says what Redis has against the run."""
     registry = new_registry()
     registry.register(MappingCollector("vapo_trainer", "Trainer", lambda: flat_numbers(status)))
-    app = create_app("trainer", settings, lambda: unready_reason(status) or redis_trouble(),
-                     registry)
+    app = create_app("trainer", settings, lambda: unready_reason(status) or redis_trouble(), registry)
     app.include_router(_routes(requests, status))
     if settings.weights.transport == "http":
         _serve_weights(app, settings, registry)
@@ -38,10 +38,12 @@ def build_app(settings: Settings, requests: Requests, status: Status,
 
 def _serve_weights(app: FastAPI, settings: Settings, registry: CollectorRegistry) -> None:
     served = ServedBytes()
-    registry.register(MappingCollector("vapo_weights", "Weights served over HTTP",
-                                       lambda: {"bytes_served": served.total}))
-    app.include_router(weights_router(settings.run.weights_directory,
-                                      settings.weights.serve_limit_bytes_per_second, served))
+    registry.register(
+        MappingCollector("vapo_weights", "Weights served over HTTP", lambda: {"bytes_served": served.total})
+    )
+    app.include_router(
+        weights_router(settings.run.weights_directory, settings.weights.serve_limit_bytes_per_second, served)
+    )
 
 
 def _routes(requests: Requests, status: Status) -> APIRouter:
@@ -84,19 +86,22 @@ def flat_numbers(status: Status) -> dict[str, float]:
     fields = status.snapshot()
     metrics = fields.pop("metrics", None) or {}
     phases = {f"{name}_seconds": seconds for name, seconds in metrics.get("seconds", {}).items()}
-    return {name: float(value) for name, value in (fields | metrics | phases).items()
-            if isinstance(value, (int, float))}
+    return {
+        name: float(value) for name, value in (fields | metrics | phases).items() if isinstance(value, (int, float))
+    }
 
 
 class BackgroundServer:
     """Serves an app from a thread, since the main thread trains and receives the signals."""
 
     def __init__(self, app: FastAPI, listener: socket) -> None:
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on",
-                                timeout_graceful_shutdown=GRACE_SECONDS)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE_SECONDS
+        )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, name="http", daemon=True,
-                                        kwargs={"sockets": [listener]})
+        self._thread = threading.Thread(
+            target=self._server.run, name="http", daemon=True, kwargs={"sockets": [listener]}
+        )
 
     def start(self) -> None:
         """Begin to serve."""

@@ -31,8 +31,7 @@ CONSUMER = "trainer"
 
 def algorithm_options(settings: Settings) -> Options:
     """The objective's switches."""
-    return Options(**settings.algorithm.model_dump(),
-                   max_response_tokens=settings.sampling.max_new_tokens)
+    return Options(**settings.algorithm.model_dump(), max_response_tokens=settings.sampling.max_new_tokens)
 
 
 def update_options(settings: Settings) -> UpdateOptions:
@@ -53,27 +52,37 @@ def build_learner(settings: Settings, algorithm: Options, ranks: Ranks) -> Learn
     with its optimiser."""
     trainer = settings.trainer
     policy = load_policy(
-        settings.model.path, attention=trainer.attention, device=ranks.loading_device,
+        settings.model.path,
+        attention=trainer.attention,
+        device=ranks.loading_device,
         gradient_checkpointing=trainer.gradient_checkpointing,
-        entropy_gradient=algorithm.entropy_weight > 0)
+        entropy_gradient=algorithm.entropy_weight > 0,
+    )
     shard_policy(policy, ranks)
     critic = critic_optimiser = None
     if settings.has_critic:
         critic = _load_critic(settings, ranks)
         shard_critic(critic, ranks)
-        critic_optimiser = Optimiser(
-            critic, _optimiser_options(settings, trainer.critic_learning_rate))
+        critic_optimiser = Optimiser(critic, _optimiser_options(settings, trainer.critic_learning_rate))
     return Learner(
-        policy, Optimiser(policy, _optimiser_options(settings, trainer.actor_learning_rate)),
-        critic, critic_optimiser,
-        replay=CriticReplay(trainer.critic_replay_steps))
+        policy,
+        Optimiser(policy, _optimiser_options(settings, trainer.actor_learning_rate)),
+        critic,
+        critic_optimiser,
+        replay=CriticReplay(trainer.critic_replay_steps),
+    )
 
 
 def _load_critic(settings: Settings, ranks: Ranks) -> Critic:
     trainer, saved = settings.trainer, settings.value_pretraining.checkpoint
     weights: Path | None = saved / WEIGHTS_NAME if saved is not None else None
-    critic = load_critic(settings.model.path, weights, attention=trainer.attention,
-                         device=ranks.loading_device, bounds=settings.model.value_bounds)
+    critic = load_critic(
+        settings.model.path,
+        weights,
+        attention=trainer.attention,
+        device=ranks.loading_device,
+        bounds=settings.model.value_bounds,
+    )
     if trainer.gradient_checkpointing:
         enable_gradient_checkpointing(critic.model)
     return critic
@@ -82,14 +91,16 @@ def _load_critic(settings: Settings, ranks: Ranks) -> Critic:
 def _optimiser_options(settings: Settings, learning_rate: float) -> OptimiserOptions:
     trainer = settings.trainer
     return OptimiserOptions(
-        learning_rate=learning_rate, warmup_steps=trainer.warmup_steps, beta1=trainer.adam_beta1,
-        beta2=trainer.adam_beta2, weight_decay=trainer.weight_decay,
-        gradient_clip=trainer.gradient_clip)
+        learning_rate=learning_rate,
+        warmup_steps=trainer.warmup_steps,
+        beta1=trainer.adam_beta1,
+        beta2=trainer.adam_beta2,
+        weight_decay=trainer.weight_decay,
+        gradient_clip=trainer.gradient_clip,
+    )
 
 
-def build_setup(
-    settings: Settings, ranks: Ranks, requests: Requests, status: Status, ledger: Ledger | None
-) -> Setup:
+def build_setup(settings: Settings, ranks: Ranks, requests: Requests, status: Status, ledger: Ledger | None) -> Setup:
     """All that the loop works with; ``ledger`` is rank 0's.
 
     Raises:
@@ -105,10 +116,18 @@ def build_setup(
         folder = settings.model.path
         ledger.control.agree("tokenizer", tokenizer_fingerprint(folder), folder)
         channel = WeightChannel(ledger.redis, ledger.keys)
-        ingest = Ingest(ledger, channel, CONSUMER, learner.policy.causal_lm.config.vocab_size,
-                        settings.trains_whole_groups)
+        ingest = Ingest(
+            ledger, channel, CONSUMER, learner.policy.causal_lm.config.vocab_size, settings.trains_whole_groups
+        )
         coordinator = Coordinator(ledger, ingest, requests, status)
-    publisher = Publisher(settings.run.weights_directory, settings.trainer.keep_weight_versions,
-                          channel, ranks)
-    return Setup(settings, ranks, learner, algorithm, update_options(settings),
-                 np.random.default_rng(settings.run.seed), publisher, coordinator)
+    publisher = Publisher(settings.run.weights_directory, settings.trainer.keep_weight_versions, channel, ranks)
+    return Setup(
+        settings,
+        ranks,
+        learner,
+        algorithm,
+        update_options(settings),
+        np.random.default_rng(settings.run.seed),
+        publisher,
+        coordinator,
+    )

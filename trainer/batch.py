@@ -59,17 +59,23 @@ class TrainingRow:
         length = self.response_token_ids.size
         self._require(self.prompt_token_ids.size >= 1, "prompt_token_ids", "empty")
         self._require(length >= 1, "response_token_ids", "empty")
-        self._require(self.behaviour_log_probs.size == length, "behaviour_log_probs",
-                      f"{self.behaviour_log_probs.size} for {length} tokens")
-        self._require(bool(np.isfinite(self.behaviour_log_probs).all()), "behaviour_log_probs",
-                      "not finite")
-        self._require(bool((self.behaviour_log_probs <= 0).all()), "behaviour_log_probs",
-                      "above 0, where no log-probability is")
+        self._require(
+            self.behaviour_log_probs.size == length,
+            "behaviour_log_probs",
+            f"{self.behaviour_log_probs.size} for {length} tokens",
+        )
+        self._require(bool(np.isfinite(self.behaviour_log_probs).all()), "behaviour_log_probs", "not finite")
+        self._require(
+            bool((self.behaviour_log_probs <= 0).all()), "behaviour_log_probs", "above 0, where no log-probability is"
+        )
         self._require(bool(np.isfinite(self.reward)), "reward", repr(self.reward))
         self._require(self.temperature > 0, "temperature", repr(self.temperature))
         if self.values is not None:
-            self._require(self.values.size == length + 1, "values",
-                          f"{self.values.size} for {length} tokens; expected one more than tokens")
+            self._require(
+                self.values.size == length + 1,
+                "values",
+                f"{self.values.size} for {length} tokens; expected one more than tokens",
+            )
             self._require(bool(np.isfinite(self.values).all()), "values", "not finite")
             self._require(self.critic_version is not None, "critic_version", "missing")
 
@@ -183,9 +189,7 @@ class Batch:
         ids = [numbers.setdefault(row.task_id, len(numbers)) for row in self.rows]
         return self._per_row(ids, torch.int64)
 
-    def micro_batches(
-        self, rows: Sequence[int], token_budget: int, flat: bool = False
-    ) -> list[MicroBatch]:
+    def micro_batches(self, rows: Sequence[int], token_budget: int, flat: bool = False) -> list[MicroBatch]:
         """Pack ``rows`` (numbers of rows of this batch) into micro-batches.
 
         Args:
@@ -200,8 +204,11 @@ class Batch:
     def _micro_batch(self, packed: Packed, rows: Sequence[int]) -> MicroBatch:
         numbers = np.array([rows[index] for index in packed.sequences], np.int64)
         tokens = np.concatenate(
-            [np.arange(start, start + length) for start, length
-             in zip(self._starts[numbers], packed.response_lengths, strict=True)])
+            [
+                np.arange(start, start + length)
+                for start, length in zip(self._starts[numbers], packed.response_lengths, strict=True)
+            ]
+        )
         return MicroBatch(
             input_ids=self._place(packed.input_ids),
             position_ids=self._place(packed.position_ids),
@@ -214,9 +221,7 @@ class Batch:
             temperatures=self._temperatures(numbers, packed.response_lengths),
         )
 
-    def _temperatures(
-        self, numbers: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-    ) -> Tensor | None:
+    def _temperatures(self, numbers: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Tensor | None:
         per_row = np.array([self.rows[number].temperature for number in numbers], np.float32)
         if (per_row == 1).all():
             return None

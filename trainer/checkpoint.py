@@ -95,8 +95,13 @@ class Manifest:
 
 
 def save_checkpoint(
-    directory: Path, learner: Learner, position: Position, random: np.random.Generator,
-    settings: dict[str, Any], keep: int, ranks: Ranks,
+    directory: Path,
+    learner: Learner,
+    position: Position,
+    random: np.random.Generator,
+    settings: dict[str, Any],
+    keep: int,
+    ranks: Ranks,
 ) -> Path:
     """Write a checkpoint and remove all but the newest ``keep``; every rank must call this.
 
@@ -136,9 +141,7 @@ def newest_checkpoint(directory: Path) -> Path | None:
     return None
 
 
-def resume_newest(
-    directory: Path, learner: Learner, random: np.random.Generator, ranks: Ranks
-) -> Manifest | None:
+def resume_newest(directory: Path, learner: Learner, random: np.random.Generator, ranks: Ranks) -> Manifest | None:
     """Load the newest checkpoint that rank 0 finds; every rank must call this.
 
     Returns:
@@ -152,9 +155,7 @@ def resume_newest(
     return load_checkpoint(folder, learner, random, ranks) if found else None
 
 
-def load_checkpoint(
-    folder: Path | None, learner: Learner, random: np.random.Generator, ranks: Ranks
-) -> Manifest:
+def load_checkpoint(folder: Path | None, learner: Learner, random: np.random.Generator, ranks: Ranks) -> Manifest:
     """Put a checkpoint's state into ``learner`` and ``random``; every rank must call this.
 
     Args:
@@ -181,12 +182,12 @@ def load_checkpoint(
     return manifest
 
 
-def _load_critic(
-    folder: Path | None, manifest: Manifest, learner: Learner, ranks: Ranks
-) -> None:
+def _load_critic(folder: Path | None, manifest: Manifest, learner: Learner, ranks: Ranks) -> None:
     if CRITIC not in manifest.files:
-        raise CheckpointError(f"checkpoint {folder} has no critic; it is of a run with "
-                              "algorithm.estimator = 'group': start another run.name")
+        raise CheckpointError(
+            f"checkpoint {folder} has no critic; it is of a run with "
+            "algorithm.estimator = 'group': start another run.name"
+        )
     critic, optimiser = learner.required_critic()
     with _shared(folder, CRITIC, ranks) as state:
         load_critic_state(critic, state)
@@ -225,15 +226,18 @@ def _check_format(folder: Path | None, found: int) -> None:
     if found != FORMAT:
         raise CheckpointFormatError(
             f"checkpoint {folder} has format {found}, this release reads {FORMAT}; go on with the "
-            "release that wrote it, or give this run another run.directory and run.name")
+            "release that wrote it, or give this run another run.directory and run.name"
+        )
 
 
 def _checked(folder: Path) -> bytes:
     """The manifest's bytes, once all files were found to match it."""
     for name, entry in read_manifest(folder).files.items():
         if sha256_of(folder / name) != entry.sha256:
-            raise CheckpointError(f"{folder / name} does not match its manifest; remove the folder "
-                                  "to resume from the checkpoint before it")
+            raise CheckpointError(
+                f"{folder / name} does not match its manifest; remove the folder "
+                "to resume from the checkpoint before it"
+            )
     return (folder / MANIFEST).read_bytes()
 
 
@@ -251,25 +255,23 @@ def _states(learner: Learner) -> dict[str, Callable[[bool], dict[str, Tensor]]]:
     }
     if learner.critic is not None:
         critic, optimiser = learner.required_critic()
-        files |= {CRITIC: partial(critic_state, critic),
-                  CRITIC_OPTIMISER: partial(optimiser_state, critic, optimiser)}
+        files |= {CRITIC: partial(critic_state, critic), CRITIC_OPTIMISER: partial(optimiser_state, critic, optimiser)}
     return files
 
 
 def _manifest(
-    folder: Path, learner: Learner, position: Position, random: np.random.Generator,
-    settings: dict[str, Any],
+    folder: Path, learner: Learner, position: Position, random: np.random.Generator, settings: dict[str, Any]
 ) -> Manifest:
     return Manifest(
         format=FORMAT,
         position=position,
-        optimiser_steps={"policy": learner.policy_optimiser.steps_taken,
-                         **({"critic": learner.critic_optimiser.steps_taken}
-                            if learner.critic_optimiser is not None else {})},
+        optimiser_steps={
+            "policy": learner.policy_optimiser.steps_taken,
+            **({"critic": learner.critic_optimiser.steps_taken} if learner.critic_optimiser is not None else {}),
+        },
         random=dict(random.bit_generator.state),
         settings=settings,
-        files={file.name: FileEntry(sha256_of(file), file.stat().st_size)
-               for file in sorted(folder.iterdir())},
+        files={file.name: FileEntry(sha256_of(file), file.stat().st_size) for file in sorted(folder.iterdir())},
     )
 
 

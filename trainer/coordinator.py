@@ -33,16 +33,22 @@ HOLD_SECONDS = 0.5
 LONGEST_SILENCE_SECONDS = 60.0
 """After this long rank 0 tells the others to go on waiting, whatever it waits for but a batch; a
 batch has a deadline, which the collectives' is made to exceed by more than this."""
-SHOWN = ("reward", "accuracy", "response_length", "entropy", "explained_variance", "staleness_mean",
-         "mismatch_magnitude", "tokens_per_second")
+SHOWN = (
+    "reward",
+    "accuracy",
+    "response_length",
+    "entropy",
+    "explained_variance",
+    "staleness_mean",
+    "mismatch_magnitude",
+    "tokens_per_second",
+)
 
 
 class Coordinator:
     """Talks to the ledger for all ranks."""
 
-    def __init__(
-        self, ledger: Ledger, ingest: Ingest, requests: Requests, status: Status
-    ) -> None:
+    def __init__(self, ledger: Ledger, ingest: Ingest, requests: Requests, status: Status) -> None:
         self._ledger, self._ingest = ledger, ingest
         self._requests, self._status = requests, status
         self._settings = ledger.settings
@@ -123,8 +129,8 @@ class Coordinator:
             self._discarded = Discarded(trainer.uniform_batches_limit * rollouts)
         try:
             return self._ingest.next_batch(
-                rollouts, position.step, self._keep_waiting, trainer.batch_deadline_seconds,
-                self._discarded)
+                rollouts, position.step, self._keep_waiting, trainer.batch_deadline_seconds, self._discarded
+            )
         except BatchDeadline:
             if self._ledger.control.paused:
                 return None
@@ -135,8 +141,9 @@ class Coordinator:
 
     def _keep_waiting(self) -> bool:
         requests = self._requests
-        return not (requests.stopping or requests.paused or requests.checkpoint_wanted
-                    or self._ledger.control.stop_requested)
+        return not (
+            requests.stopping or requests.paused or requests.checkpoint_wanted or self._ledger.control.stop_requested
+        )
 
     def staleness(self, step: int) -> list[int]:
         """Age of each row in hand, in rollout steps, as ``step`` steps are done."""
@@ -145,8 +152,7 @@ class Coordinator:
     def canary_mismatch(self) -> float | None:
         """Largest gap a living generator found when it proved its weights, nats per token."""
         members = self._ledger.fleet.members("generator")
-        known = [member.details.get("canary_difference") for member in members
-                 if member.state != "DEAD"]
+        known = [member.details.get("canary_difference") for member in members if member.state != "DEAD"]
         return max((gap for gap in known if gap is not None), default=None)
 
     def note_pretrained(self, pretraining_step: int) -> None:
@@ -159,17 +165,24 @@ class Coordinator:
         advantages = result.advantages.advantages.float().cpu().split(lengths)
         values = result.values.float().cpu().split(lengths)
         ages = self.staleness(step - 1)
-        self._mark([
-            {"phase": "training", "step": step, "staleness": age,
-             "advantages": row_advantages.numpy(), "values": row_values.numpy()}
-            for age, row_advantages, row_values in zip(ages, advantages, values, strict=True)])
+        self._mark(
+            [
+                {
+                    "phase": "training",
+                    "step": step,
+                    "staleness": age,
+                    "advantages": row_advantages.numpy(),
+                    "values": row_values.numpy(),
+                }
+                for age, row_advantages, row_values in zip(ages, advantages, values, strict=True)
+            ]
+        )
 
     def _mark(self, notes: Sequence[dict[str, Any]]) -> None:
         held = [arrival.lease for arrival in self._in_hand]
         self._unacknowledged += [(lease.entry, lease.id) for lease in held]
         self._ingest.note_trained(lease.id for lease in held)
-        self._ledger.mark_all_trained(
-            (lease.id, note) for lease, note in zip(held, notes, strict=True))
+        self._ledger.mark_all_trained((lease.id, note) for lease, note in zip(held, notes, strict=True))
         self._in_hand = []
 
     @property

@@ -29,9 +29,7 @@ class CriticReplay:
     steps: int = 0
     _kept: deque[tuple[Batch, AdvantageBatch]] = field(default_factory=deque)
 
-    def extend(
-        self, batch: Batch, advantages: AdvantageBatch
-    ) -> tuple[Batch, AdvantageBatch]:
+    def extend(self, batch: Batch, advantages: AdvantageBatch) -> tuple[Batch, AdvantageBatch]:
         """``batch`` first, then the rows kept; ``batch`` is kept for the next steps."""
         parts = [(batch, advantages), *self._kept]
         self._kept.appendleft((batch, advantages))
@@ -45,7 +43,6 @@ class CriticReplay:
 
 def concatenate(parts: list[AdvantageBatch]) -> AdvantageBatch:
     """The rows of all parts, in order."""
-    return AdvantageBatch(**{
-        entry.name: torch.cat([getattr(part, entry.name) for part in parts])
-        for entry in fields(AdvantageBatch)
-    })
+    return AdvantageBatch(
+        **{entry.name: torch.cat([getattr(part, entry.name) for part in parts]) for entry in fields(AdvantageBatch)}
+    )

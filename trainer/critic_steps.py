@@ -25,8 +25,13 @@ class CriticSteps:
     """Trains the critic on any rows of one batch, any number of times."""
 
     def __init__(
-        self, critic: Critic, optimiser: Optimiser, batch: Batch, advantages: AdvantageBatch,
-        packing: Packing, ranks: Ranks,
+        self,
+        critic: Critic,
+        optimiser: Optimiser,
+        batch: Batch,
+        advantages: AdvantageBatch,
+        packing: Packing,
+        ranks: Ranks,
     ) -> None:
         self._critic, self._optimiser = critic, optimiser
         self._batch, self._advantages = batch, advantages
@@ -49,8 +54,7 @@ class CriticSteps:
         for micro in micro_batches_of_rank(self._batch, rows, self._packing, self._ranks):
             with compute_precision(self._batch.device, self._ranks.sharded):
                 values = self._critic(micro.input_ids, micro.position_ids, micro.action_index)
-            objective = value_objective(
-                values, self._advantages.select_rows(micro.rows), denominators)
+            objective = value_objective(values, self._advantages.select_rows(micro.rows), denominators)
             objective.loss.backward()
             self._record.add_micro_batch(objective.metrics)
 

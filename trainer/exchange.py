@@ -67,23 +67,50 @@ def decode_order(data: bytes) -> Order:
 
 def _pack(row: TrainingRow) -> list[Any]:
     return [
-        row.rollout_id, row.task_id, _bytes(row.prompt_token_ids, "<i4"),
-        _bytes(row.response_token_ids, "<i4"), _bytes(row.behaviour_log_probs, "<f4"),
+        row.rollout_id,
+        row.task_id,
+        _bytes(row.prompt_token_ids, "<i4"),
+        _bytes(row.response_token_ids, "<i4"),
+        _bytes(row.behaviour_log_probs, "<f4"),
         [[span.version, span.start, span.end] for span in row.version_spans],
-        row.reward, row.correct, row.truncated,
+        row.reward,
+        row.correct,
+        row.truncated,
         None if row.values is None else _bytes(row.values, "<f4"),
-        row.critic_version, row.temperature,
+        row.critic_version,
+        row.temperature,
     ]
 
 
 def _unpack(fields: Sequence[Any]) -> TrainingRow:
-    (rollout_id, task_id, prompt, response, behaviour, spans, reward, correct, truncated, values,
-     critic_version, temperature) = fields
+    (
+        rollout_id,
+        task_id,
+        prompt,
+        response,
+        behaviour,
+        spans,
+        reward,
+        correct,
+        truncated,
+        values,
+        critic_version,
+        temperature,
+    ) = fields
     return TrainingRow(
-        rollout_id, task_id, np.frombuffer(prompt, "<i4"), np.frombuffer(response, "<i4"),
-        np.frombuffer(behaviour, "<f4"), tuple(VersionSpan(*span) for span in spans),
-        reward, correct, truncated, None if values is None else np.frombuffer(values, "<f4"),
-        critic_version, temperature)
+        rollout_id,
+        task_id,
+        np.frombuffer(prompt, "<i4"),
+        np.frombuffer(response, "<i4"),
+        np.frombuffer(behaviour, "<f4"),
+        tuple(VersionSpan(*span) for span in spans),
+        reward,
+        correct,
+        truncated,
+        None if values is None else np.frombuffer(values, "<f4"),
+        critic_version,
+        temperature,
+    )
 
 
 def _bytes(array: np.ndarray[Any, Any], dtype: str) -> bytes:

@@ -37,9 +37,7 @@ class StateValues:
     """float[B] V after each row's last token; 0 for rows not asked for."""
 
 
-def micro_batches_of_rank(
-    batch: Batch, rows: Sequence[int], packing: Packing, ranks: Ranks
-) -> list[MicroBatch]:
+def micro_batches_of_rank(batch: Batch, rows: Sequence[int], packing: Packing, ranks: Ranks) -> list[MicroBatch]:
     """This rank's share of ``rows`` as micro-batches, equally many on every rank."""
     share = split_rows(rows, batch.sequence_lengths, ranks.size)[ranks.rank]
     own = batch.micro_batches(share, packing.token_budget, packing.flat)
@@ -48,9 +46,7 @@ def micro_batches_of_rank(
 
 
 @torch.no_grad()
-def state_values(
-    critic: Critic, batch: Batch, rows: Sequence[int], packing: Packing, ranks: Ranks
-) -> StateValues:
+def state_values(critic: Critic, batch: Batch, rows: Sequence[int], packing: Packing, ranks: Ranks) -> StateValues:
     """Values of ``rows`` under the current critic."""
     dtype = critic.value_head.weight.dtype
     before = torch.zeros(batch.response_tokens, dtype=dtype, device=batch.device)
@@ -67,9 +63,7 @@ def state_values(
 
 
 @torch.no_grad()
-def token_log_probs(
-    policy: Policy, batch: Batch, rows: Sequence[int], packing: Packing, ranks: Ranks
-) -> Tensor:
+def token_log_probs(policy: Policy, batch: Batch, rows: Sequence[int], packing: Packing, ranks: Ranks) -> Tensor:
     """Log-probs of the response tokens of ``rows`` under the current actor.
 
     Returns:

@@ -55,8 +55,7 @@ class Ingest:
     """Collects batches for the trainer, the only consumer of the last queue."""
 
     def __init__(
-        self, ledger: Ledger, channel: WeightChannel, consumer: str, vocabulary_size: int,
-        whole_groups: bool,
+        self, ledger: Ledger, channel: WeightChannel, consumer: str, vocabulary_size: int, whole_groups: bool
     ) -> None:
         """
         Args:
@@ -92,7 +91,11 @@ class Ingest:
         return len(again)
 
     def next_batch(
-        self, rollouts: int, step: int, keep_waiting: Callable[[], bool], deadline_seconds: float,
+        self,
+        rollouts: int,
+        step: int,
+        keep_waiting: Callable[[], bool],
+        deadline_seconds: float,
         discarded: Discarded | None = None,
     ) -> list[Arrival] | None:
         """The next ``rollouts`` (or, in whole groups, a few more), oldest first.
@@ -136,8 +139,7 @@ class Ingest:
 
     def _lease_more(self, rollouts: int) -> list[Arrival]:
         wanted = max(1, rollouts - len(self._arrivals))
-        return self._received(
-            self._ledger.lease(Stage.SCORED, self._consumer, wanted, BLOCK_SECONDS))
+        return self._received(self._ledger.lease(Stage.SCORED, self._consumer, wanted, BLOCK_SECONDS))
 
     def _make_good(self) -> list[Arrival]:
         """Now and then: what an interrupted Redis did not tell, or has forgotten. A lease whose
@@ -152,10 +154,9 @@ class Ingest:
         pending = self._ledger.pending(Stage.SCORED, self._consumer)
         states = self._ledger.states(lease.id for lease in pending)
         self._ledger.acknowledge_all(
-            (lease.entry, lease.id) for lease, state in zip(pending, states, strict=True)
-            if state == "acknowledged")
-        return self._received([lease for lease, state in zip(pending, states, strict=True)
-                               if state == Stage.SCORED])
+            (lease.entry, lease.id) for lease, state in zip(pending, states, strict=True) if state == "acknowledged"
+        )
+        return self._received([lease for lease, state in zip(pending, states, strict=True) if state == Stage.SCORED])
 
     def release(self, rollout_ids: Iterable[str]) -> None:
         """These have been acknowledged: their leases are gone."""
@@ -170,10 +171,12 @@ class Ingest:
     def _received(self, leases: Sequence[Lease]) -> list[Arrival]:
         # A Redis that crashed may have forgotten a moment, and hand out again what is here.
         unseen = {lease.id: lease for lease in leases if lease.id not in self._held}
-        self._ledger.mark_all_trained(
-            (lease.id, TRAINED_BEFORE) for lease in leases if lease.id in self._trained)
-        arrivals = [arrival for lease, rollout in self._ledger.load(list(unseen.values()))
-                    if (arrival := self._arrival(lease, rollout)) is not None]
+        self._ledger.mark_all_trained((lease.id, TRAINED_BEFORE) for lease in leases if lease.id in self._trained)
+        arrivals = [
+            arrival
+            for lease, rollout in self._ledger.load(list(unseen.values()))
+            if (arrival := self._arrival(lease, rollout)) is not None
+        ]
         self._held.update(arrival.lease.id for arrival in arrivals)
         return arrivals
 
@@ -192,20 +195,19 @@ class Ingest:
             if ids.min() < 0 or ids.max() >= self._vocabulary_size:
                 raise RowError(
                     f"rollout {row.rollout_id}: {name} holds ids {ids.min()} to {ids.max()}, but "
-                    f"the model has {self._vocabulary_size}; it was made with another tokenizer")
+                    f"the model has {self._vocabulary_size}; it was made with another tokenizer"
+                )
         return row
 
     def _fresh(self, arrivals: Sequence[Arrival], step: int) -> list[Arrival]:
         """Those within the staleness limit; the others are dropped."""
-        stale = [arrival.lease for arrival in arrivals
-                 if self.staleness(arrival.row, step) > self._max_staleness]
+        stale = [arrival.lease for arrival in arrivals if self.staleness(arrival.row, step) > self._max_staleness]
         if not stale:
             return list(arrivals)
         self._ledger.drop_all(stale, "stale", requeue=True)
         dropped = {lease.id for lease in stale}
         self._held -= dropped
-        logger.info("dropped %d rollouts older than ledger.max_staleness=%d steps",
-                    len(stale), self._max_staleness)
+        logger.info("dropped %d rollouts older than ledger.max_staleness=%d steps", len(stale), self._max_staleness)
         return [arrival for arrival in arrivals if arrival.lease.id not in dropped]
 
     def _take(self, rollouts: int) -> list[Arrival] | None:
@@ -241,11 +243,12 @@ class Ingest:
         for arrival in self._arrivals:
             groups.setdefault(arrival.row.task_id, []).append(arrival)
         here = {arrival.row.rollout_id for arrival in self._arrivals}
-        missing = {task_id: {f"{task_id}.{sample}" for sample in range(group[0].samples)} - here
-                   for task_id, group in groups.items()}
+        missing = {
+            task_id: {f"{task_id}.{sample}" for sample in range(group[0].samples)} - here
+            for task_id, group in groups.items()
+        }
         over = self._over(set().union(*missing.values()))
-        return [arrival for task_id, group in groups.items() if missing[task_id] <= over
-                for arrival in group]
+        return [arrival for task_id, group in groups.items() if missing[task_id] <= over for arrival in group]
 
     def _over(self, rollout_ids: set[str]) -> set[str]:
         """Those that will not come: they ended, their payload is gone, or they are dead letters."""
@@ -256,9 +259,11 @@ class Ingest:
                 pipe.hget(keys.rollout(rollout_id), "state")
                 pipe.hmget(keys.task(task_id), f"made:{sample}", f"dead:{sample}")
             replies = pipe.execute()
-        return {rollout_id for rollout_id, state, (made, dead)
-                in zip(ids, replies[::2], replies[1::2], strict=True)
-                if (state in OVER if state is not None else made is not None or dead is not None)}
+        return {
+            rollout_id
+            for rollout_id, state, (made, dead) in zip(ids, replies[::2], replies[1::2], strict=True)
+            if (state in OVER if state is not None else made is not None or dead is not None)
+        }
 
     def _step_of(self, version: int) -> int:
         if version not in self._steps:
@@ -266,9 +271,11 @@ class Ingest:
         return self._steps[version]
 
     def _explain_deadline(self, rollouts: int, waited: float) -> str:
-        return (f"no batch of {rollouts} rollouts came within {waited:.0f} s "
-                f"(trainer.batch_deadline_seconds); {len(self._arrivals)} are here, the queues "
-                f"hold {self._ledger.depths()}; submit more prompts, or see which part is stuck")
+        return (
+            f"no batch of {rollouts} rollouts came within {waited:.0f} s "
+            f"(trainer.batch_deadline_seconds); {len(self._arrivals)} are here, the queues "
+            f"hold {self._ledger.depths()}; submit more prompts, or see which part is stuck"
+        )
 
 
 def training_row(rollout: Rollout, temperature: float) -> TrainingRow:

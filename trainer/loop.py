@@ -26,12 +26,7 @@ from trainer.checkpoint import Position, resume_newest, save_checkpoint
 from trainer.coordinator import Coordinator
 from trainer.exchange import Action, Order, share_order
 from trainer.forward import token_log_probs
-from trainer.mismatch import (
-    Mismatch,
-    measure_mismatch,
-    measure_past_mismatch,
-    require_agreement,
-)
+from trainer.mismatch import Mismatch, measure_mismatch, measure_past_mismatch, require_agreement
 from trainer.parallel import Ranks
 from trainer.phases import Phases
 from trainer.publish import Publisher, published_dtype
@@ -73,8 +68,9 @@ class TrainingLoop:
         self._agreed = False
         self._published_step = 0
         self._phases = Phases(setup.ranks.device)
-        self._snapshots = WeightSnapshots(self._settings.trainer.mismatch_snapshots,
-                                          published_dtype(setup.ranks.device))
+        self._snapshots = WeightSnapshots(
+            self._settings.trainer.mismatch_snapshots, published_dtype(setup.ranks.device)
+        )
 
     def run(self) -> Position:
         """Train; returns where the run stands, with everything on disk.
@@ -108,8 +104,9 @@ class TrainingLoop:
     # Start -----------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        manifest = resume_newest(self._settings.run.checkpoints_directory, self._learner,
-                                 self._setup.random, self._ranks)
+        manifest = resume_newest(
+            self._settings.run.checkpoints_directory, self._learner, self._setup.random, self._ranks
+        )
         if manifest is None:
             self._position = Position(pretrained=not self._needs_pretraining())
         else:
@@ -129,8 +126,7 @@ class TrainingLoop:
 
     def _needs_pretraining(self) -> bool:
         pretraining = self._settings.value_pretraining
-        return (pretraining.enabled and pretraining.checkpoint is None
-                and self._setup.algorithm.estimator == "gae")
+        return pretraining.enabled and pretraining.checkpoint is None and self._setup.algorithm.estimator == "gae"
 
     def _has_critic_of_its_own(self) -> bool:
         return self._settings.value_pretraining.checkpoint is not None
@@ -145,16 +141,16 @@ class TrainingLoop:
         self._require_agreement(batch)
         settings = self._settings.value_pretraining
         options = replace(self._setup.options, critic_epochs=settings.epochs)
-        result = pretrain(self._learner, batch, self._setup.algorithm, options, self._ranks,
-                          self._setup.random, self._phases)
+        result = pretrain(
+            self._learner, batch, self._setup.algorithm, options, self._ranks, self._setup.random, self._phases
+        )
         number = self._position.pretraining_steps + 1
         self._position = replace(self._position, pretraining_steps=number)
         if self._coordinator:
             self._coordinator.note_pretrained(number)
             self._coordinator.report_pretraining(number, self._pretraining_row(batch, result))
         explained = result.explained_variance
-        if number >= settings.max_steps or (
-                explained is not None and explained >= settings.explained_variance):
+        if number >= settings.max_steps or (explained is not None and explained >= settings.explained_variance):
             self._end_pretraining()
 
     def _end_pretraining(self) -> None:
@@ -167,16 +163,25 @@ class TrainingLoop:
     def _train(self, batch: Batch) -> None:
         self._require_agreement(batch)
         past = self._past_mismatch(batch)
-        result = update(self._learner, batch, self._setup.algorithm, self._setup.options,
-                        self._ranks, self._setup.random, self._phases)
+        result = update(
+            self._learner,
+            batch,
+            self._setup.algorithm,
+            self._setup.options,
+            self._ranks,
+            self._setup.random,
+            self._phases,
+        )
         known = result.proximal_known
         mismatch = past or measure_mismatch(
-            batch.behaviour_log_probs[known], result.proximal_log_probs[known],
-            batch.token_versions[known], result.version)
+            batch.behaviour_log_probs[known],
+            result.proximal_log_probs[known],
+            batch.token_versions[known],
+            result.version,
+        )
         position = self._position
         step = position.step + 1
-        self._position = replace(
-            position, step=step, tokens=position.tokens + batch.response_tokens)
+        self._position = replace(position, step=step, tokens=position.tokens + batch.response_tokens)
         if self._publication_is_due(step):
             self._publish()
         if self._coordinator:
@@ -193,8 +198,13 @@ class TrainingLoop:
             return None
         with self._phases.measure("mismatch"):
             return measure_past_mismatch(
-                self._learner, batch, self._snapshots, self._settings.trainer.mismatch_rows,
-                self._setup.options.packing, self._ranks)
+                self._learner,
+                batch,
+                self._snapshots,
+                self._settings.trainer.mismatch_rows,
+                self._setup.options.packing,
+                self._ranks,
+            )
 
     def _require_agreement(self, batch: Batch) -> None:
         """Once per start, on the first tokens of the weights the trainer holds."""
@@ -202,13 +212,17 @@ class TrainingLoop:
         if self._agreed or not self._has_tokens_of_these_weights(batch):
             return
         with self._phases.measure("agreement"):
-            log_probs = token_log_probs(self._learner.policy, batch, range(len(batch)),
-                                        self._setup.options.packing, self._ranks)
-        mismatch = measure_mismatch(batch.behaviour_log_probs, log_probs, batch.token_versions,
-                                    version)
+            log_probs = token_log_probs(
+                self._learner.policy, batch, range(len(batch)), self._setup.options.packing, self._ranks
+            )
+        mismatch = measure_mismatch(batch.behaviour_log_probs, log_probs, batch.token_versions, version)
         require_agreement(mismatch, self._settings.trainer.mismatch_limit)
-        logger.info("generator and trainer agree: %.3g nats per token over %d tokens of version %d",
-                    mismatch.magnitude, mismatch.tokens, version)
+        logger.info(
+            "generator and trainer agree: %.3g nats per token over %d tokens of version %d",
+            mismatch.magnitude,
+            mismatch.tokens,
+            version,
+        )
         self._agreed = True
 
     def _has_tokens_of_these_weights(self, batch: Batch) -> bool:
@@ -218,13 +232,22 @@ class TrainingLoop:
         return published and bool((batch.token_versions == self._learner.version).any())
 
     def _pretraining_row(self, batch: Batch, result: PretrainingResult) -> dict[str, Any]:
-        return (report.batch_row(batch) | report.pretraining_row(result)
-                | report.time_row(self._phases.seconds, batch.response_tokens))
+        return (
+            report.batch_row(batch)
+            | report.pretraining_row(result)
+            | report.time_row(self._phases.seconds, batch.response_tokens)
+        )
 
     def _complete_row(self, row: dict[str, Any], batch: Batch) -> dict[str, Any]:
-        return (row | report.time_row(self._phases.seconds, batch.response_tokens)
-                | {"version": self._learner.version, "tokens_total": self._position.tokens,
-                   "policy_updates": self._learner.policy_optimiser.steps_taken})
+        return (
+            row
+            | report.time_row(self._phases.seconds, batch.response_tokens)
+            | {
+                "version": self._learner.version,
+                "tokens_total": self._position.tokens,
+                "policy_updates": self._learner.policy_optimiser.steps_taken,
+            }
+        )
 
     # Weights and checkpoints -----------------------------------------------------------------
 
@@ -256,9 +279,14 @@ class TrainingLoop:
         coordinator, settings = self._coordinator, self._settings
         held = coordinator.unacknowledged if coordinator else ()
         folder = save_checkpoint(
-            settings.run.checkpoints_directory, self._learner,
-            replace(self._position, unacknowledged=held), self._setup.random,
-            dump_settings(settings), settings.trainer.keep_checkpoints, self._ranks)
+            settings.run.checkpoints_directory,
+            self._learner,
+            replace(self._position, unacknowledged=held),
+            self._setup.random,
+            dump_settings(settings),
+            settings.trainer.keep_checkpoints,
+            self._ranks,
+        )
         self._saved = self._position
         if coordinator:
             coordinator.acknowledge()

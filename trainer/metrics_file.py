@@ -24,8 +24,11 @@ class MetricsFile:
         """Drop the rows of later steps, and a last line that was cut off by a crash."""
         if not self._path.exists():
             return
-        kept = [line for line in self._path.read_text(encoding="utf-8").splitlines()
-                if _is_within(line, step, pretraining_step)]
+        kept = [
+            line
+            for line in self._path.read_text(encoding="utf-8").splitlines()
+            if _is_within(line, step, pretraining_step)
+        ]
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         os.replace(partial, self._path)

@@ -61,13 +61,11 @@ def measure_mismatch(
     behaviour = behaviour_log_probs[same].double()
     trainer = trainer_log_probs[same].double()
     magnitude = float((behaviour - trainer).abs().mean())
-    return Mismatch(tokens, magnitude, mismatch_kl(behaviour, trainer),
-                    mismatch_kl_k1(behaviour, trainer), lag=0)
+    return Mismatch(tokens, magnitude, mismatch_kl(behaviour, trainer), mismatch_kl_k1(behaviour, trainer), lag=0)
 
 
 def measure_past_mismatch(
-    learner: Learner, batch: Batch, snapshots: WeightSnapshots, rows: int, packing: Packing,
-    ranks: Ranks,
+    learner: Learner, batch: Batch, snapshots: WeightSnapshots, rows: int, packing: Packing, ranks: Ranks
 ) -> Mismatch:
     """The gap on at most ``rows`` rows of the newest past version at hand; every rank calls this.
 
@@ -75,8 +73,9 @@ def measure_past_mismatch(
     returns.
     """
     for version in reversed(snapshots.versions):
-        chosen = [number for number, row in enumerate(batch.rows)
-                  if {span.version for span in row.version_spans} == {version}][:rows]
+        chosen = [
+            number for number, row in enumerate(batch.rows) if {span.version for span in row.version_spans} == {version}
+        ][:rows]
         if chosen:
             break
     else:
@@ -84,8 +83,7 @@ def measure_past_mismatch(
     with snapshots.held(version, learner.policy):
         scored = token_log_probs(learner.policy, batch, chosen, packing, ranks)
     index = row_token_index(batch.lengths, torch.tensor(chosen, device=batch.device))
-    mismatch = measure_mismatch(batch.behaviour_log_probs[index], scored[index],
-                                batch.token_versions[index], version)
+    mismatch = measure_mismatch(batch.behaviour_log_probs[index], scored[index], batch.token_versions[index], version)
     return replace(mismatch, lag=learner.version - version)
 
 
@@ -107,4 +105,5 @@ def require_agreement(mismatch: Mismatch, limit: float) -> None:
         f"trainer.mismatch_limit={limit:g}. Usual causes: another model or precision in the "
         "generator, a temperature or top-p the trainer does not know of, weights that were not "
         "really loaded (see /v1/weights of the generator). Only raise the limit if the cause is "
-        "known and harmless.")
+        "known and harmless."
+    )

@@ -56,23 +56,21 @@ class Policy(nn.Module):
 
     def forward(self, batch: MicroBatch) -> TokenScores:
         """Log-prob and entropy at every response token of ``batch``, float32[N] each."""
-        output = self.causal_lm.base_model(
-            input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False
-        )
+        output = self.causal_lm.base_model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False)
         states = output.last_hidden_state.flatten(0, 1)[batch.action_index]
         size = max(1, self.chunk_elements // self.causal_lm.config.vocab_size)
         if len(states) <= size:
             return TokenScores(*self._score(states, batch.actions, batch.temperatures))
         scores = [
             checkpoint(self._score, *piece, use_reentrant=False)
-            for piece in zip(*(_split(tensor, size, len(states)) for tensor in
-                               (states, batch.actions, batch.temperatures)), strict=True)
+            for piece in zip(
+                *(_split(tensor, size, len(states)) for tensor in (states, batch.actions, batch.temperatures)),
+                strict=True,
+            )
         ]
         return TokenScores(*(torch.cat(parts) for parts in zip(*scores, strict=True)))
 
-    def _score(
-        self, states: Tensor, actions: Tensor, temperatures: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _score(self, states: Tensor, actions: Tensor, temperatures: Tensor | None) -> tuple[Tensor, Tensor]:
         logits = self.causal_lm.get_output_embeddings()(states)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if temperatures is not None:

@@ -55,7 +55,8 @@ class Ranks:
 
 
 def join_ranks(
-    deadline: timedelta = timedelta(minutes=30), environment: Mapping[str, str] | None = None,
+    deadline: timedelta = timedelta(minutes=30),
+    environment: Mapping[str, str] | None = None,
     device_choice: DeviceChoice = "auto",
 ) -> Ranks:
     """This process's rank from torchrun's variables; joins the process group if there are several.
@@ -109,9 +110,7 @@ def _layers(backbone: nn.Module) -> list[nn.Module]:
     return list(cast(nn.ModuleList, backbone.layers))
 
 
-def _shard(
-    layers: Sequence[nn.Module], root: nn.Module, ranks: Ranks, precision: MixedPrecisionPolicy
-) -> None:
+def _shard(layers: Sequence[nn.Module], root: nn.Module, ranks: Ranks, precision: MixedPrecisionPolicy) -> None:
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
     for module in (*layers, root):
         sharded: FSDPModule = fully_shard(module, mesh=mesh, mp_policy=precision)
@@ -127,8 +126,7 @@ def _mixed_precision(device: torch.device) -> MixedPrecisionPolicy:
     """
     if device.type != "cuda":
         return MixedPrecisionPolicy()
-    return MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32,
-                                cast_forward_inputs=False)
+    return MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
 
 
 def split_rows(rows: Sequence[int], lengths: Sequence[int], parts: int) -> list[list[int]]:

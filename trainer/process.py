@@ -44,8 +44,7 @@ def run(settings: Settings) -> int:
     """Train with ``settings``; returns the exit status (`trainer.__main__`)."""
     disable_progress_bar()
     check_models(settings)
-    deadline = (settings.trainer.batch_deadline_seconds + settings.redis.refusal_seconds
-                + COLLECTIVE_MARGIN_SECONDS)
+    deadline = settings.trainer.batch_deadline_seconds + settings.redis.refusal_seconds + COLLECTIVE_MARGIN_SECONDS
     ranks = join_ranks(timedelta(seconds=deadline), device_choice=settings.trainer.device)
     if ranks.device.type == "cpu":
         torch.set_num_threads(settings.trainer.threads)
@@ -85,8 +84,7 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
     app = build_app(settings, requests, status, ledger.watch.reason)
     server = BackgroundServer(app, listener)
     name, url = member_name("trainer"), bound_url(listener, settings.network.advertise_host)
-    heartbeat = Heartbeat(ledger.watch, lambda: _describe(name, url, status),
-                          settings.ledger.heartbeat_seconds)
+    heartbeat = Heartbeat(ledger.watch, lambda: _describe(name, url, status), settings.ledger.heartbeat_seconds)
     server.start()
     heartbeat.start()
     course = Course(ledger)
@@ -122,6 +120,7 @@ def _stop_on_signals(requests: Requests) -> None:
     """First SIGTERM, SIGINT or closed terminal: finish the step, checkpoint, end. A second one ends
     at once. Under nohup a closed terminal stays ignored.
     """
+
     def stop(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         requests.stop(number)

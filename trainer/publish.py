@@ -29,14 +29,7 @@ from trainer.states import critic_state, policy_state
 from trainer.update import Learner
 from vapo.canary import canary_record, canary_token_ids
 from vapo.messages import VersionSpan
-from vapo.weights import (
-    ACTOR,
-    CRITIC,
-    WeightChannel,
-    newest_on_disk,
-    remove_old_versions,
-    write_version,
-)
+from vapo.weights import ACTOR, CRITIC, WeightChannel, newest_on_disk, remove_old_versions, write_version
 
 
 @dataclass(frozen=True)
@@ -73,9 +66,9 @@ class Publisher:
         canary = canary_of(learner.policy, self.ranks)
         if self.channel is not None:
             writers: dict[str, Callable[[Path], None]] = {
-                name: partial(save_file, state) for name, state in states.items()}
-            manifest = write_version(
-                self.directory, learner.version, step, writers, canary)
+                name: partial(save_file, state) for name, state in states.items()
+            }
+            manifest = write_version(self.directory, learner.version, step, writers, canary)
             self.channel.announce(manifest)
             remove_old_versions(self.directory, self.keep)
         return learner.version
@@ -91,8 +84,16 @@ def canary_of(policy: Policy, ranks: Ranks) -> dict[str, Any]:
     token_ids = canary_token_ids(policy.causal_lm.config.vocab_size)
     tokens = np.array(token_ids, np.int32)
     row = TrainingRow(
-        "canary", "canary", tokens[:1], tokens[1:], np.zeros(tokens.size - 1, np.float32),
-        (VersionSpan(0, 0, tokens.size - 1),), reward=0.0, correct=False, truncated=False)
+        "canary",
+        "canary",
+        tokens[:1],
+        tokens[1:],
+        np.zeros(tokens.size - 1, np.float32),
+        (VersionSpan(0, 0, tokens.size - 1),),
+        reward=0.0,
+        correct=False,
+        truncated=False,
+    )
     batch = Batch([row], ranks.device)
     log_probs = token_log_probs(policy, batch, [0], Packing(tokens.size), ranks)
     return canary_record(token_ids, log_probs.tolist())
@@ -100,5 +101,4 @@ def canary_of(policy: Policy, ranks: Ranks) -> dict[str, Any]:
 
 def _cast(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     """Weights in ``dtype``; the value head always stays in float32."""
-    return {name: tensor if name.startswith("value_head.") else tensor.to(dtype)
-            for name, tensor in state.items()}
+    return {name: tensor if name.startswith("value_head.") else tensor.to(dtype) for name, tensor in state.items()}

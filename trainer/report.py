@@ -50,8 +50,7 @@ UPDATE_NAMES = {
     "value/loss": "value_loss",
     "value/gradient_norm": "value_gradient_norm",
 }
-RATIO_QUANTILES = {"ratio_min": 0.0, "ratio_p01": 0.01, "ratio_p50": 0.5, "ratio_p99": 0.99,
-                   "ratio_max": 1.0}
+RATIO_QUANTILES = {"ratio_min": 0.0, "ratio_p01": 0.01, "ratio_p50": 0.5, "ratio_p99": 0.99, "ratio_max": 1.0}
 
 
 def batch_row(batch: Batch) -> dict[str, Any]:
@@ -88,7 +87,8 @@ def ratio_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
     log_ratio = result.log_probs.double() - batch.behaviour_log_probs.double()
     quantiles = ratio_quantiles(log_ratio, list(RATIO_QUANTILES.values()))
     return dict(zip(RATIO_QUANTILES, quantiles, strict=True)) | {
-        "ratio_effective_sample_size": effective_sample_size(bounded_exp(log_ratio))}
+        "ratio_effective_sample_size": effective_sample_size(bounded_exp(log_ratio))
+    }
 
 
 def behaviour_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
@@ -101,18 +101,22 @@ def behaviour_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
     behaviour = batch.behaviour_log_probs[known].double()
     proximal = result.proximal_log_probs[known].double()
     lags = result.version - batch.token_versions[known]
-    return _gap(behaviour, proximal) | {"behaviour_by_lag": [
-        {"lag": lag, "tokens": int((lags == lag).sum()),
-         **_gap(behaviour[lags == lag], proximal[lags == lag])}
-        for lag in sorted(set(lags.tolist()))]}
+    return _gap(behaviour, proximal) | {
+        "behaviour_by_lag": [
+            {"lag": lag, "tokens": int((lags == lag).sum()), **_gap(behaviour[lags == lag], proximal[lags == lag])}
+            for lag in sorted(set(lags.tolist()))
+        ]
+    }
 
 
 def _gap(behaviour: Tensor, trainer: Tensor) -> dict[str, float | None]:
     if behaviour.numel() == 0:
         return {"behaviour_gap": None, "behaviour_kl": None, "behaviour_kl_k1": None}
-    return {"behaviour_gap": float((behaviour - trainer).abs().mean()),
-            "behaviour_kl": mismatch_kl(behaviour, trainer),
-            "behaviour_kl_k1": mismatch_kl_k1(behaviour, trainer)}
+    return {
+        "behaviour_gap": float((behaviour - trainer).abs().mean()),
+        "behaviour_kl": mismatch_kl(behaviour, trainer),
+        "behaviour_kl_k1": mismatch_kl_k1(behaviour, trainer),
+    }
 
 
 def value_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
@@ -132,17 +136,18 @@ def value_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
         "initial_value_correlation": initial_value_correlation(values, returns, lengths, groups),
         "value_bias": value_bias(values, returns),
         "value_bias_by_length": value_bias_by_length(values, returns, lengths),
-        "advantage_by_decile": _finite(
-            advantage_by_decile(result.advantages.advantages, batch.lengths)),
+        "advantage_by_decile": _finite(advantage_by_decile(result.advantages.advantages, batch.lengths)),
     }
 
 
 def pretraining_row(result: PretrainingResult) -> dict[str, Any]:
     """What one batch of value pretraining tells."""
-    return {"explained_variance": result.explained_variance,
-            "value_loss": result.metrics.get("value/loss"),
-            "initial_value": result.metrics.get("value/initial"),
-            "value_gradient_norm": result.metrics.get("value/gradient_norm")}
+    return {
+        "explained_variance": result.explained_variance,
+        "value_loss": result.metrics.get("value/loss"),
+        "initial_value": result.metrics.get("value/initial"),
+        "value_gradient_norm": result.metrics.get("value/gradient_norm"),
+    }
 
 
 def mismatch_row(mismatch: Mismatch, canary: float | None) -> dict[str, Any]:
@@ -153,9 +158,14 @@ def mismatch_row(mismatch: Mismatch, canary: float | None) -> dict[str, Any]:
     and, at every version, on the fixed tokens with which generators prove a load (``canary``).
     ``behaviour_gap`` and ``behaviour_kl`` of :func:`behaviour_row` hold policy lag as well.
     """
-    return {"mismatch_tokens": mismatch.tokens, "mismatch_magnitude": mismatch.magnitude,
-            "mismatch_kl": mismatch.kl, "mismatch_kl_k1": mismatch.kl_k1,
-            "mismatch_lag": mismatch.lag, "mismatch_canary": canary}
+    return {
+        "mismatch_tokens": mismatch.tokens,
+        "mismatch_magnitude": mismatch.magnitude,
+        "mismatch_kl": mismatch.kl,
+        "mismatch_kl_k1": mismatch.kl_k1,
+        "mismatch_lag": mismatch.lag,
+        "mismatch_canary": canary,
+    }
 
 
 def staleness_row(staleness: Sequence[int]) -> dict[str, Any]:
@@ -166,9 +176,11 @@ def staleness_row(staleness: Sequence[int]) -> dict[str, Any]:
 def time_row(seconds: dict[str, float], tokens: int) -> dict[str, Any]:
     """Seconds per phase, and response tokens per second of the whole step, waiting included."""
     total = sum(seconds.values())
-    return {"seconds": {name: round(value, 4) for name, value in seconds.items()},
-            "step_seconds": round(total, 4),
-            "tokens_per_second": tokens / total if total > 0 else None}
+    return {
+        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "step_seconds": round(total, 4),
+        "tokens_per_second": tokens / total if total > 0 else None,
+    }
 
 
 def _finite(numbers: Sequence[float]) -> list[float | None]:

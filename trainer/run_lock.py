@@ -25,6 +25,7 @@ def run_lock(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "trainer.lock").open("w", encoding="utf-8") as file:
         if not try_lock(file.fileno(), directory / "trainer.lock"):
-            raise RunLocked(f"another trainer runs in {directory}; stop it, or give this run "
-                            "another run.directory and run.name")
+            raise RunLocked(
+                f"another trainer runs in {directory}; stop it, or give this run another run.directory and run.name"
+            )
         yield

@@ -35,8 +35,7 @@ class SharedFile(Mapping[str, Tensor]):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
             self._file.__exit__(kind, error, trace)

@@ -41,9 +41,10 @@ class WeightSnapshots:
         if self._limit == 0:
             return
         _drop_gathered_weights(model)
-        self._kept[version] = [_shard(parameter).detach().to("cpu", self._dtype, copy=True)
-                               for parameter in model.parameters()]
-        for old in self.versions[:-self._limit]:
+        self._kept[version] = [
+            _shard(parameter).detach().to("cpu", self._dtype, copy=True) for parameter in model.parameters()
+        ]
+        for old in self.versions[: -self._limit]:
             del self._kept[old]
 
     @contextmanager

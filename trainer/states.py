@@ -44,18 +44,17 @@ def load_critic_state(critic: Critic, state: Mapping[str, Tensor]) -> None:
     _load(critic, critic.state_dict(), state)
 
 
-def optimiser_state(
-    model: nn.Module, optimiser: Optimiser, keep: bool = True
-) -> dict[str, Tensor]:
+def optimiser_state(model: nn.Module, optimiser: Optimiser, keep: bool = True) -> dict[str, Tensor]:
     """AdamW's moments as ``<parameter>.<moment>``, on the CPU; empty before the first step."""
-    moments = ((f"{name}.{moment}", tensor) for name, parameter in model.named_parameters()
-               for moment, tensor in optimiser.adamw.state.get(parameter, {}).items())
+    moments = (
+        (f"{name}.{moment}", tensor)
+        for name, parameter in model.named_parameters()
+        for moment, tensor in optimiser.adamw.state.get(parameter, {}).items()
+    )
     return _gathered(moments, keep)
 
 
-def load_optimiser_state(
-    model: nn.Module, optimiser: Optimiser, state: Mapping[str, Tensor]
-) -> None:
+def load_optimiser_state(model: nn.Module, optimiser: Optimiser, state: Mapping[str, Tensor]) -> None:
     """Inverse of :func:`optimiser_state`.
 
     Raises:
@@ -67,8 +66,7 @@ def load_optimiser_state(
             continue
         absent = [m for m in MOMENTS if f"{name}.{m}" not in state]
         if absent:
-            raise ValueError(f"optimiser state of {name} lacks {absent}; the checkpoint is of "
-                             "another model")
+            raise ValueError(f"optimiser state of {name} lacks {absent}; the checkpoint is of another model")
         first, second, step = (state[f"{name}.{moment}"] for moment in MOMENTS)
         optimiser.adamw.state[parameter] = {
             # The fused kernel reads the step count where the parameter lies.
@@ -81,8 +79,10 @@ def load_optimiser_state(
 def _load(model: nn.Module, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
     different = sorted(own.keys() ^ state.keys())
     if different:
-        raise ValueError(f"weights do not fit {type(model).__name__}: tensors {different[:4]} are "
-                         "missing or superfluous; use the same base model")
+        raise ValueError(
+            f"weights do not fit {type(model).__name__}: tensors {different[:4]} are "
+            "missing or superfluous; use the same base model"
+        )
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(_like(state[name], tensor, name))
@@ -107,8 +107,10 @@ def _gathered(tensors: Iterable[tuple[str, Tensor]], keep: bool) -> dict[str, Te
 def _like(full: Tensor, target: Tensor, name: str) -> Tensor:
     """``full`` placed, typed and sharded as ``target`` is; a tensor of its own."""
     if full.shape != target.shape:
-        raise ValueError(f"{name} has shape {list(full.shape)} where {list(target.shape)} is "
-                         "needed; the checkpoint is of another model")
+        raise ValueError(
+            f"{name} has shape {list(full.shape)} where {list(target.shape)} is "
+            "needed; the checkpoint is of another model"
+        )
     local = full.to(target.device, target.dtype, copy=True)
     if not isinstance(target, DTensor):
         return local

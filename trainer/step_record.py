@@ -43,8 +43,7 @@ class StepRecord:
         if not self._denominators:
             return {}
         sums = _sum_over_ranks(add_metrics(self._metrics), device, ranks)
-        means = {name: total / self.steps if name.endswith("loss") else total
-                 for name, total in sums.items()}
+        means = {name: total / self.steps if name.endswith("loss") else total for name, total in sums.items()}
         metrics = reduce_metrics(means, add_denominators(self._denominators))
         return metrics | {f"{self._name}/gradient_norm": max(self._gradient_norms)}
 

@@ -38,14 +38,7 @@ from trainer.algorithm.vapo import (
 from trainer.batch import Batch, MicroBatch
 from trainer.critic_replay import CriticReplay
 from trainer.critic_steps import CriticSteps
-from trainer.forward import (
-    Packing,
-    StateValues,
-    micro_batches_of_rank,
-    scores_dtype,
-    state_values,
-    token_log_probs,
-)
+from trainer.forward import Packing, StateValues, micro_batches_of_rank, scores_dtype, state_values, token_log_probs
 from trainer.models import Policy, compute_precision
 from trainer.optimiser import Optimiser
 from trainer.parallel import Ranks, sum_over_ranks
@@ -76,8 +69,8 @@ class UpdateOptions:
     def critic_mini_batches(self, rows: int, random: np.random.Generator) -> list[list[int]]:
         """Rows (numbers below ``rows``) of every optimiser step of the critic."""
         return draw_mini_batches(
-            rows, self.critic_mini_batch_rollouts or self.mini_batch_rollouts,
-            self.critic_epochs or self.epochs, random)
+            rows, self.critic_mini_batch_rollouts or self.mini_batch_rollouts, self.critic_epochs or self.epochs, random
+        )
 
 
 @dataclass
@@ -99,8 +92,7 @@ class Learner:
     def required_critic(self) -> tuple[Critic, Optimiser]:
         """The critic and its optimiser. Raises ValueError in a run without a critic."""
         if self.critic is None or self.critic_optimiser is None:
-            raise ValueError("this run has no critic, since algorithm.estimator is 'group'; "
-                             "set it to 'gae'")
+            raise ValueError("this run has no critic, since algorithm.estimator is 'group'; set it to 'gae'")
         return self.critic, self.critic_optimiser
 
 
@@ -126,8 +118,13 @@ class UpdateResult:
 
 
 def update(
-    learner: Learner, batch: Batch, algorithm: Options, options: UpdateOptions, ranks: Ranks,
-    random: np.random.Generator, phases: Phases,
+    learner: Learner,
+    batch: Batch,
+    algorithm: Options,
+    options: UpdateOptions,
+    ranks: Ranks,
+    random: np.random.Generator,
+    phases: Phases,
 ) -> UpdateResult:
     """Train actor and critic on ``batch``.
 
@@ -157,13 +154,19 @@ def update(
             step.train(rows)
     metrics = step.reduced_metrics() | value_metrics
     before = values.before_tokens if values else torch.zeros_like(step.log_probs)
-    return UpdateResult(advantages, before, step.log_probs, step.proximal, step.proximal_known,
-                        learner.version, rescored, metrics)
+    return UpdateResult(
+        advantages, before, step.log_probs, step.proximal, step.proximal_known, learner.version, rescored, metrics
+    )
 
 
 def update_critic(
-    learner: Learner, batch: Batch, advantages: AdvantageBatch, algorithm: Options,
-    options: UpdateOptions, ranks: Ranks, random: np.random.Generator,
+    learner: Learner,
+    batch: Batch,
+    advantages: AdvantageBatch,
+    algorithm: Options,
+    options: UpdateOptions,
+    ranks: Ranks,
+    random: np.random.Generator,
 ) -> dict[str, float]:
     """All critic steps of one rollout step, on ``batch`` and on the rows kept for replay.
 
@@ -183,8 +186,13 @@ class PolicySteps:
     """The actor's optimiser steps on one rollout batch, whose advantages are constants."""
 
     def __init__(
-        self, learner: Learner, batch: Batch, advantages: AdvantageBatch, algorithm: Options,
-        options: UpdateOptions, ranks: Ranks,
+        self,
+        learner: Learner,
+        batch: Batch,
+        advantages: AdvantageBatch,
+        algorithm: Options,
+        options: UpdateOptions,
+        ranks: Ranks,
     ) -> None:
         self.learner = learner
         self.batch = batch
@@ -192,8 +200,7 @@ class PolicySteps:
         self.algorithm = algorithm
         self.options = options
         self.ranks = ranks
-        nothing = torch.zeros(batch.response_tokens, dtype=scores_dtype(learner.policy),
-                              device=batch.device)
+        nothing = torch.zeros(batch.response_tokens, dtype=scores_dtype(learner.policy), device=batch.device)
         self.log_probs = nothing
         """float[N] log-prob of each token when its mini-batch was last trained on."""
         self.proximal = nothing.clone()
@@ -206,8 +213,7 @@ class PolicySteps:
         """Fill ``proximal`` for all rows but the first mini-batch's, if the correction needs it."""
         later = sorted(set(range(len(self.batch))) - set(mini_batches[0]))
         if later and needs_proximal_log_probs(self.algorithm.correction):
-            self.proximal = token_log_probs(
-                self.learner.policy, self.batch, later, self.options.packing, self.ranks)
+            self.proximal = token_log_probs(self.learner.policy, self.batch, later, self.options.packing, self.ranks)
             self.proximal_known[row_token_index(self.batch.lengths, self._index(later))] = True
 
     def train(self, rows: Sequence[int]) -> None:
@@ -238,7 +244,9 @@ class PolicySteps:
                 self.batch.behaviour_log_probs[micro.tokens],
                 self.proximal[micro.tokens] if known else None,
                 self.advantages.select_rows(micro.rows),
-                denominators, self.algorithm, scores.entropy,
+                denominators,
+                self.algorithm,
+                scores.entropy,
             )
             objective.loss.backward()
             log_probs[micro.tokens] = scores.log_probs.detach()
@@ -276,25 +284,25 @@ def batch_values(
         return None, 0.0
     critic, _ = learner.required_critic()
     oldest = max(learner.version - options.critic_version_lag, learner.oldest_usable_critic)
-    stale = [number for number, row in enumerate(batch.rows)
-             if row.critic_version is None or row.critic_version < oldest]
+    stale = [
+        number for number, row in enumerate(batch.rows) if row.critic_version is None or row.critic_version < oldest
+    ]
     values = service_values(batch, critic.value_head.weight.dtype, set(stale))
     if stale:
         scored = state_values(critic, batch, stale, options.packing, ranks)
-        values = StateValues(values.before_tokens + scored.before_tokens,
-                             values.final + scored.final)
+        values = StateValues(values.before_tokens + scored.before_tokens, values.final + scored.final)
     return values, len(stale) / len(batch)
 
 
 def service_values(batch: Batch, dtype: torch.dtype, without: set[int]) -> StateValues:
     """The values rows brought along; 0 for the rows in ``without``."""
-    parts = [np.zeros(row.response_token_ids.size + 1, np.float32)
-             if number in without or row.values is None else row.values
-             for number, row in enumerate(batch.rows)]
+    parts = [
+        np.zeros(row.response_token_ids.size + 1, np.float32) if number in without or row.values is None else row.values
+        for number, row in enumerate(batch.rows)
+    ]
     before = np.concatenate([part[:-1] for part in parts])
     final = np.array([part[-1] for part in parts])
-    return StateValues(*(torch.from_numpy(array).to(batch.device, dtype)
-                         for array in (before, final)))
+    return StateValues(*(torch.from_numpy(array).to(batch.device, dtype) for array in (before, final)))
 
 
 def row_batch(batch: Batch, values: StateValues | None) -> RowBatch:
@@ -310,9 +318,7 @@ def row_batch(batch: Batch, values: StateValues | None) -> RowBatch:
     )
 
 
-def draw_mini_batches(
-    rows: int, size: int, epochs: int, random: np.random.Generator
-) -> list[list[int]]:
+def draw_mini_batches(rows: int, size: int, epochs: int, random: np.random.Generator) -> list[list[int]]:
     """Rows of every optimiser step: each epoch a new shuffle, cut into parts of equal size.
 
     Args:
@@ -322,5 +328,4 @@ def draw_mini_batches(
         random: must be in the same state on every rank.
     """
     parts = math.ceil(rows / size)
-    return [part.tolist() for _ in range(epochs)
-            for part in np.array_split(random.permutation(rows), parts)]
+    return [part.tolist() for _ in range(epochs) for part in np.array_split(random.permutation(rows), parts)]

@@ -42,8 +42,13 @@ class PretrainingResult:
 
 
 def pretrain(
-    learner: Learner, batch: Batch, algorithm: Options, options: UpdateOptions, ranks: Ranks,
-    random: np.random.Generator, phases: Phases,
+    learner: Learner,
+    batch: Batch,
+    algorithm: Options,
+    options: UpdateOptions,
+    ranks: Ranks,
+    random: np.random.Generator,
+    phases: Phases,
 ) -> PretrainingResult:
     """Critic steps on one rollout batch.
 
@@ -67,13 +72,19 @@ def pretrain(
     known = targets.value_mask
     return PretrainingResult(
         explained_variance(values.before_tokens[known], targets.returns[known]),
-        step.reduced_metrics()
-        | {"value/initial": initial_value_mean(values.before_tokens, batch.lengths)})
+        step.reduced_metrics() | {"value/initial": initial_value_mean(values.before_tokens, batch.lengths)},
+    )
 
 
 def _monte_carlo_targets(batch: Batch, values: StateValues, algorithm: Options) -> AdvantageBatch:
-    monte_carlo = replace(algorithm, estimator="gae", decoupled_gae=True, lambda_critic=1.0,
-                          drop_uniform_groups=False, whiten_advantages=False)
+    monte_carlo = replace(
+        algorithm,
+        estimator="gae",
+        decoupled_gae=True,
+        lambda_critic=1.0,
+        drop_uniform_groups=False,
+        whiten_advantages=False,
+    )
     return compute_advantages_and_targets(row_batch(batch, values), monte_carlo)
 
 

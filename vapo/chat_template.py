@@ -47,9 +47,7 @@ class GenerationTag(Extension):
         return str(caller())
 
 
-def renderer(
-    source: str, where: str, tokens: Mapping[str, str], arguments: Mapping[str, Any]
-) -> Render:
+def renderer(source: str, where: str, tokens: Mapping[str, str], arguments: Mapping[str, Any]) -> Render:
     """What turns messages into the prompt of the model's next turn.
 
     Args:
@@ -72,13 +70,10 @@ def renderer(
 
     def render(messages: Sequence[Message]) -> str:
         try:
-            return template.render(messages=messages, add_generation_prompt=True, tools=None,
-                                   documents=None, **names)
+            return template.render(messages=messages, add_generation_prompt=True, tools=None, documents=None, **names)
         except Exception as error:  # whatever the template's own expressions may raise
             reason = str(error) or type(error).__name__
-            raise TokenizerError(
-                f"the model's chat template refuses the messages: {reason}"
-            ) from None
+            raise TokenizerError(f"the model's chat template refuses the messages: {reason}") from None
 
     return render
 
@@ -88,8 +83,9 @@ def _names_read(template: nodes.Template) -> set[str]:
     defined; not those of its own loops and macros."""
     bound = set(BUILT_IN)
     for loop in template.find_all(nodes.For):
-        bound |= {name.name for name in (loop.target, *loop.target.find_all(nodes.Name))
-                  if isinstance(name, nodes.Name)}
+        bound |= {
+            name.name for name in (loop.target, *loop.target.find_all(nodes.Name)) if isinstance(name, nodes.Name)
+        }
     for macro in template.find_all(nodes.Macro):
         bound |= {macro.name, *(argument.name for argument in macro.args)}
     read = {name.name for name in template.find_all(nodes.Name) if name.ctx == "load"}
@@ -98,31 +94,30 @@ def _names_read(template: nodes.Template) -> set[str]:
 
 def _names_asked_for(template: nodes.Template) -> set[str]:
     """Those that it looks for outside, or asks whether they are defined: what there is to set."""
-    tested = {test.node.name for test in template.find_all((nodes.Test, nodes.Filter))
-              if test.name in ("defined", "undefined", "default") and isinstance(
-                  test.node, nodes.Name)}
+    tested = {
+        test.node.name
+        for test in template.find_all((nodes.Test, nodes.Filter))
+        if test.name in ("defined", "undefined", "default") and isinstance(test.node, nodes.Name)
+    }
     return meta.find_undeclared_variables(template) | tested
 
 
-def _check_arguments(
-    arguments: Mapping[str, Any], template: nodes.Template, where: str
-) -> None:
+def _check_arguments(arguments: Mapping[str, Any], template: nodes.Template, where: str) -> None:
     read = _names_read(template)
     own = sorted(read & _names_asked_for(template) - {*OURS, *NAMES})
     for name in arguments:
         if name in OURS:
-            raise TokenizerError(f"model.chat_template_arguments: {name} is filled in with each "
-                                 "prompt; leave it out")
+            raise TokenizerError(f"model.chat_template_arguments: {name} is filled in with each prompt; leave it out")
         if name not in read:
             known = f"it reads {', '.join(own)}" if own else "it reads none"
-            raise TokenizerError("model.chat_template_arguments: the chat template of "
-                                 f"{where} does not read {name}; {known}")
+            raise TokenizerError(
+                f"model.chat_template_arguments: the chat template of {where} does not read {name}; {known}"
+            )
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True,
-        extensions=[GenerationTag, "jinja2.ext.loopcontrols"],
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, "jinja2.ext.loopcontrols"]
     )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
@@ -137,9 +132,7 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _refuse(message: str) -> NoReturn:

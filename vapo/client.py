@@ -125,10 +125,7 @@ class GatewayClient:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._http.close()
 
@@ -144,9 +141,7 @@ class GatewayClient:
         """Upload a data set, JSONL or Parquet; the same rows again change nothing."""
         parameters = {"name": name, "split": split}
         timeout = httpx.Timeout(UPLOAD_SECONDS, connect=CONNECT_SECONDS)
-        return self.call(
-            "POST", "/v1/datasets", params=parameters, content=content, timeout=timeout
-        )
+        return self.call("POST", "/v1/datasets", params=parameters, content=content, timeout=timeout)
 
     def open_events(self, last_id: str | None) -> AbstractContextManager[httpx.Response]:
         """The stream of events after `last_id`; of new ones if None. See vapo.event_stream."""
@@ -198,9 +193,7 @@ def unanswered(url: str, error: httpx.TransportError) -> GatewayError:
         return GatewayError(f"the gateway at {url} does not answer: its host name is not known")
     if any(isinstance(cause, ssl.SSLError) for cause in chain):
         scheme = urlsplit(url).scheme
-        return GatewayError(
-            f"the gateway at {url} does not answer: {error}; is {scheme}:// right for it?"
-        )
+        return GatewayError(f"the gateway at {url} does not answer: {error}; is {scheme}:// right for it?")
     refused = any(isinstance(cause, ConnectionRefusedError) for cause in chain)
     why = "nobody listens there" if refused else repr(error)
     local = refused and is_loopback(urlsplit(url).hostname or "")
@@ -225,9 +218,7 @@ def checked(url: str) -> str:
     if good and plain:
         return url
     hint = f"; write http://{url}" if "://" not in url and is_host_and_port(url) else ""
-    raise GatewayError(
-        f"{url!r} is no address of a gateway, such as http://127.0.0.1:8000{hint}"
-    )
+    raise GatewayError(f"{url!r} is no address of a gateway, such as http://127.0.0.1:8000{hint}")
 
 
 def is_host_and_port(text: str) -> bool:

@@ -42,9 +42,7 @@ def write_shared_files(settings: Settings, folder: Path) -> Settings:
         write_secret(folder / name, getattr(resolved.security, name).get_secret_value() + "\n")
     password = kept_password(folder / REDIS_PASSWORD_FILE)
     data = settings.run.directory / REDIS_DATA
-    write_secret(
-        folder / REDIS_CONFIGURATION_FILE, server_configuration("*", REDIS_PORT, data, password)
-    )
+    write_secret(folder / REDIS_CONFIGURATION_FILE, server_configuration("*", REDIS_PORT, data, password))
     kept_password(folder / GRAFANA_PASSWORD_FILE)
     return resolved
 

@@ -37,9 +37,7 @@ class CriticError(StartupError, ValueError):
 class Critic(nn.Module):
     """V(state) for every token of a packed micro-batch."""
 
-    def __init__(
-        self, backbone: PreTrainedModel, bounds: tuple[float, float] | None = None
-    ) -> None:
+    def __init__(self, backbone: PreTrainedModel, bounds: tuple[float, float] | None = None) -> None:
         """Wrap ``backbone`` (a causal LM without its output head) with a zero value head.
 
         The zero start gives V = 0, midway between the rewards -1 and +1 (with ``bounds``: midway
@@ -58,9 +56,7 @@ class Critic(nn.Module):
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
 
-    def forward(
-        self, input_ids: torch.Tensor, position_ids: torch.Tensor, state_index: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, input_ids: torch.Tensor, position_ids: torch.Tensor, state_index: torch.Tensor) -> torch.Tensor:
         """Values at ``state_index``.
 
         Args:
@@ -79,9 +75,7 @@ class Critic(nn.Module):
             return scores if self.value_bounds is None else bounded(scores, *self.value_bounds)
 
 
-def bounded(
-    scores: torch.Tensor, low: torch.Tensor | float, high: torch.Tensor | float
-) -> torch.Tensor:
+def bounded(scores: torch.Tensor, low: torch.Tensor | float, high: torch.Tensor | float) -> torch.Tensor:
     """V = low + (high - low) (1/2 + arctan(score) / pi), float[N] (BPCO, arXiv 2608.23566).
 
     No value can then lie outside the rewards, and the arctangent's tails fall off slowly enough
@@ -119,8 +113,7 @@ def load_critic(
     if weights is None:
         causal_lm = load_causal_lm(folder, attention)
         return Critic(cast(PreTrainedModel, causal_lm.base_model), bounds).to(device)
-    backbone = AutoModel.from_config(load_config(folder), dtype=torch.float32,
-                                     attn_implementation=attention)
+    backbone = AutoModel.from_config(load_config(folder), dtype=torch.float32, attn_implementation=attention)
     critic = Critic(backbone, bounds)
     load_weights(critic, load_file(weights) if isinstance(weights, Path) else weights)
     return critic.to(device)
@@ -147,15 +140,12 @@ def save_critic(critic: Critic, folder: Path) -> None:
     """Write a folder that :func:`load_critic` reads: config.json and critic.safetensors."""
     folder.mkdir(parents=True, exist_ok=True)
     critic.model.config.save_pretrained(folder)
-    state = {name: tensor.detach().cpu().contiguous()
-             for name, tensor in critic.state_dict().items()}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in critic.state_dict().items()}
     save_file(state, folder / WEIGHTS_NAME)
 
 
 @torch.no_grad()
-def score(
-    critic: Critic, sequences: Sequence[TokenSequence], token_budget: int
-) -> list[npt.NDArray[np.float32]]:
+def score(critic: Critic, sequences: Sequence[TokenSequence], token_budget: int) -> list[npt.NDArray[np.float32]]:
     """Values of all states of each response.
 
     Args:

@@ -42,8 +42,10 @@ def choose_device(setting: str, choice: DeviceChoice, number: int = 0) -> torch.
         logger.info("computing on the CPU (%s%s)", named, reason)
         return torch.device("cpu")
     if number >= found:
-        raise DeviceError(f"{named} wants GPU {number} of this host, which has {found}, counted "
-                          f"from 0; start {found} trainer processes here (--nproc-per-node)")
+        raise DeviceError(
+            f"{named} wants GPU {number} of this host, which has {found}, counted "
+            f"from 0; start {found} trainer processes here (--nproc-per-node)"
+        )
     device = torch.device("cuda", number)
     torch.cuda.set_device(device)
     logger.info("computing on %s, %s (%s)", device, torch.cuda.get_device_name(device), named)
@@ -66,5 +68,4 @@ def _built_for_gpus() -> bool:
 def _remedy() -> str:
     if not _built_for_gpus():
         return "install a CUDA build of torch (images: VAPO_VARIANT=cuda)"
-    return ("give this process one (containers: the NVIDIA container toolkit and "
-            "deploy/compose.gpu.yml)")
+    return "give this process one (containers: the NVIDIA container toolkit and deploy/compose.gpu.yml)"

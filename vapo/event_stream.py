@@ -76,9 +76,7 @@ def follow(
         time.sleep(RETRY_SECONDS)
 
 
-def _read_once(
-    client: GatewayClient, last: str | None, ended: Callable[[], bool]
-) -> Iterator[Event]:
+def _read_once(client: GatewayClient, last: str | None, ended: Callable[[], bool]) -> Iterator[Event]:
     with client.open_events(last) as response:
         if response.is_error:
             response.read()

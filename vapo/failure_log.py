@@ -21,8 +21,7 @@ class FailureLog:
     def tell(self, what: str, error: BaseException) -> None:
         """Log that ``what`` failed with ``error``."""
         kind = _kind(error)
-        self._logger.error("%s failed: %s", what, reason_of(error),
-                           exc_info=None if kind in self._told else error)
+        self._logger.error("%s failed: %s", what, reason_of(error), exc_info=None if kind in self._told else error)
         self._told.add(kind)
 
 

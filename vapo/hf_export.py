@@ -20,13 +20,7 @@ from typing import Any, BinaryIO, Literal
 
 from vapo.float_types import TORCH_NAMES, WIDTHS, converted
 from vapo.model_folder import CONFIG as MODEL_CONFIG_FILE
-from vapo.model_folder import (
-    check_model_description,
-    check_model_folder,
-    check_tensors,
-    stored_tensors,
-    tensors_in,
-)
+from vapo.model_folder import check_model_description, check_model_folder, check_tensors, stored_tensors, tensors_in
 from vapo.model_form import expected_tensors
 from vapo.settings import RunSettings
 from vapo.startup import StartupError
@@ -76,10 +70,7 @@ def find_source(run: RunSettings, version: int | None = None, step: int | None =
         return _source("weight version", version_folder(run.weights_directory, version))
     if step is not None:
         return _source("checkpoint", run.checkpoints_directory / f"{step:08d}")
-    newest = [
-        *_newest("weight version", run.weights_directory),
-        *_newest("checkpoint", run.checkpoints_directory),
-    ]
+    newest = [*_newest("weight version", run.weights_directory), *_newest("checkpoint", run.checkpoints_directory)]
     if not newest:
         raise ExportError(f"{run.directory} holds no checkpoint and no weight version yet")
     return max(newest, key=lambda source: (source.step, source.kind == "checkpoint"))
@@ -92,9 +83,7 @@ def base_model_of(source: Source, configured: Path) -> Path:
     return recorded if recorded and (recorded / MODEL_CONFIG_FILE).is_file() else configured
 
 
-def write_folder(
-    source: Source, base_model: Path, output: Path, dtype: str | None = None
-) -> str:
+def write_folder(source: Source, base_model: Path, output: Path, dtype: str | None = None) -> str:
     """Write the policy of ``source`` with the base model's configuration and tokenizer.
 
     Args:
@@ -134,8 +123,7 @@ def _check(source: Source, base_model: Path) -> None:
 
     if not (base_model / MODEL_CONFIG_FILE).is_file():
         raise ExportError(
-            f"the base model {base_model} has no {MODEL_CONFIG_FILE}; name the folder "
-            "it lies in now with --model"
+            f"the base model {base_model} has no {MODEL_CONFIG_FILE}; name the folder it lies in now with --model"
         )
     config = check_model_description(base_model, "the base model")
     load_tokenizer(base_model)
@@ -150,8 +138,10 @@ def _check(source: Source, base_model: Path) -> None:
             f"{base_model}; name the folder the run was begun with by --model ({error})"
         ) from None
     trained_from = source.base_model
-    if trained_from and (trained_from / "tokenizer.json").is_file() and (
-        tokenizer_fingerprint(trained_from) != tokenizer_fingerprint(base_model)
+    if (
+        trained_from
+        and (trained_from / "tokenizer.json").is_file()
+        and (tokenizer_fingerprint(trained_from) != tokenizer_fingerprint(base_model))
     ):
         raise ExportError(
             f"{base_model} has another tokenizer than {trained_from}, the model that {source.kind} "
@@ -162,8 +152,7 @@ def _check(source: Source, base_model: Path) -> None:
 def _type_of(source: Source, base_model: Path) -> str:
     trained = _main_dtype(source.folder / ACTOR)
     config = check_model_description(base_model, "the base model")
-    stated = STORED_NAMES.get(str(config.get("dtype") or config.get("torch_dtype")).removeprefix(
-        "torch."))
+    stated = STORED_NAMES.get(str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch."))
     if stated is None:
         kinds = [tensor.dtype for tensor in stored_tensors(base_model, "the base model").values()]
         stated = max(set(kinds), key=kinds.count)
@@ -175,8 +164,7 @@ def _source(kind: Literal["checkpoint", "weight version"], folder: Path) -> Sour
         raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         step = raw["position"]["step"] if kind == "checkpoint" else raw["step"]
         model = raw.get("settings", {}).get("model", {}).get("path")
-        return Source(kind, folder, step, raw["files"][ACTOR]["sha256"],
-                      Path(model) if model else None)
+        return Source(kind, folder, step, raw["files"][ACTOR]["sha256"], Path(model) if model else None)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"no {kind} can be read at {folder}: {error!r}") from None
 
@@ -195,8 +183,10 @@ def _write_weights(source: Path, target: Path, dtype: str) -> None:
     with source.open("rb") as reader, target.open("wb") as writer:
         header = _read_header(source, reader)
         begin = reader.tell()
-        tensors = sorted(((name, entry) for name, entry in header.items()
-                          if name != "__metadata__"), key=lambda item: item[1]["data_offsets"])
+        tensors = sorted(
+            ((name, entry) for name, entry in header.items() if name != "__metadata__"),
+            key=lambda item: item[1]["data_offsets"],
+        )
         text = json.dumps(_new_header(header, tensors, dtype), separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)  # the tensors stay aligned to 8 bytes
         writer.write(struct.pack("<Q", len(text)) + text)
@@ -206,20 +196,18 @@ def _write_weights(source: Path, target: Path, dtype: str) -> None:
             try:
                 writer.write(converted(reader.read(end - start), entry["dtype"], dtype))
             except OverflowError as error:
-                raise ExportError(f"{name} cannot be written as {TORCH_NAMES[dtype]}: {error}; "
-                                  "choose another --dtype") from None
+                raise ExportError(
+                    f"{name} cannot be written as {TORCH_NAMES[dtype]}: {error}; choose another --dtype"
+                ) from None
 
 
-def _new_header(
-    header: dict[str, Any], tensors: list[tuple[str, dict[str, Any]]], dtype: str
-) -> dict[str, Any]:
+def _new_header(header: dict[str, Any], tensors: list[tuple[str, dict[str, Any]]], dtype: str) -> dict[str, Any]:
     new: dict[str, Any] = {"__metadata__": {**header.get("__metadata__", {}), "format": "pt"}}
     offset = 0
     for name, entry in tensors:
         start, end = entry["data_offsets"]
         size = (end - start) // WIDTHS[entry["dtype"]] * WIDTHS[dtype]
-        new[name] = {"dtype": dtype, "shape": entry["shape"],
-                     "data_offsets": [offset, offset + size]}
+        new[name] = {"dtype": dtype, "shape": entry["shape"], "data_offsets": [offset, offset + size]}
         offset += size
     return new
 

@@ -21,9 +21,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 }
 """What a part, or the demo's screen, imports beyond the packages that every part needs."""
 OWN = ("vapo", "services", "trainer")
-REMEDY = (
-    'install them: pip install "vapo[local,engine-cpu]", or on a GPU host "vapo[local,engine-cuda]"'
-)
+REMEDY = 'install them: pip install "vapo[local,engine-cpu]", or on a GPU host "vapo[local,engine-cuda]"'
 
 
 class NotInstalledError(StartupError):

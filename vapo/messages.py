@@ -101,14 +101,30 @@ class Generated:
     def __post_init__(self) -> None:
         length = self.token_ids.size
         _require(length >= 1, "token_ids", length, "at least one response token")
-        _require(self.behaviour_log_probs.size == length, "behaviour_log_probs",
-                 self.behaviour_log_probs.size, f"as many as token_ids, {length}")
-        _require(bool(np.isfinite(self.behaviour_log_probs).all()), "behaviour_log_probs",
-                 "not finite", "finite numbers; the weights or the engine are broken")
-        _require(bool((self.behaviour_log_probs <= 0).all()), "behaviour_log_probs",
-                 float(self.behaviour_log_probs.max()), "at most 0")
-        _require(_covers(self.version_spans, length), "version_spans", self.version_spans,
-                 f"adjoining spans from 0 to {length}")
+        _require(
+            self.behaviour_log_probs.size == length,
+            "behaviour_log_probs",
+            self.behaviour_log_probs.size,
+            f"as many as token_ids, {length}",
+        )
+        _require(
+            bool(np.isfinite(self.behaviour_log_probs).all()),
+            "behaviour_log_probs",
+            "not finite",
+            "finite numbers; the weights or the engine are broken",
+        )
+        _require(
+            bool((self.behaviour_log_probs <= 0).all()),
+            "behaviour_log_probs",
+            float(self.behaviour_log_probs.max()),
+            "at most 0",
+        )
+        _require(
+            _covers(self.version_spans, length),
+            "version_spans",
+            self.version_spans,
+            f"adjoining spans from 0 to {length}",
+        )
 
     @property
     def oldest_version(self) -> int:
@@ -131,8 +147,7 @@ class Verdict:
     reason: str
 
     def __post_init__(self) -> None:
-        _require(self.reward is None or math.isfinite(self.reward), "reward", self.reward,
-                 "a finite number, or none")
+        _require(self.reward is None or math.isfinite(self.reward), "reward", self.reward, "a finite number, or none")
 
     @property
     def correct(self) -> bool:
@@ -187,8 +202,13 @@ def decode_task(data: bytes) -> Task:
     """Inverse of :func:`encode`. Raises MessageError when malformed."""
     with _refusing(Task):
         body = _open(data)
-        return Task(**{**body, "sampling": SamplingOverrides(**body["sampling"]),
-                       "prompt_token_ids": _tokens(body["prompt_token_ids"])})
+        return Task(
+            **{
+                **body,
+                "sampling": SamplingOverrides(**body["sampling"]),
+                "prompt_token_ids": _tokens(body["prompt_token_ids"]),
+            }
+        )
 
 
 def decode_generated(data: bytes) -> Generated:
@@ -196,8 +216,14 @@ def decode_generated(data: bytes) -> Generated:
     with _refusing(Generated):
         body = _open(data)
         spans = tuple(VersionSpan(*span) for span in body["version_spans"])
-        return Generated(**{**body, "version_spans": spans, "token_ids": _tokens(body["token_ids"]),
-                            "behaviour_log_probs": _floats(body["behaviour_log_probs"])})
+        return Generated(
+            **{
+                **body,
+                "version_spans": spans,
+                "token_ids": _tokens(body["token_ids"]),
+                "behaviour_log_probs": _floats(body["behaviour_log_probs"]),
+            }
+        )
 
 
 def decode_verdict(data: bytes) -> Verdict:

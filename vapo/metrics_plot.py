@@ -26,9 +26,7 @@ SPANS = 4
 """Parts of the run that a profile (by position, by length) is averaged over and drawn for."""
 
 
-def draw_metrics(
-    rows: Sequence[Row], file: Path, name: str | None = None, evaluations: Sequence[Row] = ()
-) -> None:
+def draw_metrics(rows: Sequence[Row], file: Path, name: str | None = None, evaluations: Sequence[Row] = ()) -> None:
     """Write all panels of training ``rows`` (those with a ``step``) to ``file`` (PNG, SVG, PDF),
     under the run's ``name``, with the held-out accuracy of finished ``evaluations`` if there are.
 
@@ -58,8 +56,7 @@ def curves(unit: str, *names: str, scale: str = "linear") -> Painter:
     def paint(axis: Axes, rows: Sequence[Row]) -> None:
         for name in names:
             points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
-            axis.plot([step for step, _ in points], [value for _, value in points],
-                      linewidth=1.3, label=name)
+            axis.plot([step for step, _ in points], [value for _, value in points], linewidth=1.3, label=name)
         axis.set_yscale(scale, **({"linthresh": 1e-6} if scale == "symlog" else {}))
         axis.set_xlabel("training step")
         axis.set_ylabel(unit)
@@ -85,8 +82,9 @@ def bias_by_length(axis: Axes, rows: Sequence[Row]) -> None:
     name = "value_bias_by_length"
     for label, part in _parts([row for row in rows if row.get(name)]):
         count = min(len(row[name]) for row in part)
-        points = [[_mean([row[name][place][key] for row in part]) for place in range(count)]
-                  for key in ("length", "bias")]
+        points = [
+            [_mean([row[name][place][key] for row in part]) for place in range(count)] for key in ("length", "bias")
+        ]
         axis.plot(points[0], points[1], "o-", label=label)
     axis.axhline(0, color="black", linewidth=0.6)
     axis.set_xlabel("response length, tokens")
@@ -102,8 +100,7 @@ def held_out(evaluations: Sequence[Row]) -> Painter:
             if one.get("avg_at_k") is not None and one.get("newest_weight_version") is not None:
                 label = f"{one.get('dataset') or 'problems'}, avg@{one['samples']}"
                 step = step_of_version(rows, one["newest_weight_version"])
-                series.setdefault(label, []).append(
-                    (step, one["avg_at_k"], one.get("standard_error") or 0.0))
+                series.setdefault(label, []).append((step, one["avg_at_k"], one.get("standard_error") or 0.0))
         for label, points in series.items():
             steps, scores, errors = zip(*sorted(points), strict=True)
             axis.errorbar(steps, scores, errors, marker="o", capsize=3, label=label)
@@ -119,23 +116,28 @@ PANELS: tuple[tuple[str, Painter], ...] = (
     ("response length", curves("tokens", "response_length")),
     ("entropy", curves("nats per token", "entropy")),
     ("staleness", curves("rollout steps", "staleness_mean", "staleness_max")),
-    ("critic", curves("explained variance, correlation", "explained_variance",
-                      "initial_value_correlation")),
-    ("explained variance by position",
-     by_position("explained variance", "explained_variance_by_decile")),
+    ("critic", curves("explained variance, correlation", "explained_variance", "initial_value_correlation")),
+    ("explained variance by position", by_position("explained variance", "explained_variance_by_decile")),
     ("|advantage| by position", by_position("mean |A|", "advantage_by_decile")),
     ("bias of V by response length", bias_by_length),
     ("bias of V", curves("mean V - R", "value_bias", "initial_value_bias")),
-    ("ratio to the behaviour policy", curves("ratio", *(
-        "ratio_min", "ratio_p01", "ratio_p50", "ratio_p99", "ratio_max"), scale="log")),
-    ("effective sample size", curves("share of tokens", "effective_sample_size",
-                                     "ratio_effective_sample_size")),
-    ("clipped and masked", curves("share of tokens", "clip_fraction_up", "clip_fraction_down",
-                                  "correction_dropped_fraction")),
-    ("policy lag and mismatch", curves("nats per token", "behaviour_kl", "behaviour_kl_k1",
-                                       "mismatch_kl", scale="symlog")),
-    ("difference of log-probs", curves("mean |difference|, nats", "behaviour_gap",
-                                           "mismatch_magnitude", "mismatch_canary", scale="log")),
+    (
+        "ratio to the behaviour policy",
+        curves("ratio", *("ratio_min", "ratio_p01", "ratio_p50", "ratio_p99", "ratio_max"), scale="log"),
+    ),
+    ("effective sample size", curves("share of tokens", "effective_sample_size", "ratio_effective_sample_size")),
+    (
+        "clipped and masked",
+        curves("share of tokens", "clip_fraction_up", "clip_fraction_down", "correction_dropped_fraction"),
+    ),
+    (
+        "policy lag and mismatch",
+        curves("nats per token", "behaviour_kl", "behaviour_kl_k1", "mismatch_kl", scale="symlog"),
+    ),
+    (
+        "difference of log-probs",
+        curves("mean |difference|, nats", "behaviour_gap", "mismatch_magnitude", "mismatch_canary", scale="log"),
+    ),
 )
 """Title and painter of every panel, row by row."""
 
@@ -143,7 +145,7 @@ PANELS: tuple[tuple[str, Painter], ...] = (
 def _parts(rows: Sequence[Row]) -> list[tuple[str, Sequence[Row]]]:
     """``rows`` in at most ``SPANS`` consecutive parts, each with its steps as a label."""
     size = -(-len(rows) // SPANS) or 1
-    parts = [rows[start:start + size] for start in range(0, len(rows), size)]
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
     return [(f"steps {part[0]['step']} to {part[-1]['step']}", part) for part in parts]
 
 

@@ -28,8 +28,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 ROPE_NEEDS = {
     "linear": ("factor",),
     "yarn": ("factor",),
-    "llama3": ("factor", "low_freq_factor", "high_freq_factor",
-               "original_max_position_embeddings"),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
     "longrope": ("short_factor", "long_factor"),
 }
 ARCHITECTURES = {
@@ -58,8 +57,10 @@ def check_agreement(config: Mapping[str, Any], named: str) -> None:
     """
     activation = config.get("hidden_act", ACTIVATION)
     if activation != ACTIVATION:
-        raise ModelFormError(f"{named}: config.json says hidden_act={activation!r}, and vLLM has "
-                             f"{ACTIVATION!r} alone for this form; choose another model")
+        raise ModelFormError(
+            f"{named}: config.json says hidden_act={activation!r}, and vLLM has "
+            f"{ACTIVATION!r} alone for this form; choose another model"
+        )
     _check_architecture(config, named)
     _check_neutral(config, named)
     _check_layers(config, named)
@@ -73,9 +74,11 @@ def _check_architecture(config: Mapping[str, Any], named: str) -> None:
     known = ARCHITECTURES.get(kind, ())
     taken = {*known, *(name.removesuffix("ForCausalLM") + BASE_CLASS for name in known)}
     if known and not (isinstance(stated, list) and taken.issuperset(stated)):
-        raise ModelFormError(f"{named}: config.json says architectures={stated!r}, which vLLM goes "
-                             f"by, and model_type={kind!r}, which transformers goes by; if the "
-                             f'weights are of that type, write ["{known[0]}"] there')
+        raise ModelFormError(
+            f"{named}: config.json says architectures={stated!r}, which vLLM goes "
+            f"by, and model_type={kind!r}, which transformers goes by; if the "
+            f'weights are of that type, write ["{known[0]}"] there'
+        )
 
 
 def _check_neutral(stated: Mapping[str, Any], named: str) -> None:
@@ -90,21 +93,26 @@ def _check_layers(config: Mapping[str, Any], named: str) -> None:
         return
     kinds = sorted(set(config.get("layer_types") or ()))
     if len(kinds) > 1:
-        raise ModelFormError(f"{named}: config.json says layer_types of {' and '.join(kinds)}, and "
-                             "vLLM takes one kind for all layers of this form; choose another "
-                             "model")
+        raise ModelFormError(
+            f"{named}: config.json says layer_types of {' and '.join(kinds)}, and "
+            "vLLM takes one kind for all layers of this form; choose another "
+            "model"
+        )
 
 
 def _check_rope(rope: Mapping[str, Any], config: Mapping[str, Any], named: str) -> None:
     kind = stated_rope_type(rope)
     if kind in OLD_ROPE_NAMES:
-        raise ModelFormError(f"{named}: rope type {kind!r} is an old name that transformers does "
-                             f"not read; write {OLD_ROPE_NAMES[kind]!r} in config.json")
-    lacking = [key for key in ROPE_NEEDS.get(kind, ())
-               if rope.get(key) is None and config.get(key) is None]
+        raise ModelFormError(
+            f"{named}: rope type {kind!r} is an old name that transformers does "
+            f"not read; write {OLD_ROPE_NAMES[kind]!r} in config.json"
+        )
+    lacking = [key for key in ROPE_NEEDS.get(kind, ()) if rope.get(key) is None and config.get(key) is None]
     if lacking:
-        raise ModelFormError(f"{named}: rope type {kind!r} needs {', '.join(lacking)}, which "
-                             "config.json does not say; copy the model again")
+        raise ModelFormError(
+            f"{named}: rope type {kind!r} needs {', '.join(lacking)}, which "
+            "config.json does not say; copy the model again"
+        )
     if kind == "longrope":
         _check_longrope(rope, config, named)
 
@@ -117,12 +125,14 @@ def _check_longrope(rope: Mapping[str, Any], config: Mapping[str, Any], named: s
     original, longest = rope.get(key) or config.get(key), config.get("max_position_embeddings")
     factor = rope.get("factor")
     if original and longest and factor is not None and factor != longest / original:
-        raise _differ(named, f"factor={factor!r} for rope type longrope, and "
-                             f"max_position_embeddings/{key}={longest / original:g}")
+        raise _differ(
+            named, f"factor={factor!r} for rope type longrope, and max_position_embeddings/{key}={longest / original:g}"
+        )
 
 
 def _differ(named: str, what: str) -> ModelFormError:
     return ModelFormError(
         f"{named}: config.json says {what}; generator (vLLM) and trainer (transformers) would "
         "compute different models of it: choose another model, or remove it if the weights were "
-        "not trained with it")
+        "not trained with it"
+    )

@@ -20,18 +20,19 @@ from typing import Any
 
 from vapo.model_agreement import check_agreement
 from vapo.model_folder_kinds import ModelFolderError, refuse_folder, refuse_weights
-from vapo.model_form import (
-    EMBEDDING,
-    HEAD,
-    Shapes,
-    check_model_type,
-    expected_tensors,
-    longest_sequence,
-)
+from vapo.model_form import EMBEDDING, HEAD, Shapes, check_model_type, expected_tensors, longest_sequence
 
-__all__ = ["ModelFolderError", "StoredTensor", "check_context", "check_model_description",
-           "check_model_folder", "check_tensors", "model_description", "stored_tensors",
-           "tensors_in"]
+__all__ = [
+    "ModelFolderError",
+    "StoredTensor",
+    "check_context",
+    "check_model_description",
+    "check_model_folder",
+    "check_tensors",
+    "model_description",
+    "stored_tensors",
+    "tensors_in",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +57,7 @@ class StoredTensor:
     """In safetensors' names: ``F32``, ``BF16``..."""
 
 
-def check_model_folder(
-    folder: Path, setting: str = "model.path", context_tokens: int | None = None
-) -> None:
+def check_model_folder(folder: Path, setting: str = "model.path", context_tokens: int | None = None) -> None:
     """Return when ``folder`` holds a model that can be trained.
 
     Args:
@@ -99,8 +98,7 @@ def model_description(folder: Path, setting: str = "model.path") -> dict[str, An
         refuse_folder(folder, setting)
     config = _json(folder / CONFIG)
     if "model_type" not in config:
-        raise ModelFolderError(f"{folder / CONFIG} names no model_type; take the whole folder of a "
-                               "Hugging Face model")
+        raise ModelFolderError(f"{folder / CONFIG} names no model_type; take the whole folder of a Hugging Face model")
     return config
 
 
@@ -115,7 +113,8 @@ def check_context(config: Mapping[str, Any], tokens: int, named: str) -> None:
     if tokens > limit:
         raise ModelFolderError(
             f"model.max_context_tokens={tokens} is more than the {limit} tokens that {named} takes "
-            f"({reason}); set model.max_context_tokens={limit} or less")
+            f"({reason}); set model.max_context_tokens={limit} or less"
+        )
 
 
 def stored_tensors(folder: Path, setting: str = "model.path") -> dict[str, StoredTensor]:
@@ -143,7 +142,8 @@ def check_tensors(found: Mapping[str, StoredTensor], expected: Shapes, named: st
     if missing:
         raise ModelFolderError(
             f"{named} lacks {len(missing)} of the {len(expected)} tensors that its {CONFIG} "
-            f"describes, e.g. {', '.join(missing[:3])}; copy the whole model again")
+            f"describes, e.g. {', '.join(missing[:3])}; copy the whole model again"
+        )
     for name, shape in expected.items():
         _check_tensor(name, found[name], shape)
     _check_others([name for name in found if name not in expected], named)
@@ -155,11 +155,14 @@ def _check_tensor(name: str, tensor: StoredTensor, shape: tuple[int, ...]) -> No
     if tensor.shape != shape:
         raise ModelFolderError(
             f"{tensor.file}: {name} has shape {list(tensor.shape)}, but {CONFIG} describes "
-            f"{list(shape)}; weights and {CONFIG} are of different models: copy both again")
+            f"{list(shape)}; weights and {CONFIG} are of different models: copy both again"
+        )
     if tensor.dtype not in FLOATS:
-        raise ModelFolderError(f"{tensor.file}: {name} is of type {tensor.dtype}; to be trained, "
-                               "weights must be float32, bfloat16 or float16: take the model "
-                               "unquantised")
+        raise ModelFolderError(
+            f"{tensor.file}: {name} is of type {tensor.dtype}; to be trained, "
+            "weights must be float32, bfloat16 or float16: take the model "
+            "unquantised"
+        )
 
 
 def _check_others(names: list[str], named: str) -> None:
@@ -169,10 +172,10 @@ def _check_others(names: list[str], named: str) -> None:
         raise ModelFolderError(
             f"{named} holds {len(wrong)} tensors that its {CONFIG} does not describe, e.g. "
             f"{', '.join(wrong[:3])}; weights and {CONFIG} are of different models: copy both "
-            "again")
+            "again"
+        )
     if others:
-        logger.warning("%s: tensors that are no part of the model are left out: %s", named,
-                       ", ".join(others[:5]))
+        logger.warning("%s: tensors that are no part of the model are left out: %s", named, ", ".join(others[:5]))
 
 
 def _check_tied_head(head: StoredTensor, embedding: StoredTensor, named: str) -> None:
@@ -181,7 +184,8 @@ def _check_tied_head(head: StoredTensor, embedding: StoredTensor, named: str) ->
         raise ModelFolderError(
             f"{named}: {CONFIG} says that the output head is the embedding (tie_word_embeddings), "
             f"but {HEAD} and {EMBEDDING} differ; set tie_word_embeddings to false in {CONFIG} or "
-            "copy the model again")
+            "copy the model again"
+        )
 
 
 def _raw(file: Path, name: str) -> bytes:
@@ -199,8 +203,7 @@ def _weight_map(folder: Path) -> dict[str, str]:
         return {}
     stated = _json(folder / INDEX).get("weight_map")
     if not isinstance(stated, dict) or not stated:
-        raise ModelFolderError(
-            f"{folder / INDEX} lists no files (weight_map); copy the model again")
+        raise ModelFolderError(f"{folder / INDEX} lists no files (weight_map); copy the model again")
     return {str(name): str(file) for name, file in stated.items()}
 
 
@@ -211,7 +214,8 @@ def _weight_files(folder: Path, setting: str, place: Mapping[str, str]) -> list[
     if names and SINGLE not in names and (folder / SINGLE).is_file():
         raise ModelFolderError(
             f"{setting}={folder} holds {SINGLE} and an index that does not list it ({INDEX}), so "
-            "there are two sets of weights; remove the one that is not meant")
+            "there are two sets of weights; remove the one that is not meant"
+        )
     return [folder / name for name in names or [SINGLE]]
 
 
@@ -226,15 +230,17 @@ def tensors_in(file: Path) -> dict[str, StoredTensor]:
 
     try:
         with safe_open(file, framework="numpy") as stored:
-            return {name: StoredTensor(file, tuple(part.get_shape()), str(part.get_dtype()))
-                    for name in stored.keys()  # noqa: SIM118 - safe_open is not a mapping
-                    for part in (stored.get_slice(name),)}
+            return {
+                name: StoredTensor(file, tuple(part.get_shape()), str(part.get_dtype()))
+                for name in stored.keys()  # noqa: SIM118 - safe_open is not a mapping
+                for part in (stored.get_slice(name),)
+            }
     except FileNotFoundError:
-        raise ModelFolderError(
-            f"{file} is named in {INDEX} and not there; copy the model again") from None
+        raise ModelFolderError(f"{file} is named in {INDEX} and not there; copy the model again") from None
     except (SafetensorError, OSError) as error:
-        raise ModelFolderError(f"{file} is no safetensors file ({error}); it may be cut short or a "
-                               "git-lfs pointer: copy the model again") from None
+        raise ModelFolderError(
+            f"{file} is no safetensors file ({error}); it may be cut short or a git-lfs pointer: copy the model again"
+        ) from None
 
 
 def _json(file: Path) -> dict[str, Any]:

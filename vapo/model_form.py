@@ -52,8 +52,15 @@ _ATTENTION_BIAS = {"llama": "qkvo", "qwen3": "qkvo", "smollm3": "qkvo"}
 """Projections with a bias where ``attention_bias`` is set; of Qwen2, q, k and v always have one."""
 _MLP_BIAS = ("llama", "smollm3")
 _LENGTH_KEYS = (
-    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length",
-    "max_target_positions", "max_sequence_length", "max_seq_length", "seq_len",
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+    "model_max_length",
+    "max_target_positions",
+    "max_sequence_length",
+    "max_seq_length",
+    "seq_len",
 )
 """Keys of a configuration that vLLM reads a limit from; the smallest counts."""
 _SCALED_POSITIONS = ("linear",)
@@ -77,13 +84,17 @@ def check_model_type(config: Mapping[str, Any], named: str) -> None:
     """
     model_type = config.get("model_type")
     if model_type not in _DEFAULTS:
-        raise ModelFormError(f"{named} is of model type {model_type!r}; supported are "
-                             f"{', '.join(SUPPORTED_MODEL_TYPES)}: choose a model of these forms")
+        raise ModelFormError(
+            f"{named} is of model type {model_type!r}; supported are "
+            f"{', '.join(SUPPORTED_MODEL_TYPES)}: choose a model of these forms"
+        )
     quantised = config.get("quantization_config") or config.get("compression_config")
     if quantised:
         method = quantised.get("quant_method", "unknown") if isinstance(quantised, dict) else "?"
-        raise ModelFormError(f"{named} is quantised ({method}), and quantised weights cannot be "
-                             "trained; take the model's folder in bfloat16, float16 or float32")
+        raise ModelFormError(
+            f"{named} is quantised ({method}), and quantised weights cannot be "
+            "trained; take the model's folder in bfloat16, float16 or float32"
+        )
 
 
 def expected_tensors(config: Mapping[str, Any]) -> Shapes:
@@ -97,8 +108,12 @@ def expected_tensors(config: Mapping[str, Any]) -> Shapes:
     shapes = {EMBEDDING: (vocabulary, hidden), "model.norm.weight": (hidden,)}
     if not is_tied(config):
         shapes[HEAD] = (vocabulary, hidden)
-    layer = {**dict(_attention(config, kind, hidden)), **dict(_mlp(config, kind, hidden)),
-             "input_layernorm.weight": (hidden,), "post_attention_layernorm.weight": (hidden,)}
+    layer = {
+        **dict(_attention(config, kind, hidden)),
+        **dict(_mlp(config, kind, hidden)),
+        "input_layernorm.weight": (hidden,),
+        "post_attention_layernorm.weight": (hidden,),
+    }
     for number in range(_size(config, "num_hidden_layers")):
         shapes |= {f"model.layers.{number}.{name}": shape for name, shape in layer.items()}
     return shapes
@@ -134,28 +149,30 @@ def longest_sequence(config: Mapping[str, Any]) -> tuple[int, str]:
     limit, reason = stated[key], f"{key}={stated[key]}"
     window = config.get("sliding_window")
     if config["model_type"] in _NO_WINDOW and window and window < limit:
-        limit, reason = int(window), (
-            f"sliding_window={window}; beyond it vLLM attends to the window alone, and the trainer "
-            "to all tokens")
+        limit, reason = (
+            int(window),
+            (f"sliding_window={window}; beyond it vLLM attends to the window alone, and the trainer to all tokens"),
+        )
     for rope in ropes(config):
         limit, reason = _limited_by_rope(rope, config, limit, reason)
     return limit, reason
 
 
-def _limited_by_rope(
-    rope: Mapping[str, Any], config: Mapping[str, Any], limit: int, reason: str
-) -> tuple[int, str]:
+def _limited_by_rope(rope: Mapping[str, Any], config: Mapping[str, Any], limit: int, reason: str) -> tuple[int, str]:
     kind = rope_type(rope)
     if kind == "longrope":
-        original = (rope.get("original_max_position_embeddings")
-                    or config.get("original_max_position_embeddings") or limit)
+        original = (
+            rope.get("original_max_position_embeddings") or config.get("original_max_position_embeddings") or limit
+        )
         return min(limit, int(original)), (
             f"original_max_position_embeddings={original}; beyond it the angles of rope type "
-            "longrope change with the longest row of a batch")
+            "longrope change with the longest row of a batch"
+        )
     if kind not in _CONSTANT_ROPE:
         raise ModelFormError(
             f"rope type {kind!r} is not supported, since generator and trainer would not agree on "
-            f"the angles of a position; supported are {', '.join(_CONSTANT_ROPE)} and longrope")
+            f"the angles of a position; supported are {', '.join(_CONSTANT_ROPE)} and longrope"
+        )
     factor = rope.get("factor") if kind in _SCALED_POSITIONS else None
     return (int(limit * factor), f"{reason} times factor {factor}") if factor else (limit, reason)
 
@@ -178,14 +195,11 @@ def ropes(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from nested or ([stated] if stated else [])
 
 
-def _attention(
-    config: Mapping[str, Any], kind: str, hidden: int
-) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _attention(config: Mapping[str, Any], kind: str, hidden: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     heads = _size(config, "num_attention_heads")
     head = _number(config, "head_dim") or hidden // heads
     groups = _number(config, "num_key_value_heads") or heads
-    biased = "qkv" if kind == "qwen2" else (
-        _ATTENTION_BIAS.get(kind, "") if config.get("attention_bias") else "")
+    biased = "qkv" if kind == "qwen2" else (_ATTENTION_BIAS.get(kind, "") if config.get("attention_bias") else "")
     outputs = {"q": heads * head, "k": groups * head, "v": groups * head, "o": hidden}
     for name, rows in outputs.items():
         yield f"self_attn.{name}_proj.weight", (rows, heads * head if name == "o" else hidden)
@@ -195,12 +209,9 @@ def _attention(
         yield from ((f"self_attn.{name}_norm.weight", (head,)) for name in "qk")
 
 
-def _mlp(
-    config: Mapping[str, Any], kind: str, hidden: int
-) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _mlp(config: Mapping[str, Any], kind: str, hidden: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     inner = _size(config, "intermediate_size")
-    for name, shape in {"gate": (inner, hidden), "up": (inner, hidden),
-                        "down": (hidden, inner)}.items():
+    for name, shape in {"gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner)}.items():
         yield f"mlp.{name}_proj.weight", shape
         if kind in _MLP_BIAS and config.get("mlp_bias"):
             yield f"mlp.{name}_proj.bias", shape[:1]
@@ -213,6 +224,5 @@ def _number(config: Mapping[str, Any], key: str) -> Any:
 def _size(config: Mapping[str, Any], key: str) -> int:
     value = _number(config, key)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ModelFormError(f"config.json says {key}={value!r}; it must be a positive number: "
-                             "copy the model again")
+        raise ModelFormError(f"config.json says {key}={value!r}; it must be a positive number: copy the model again")
     return value

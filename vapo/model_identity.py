@@ -32,9 +32,7 @@ class ModelIdentity:
     def differs_in(self, other: ModelIdentity) -> str:
         """What tells them apart, in words; empty when they are one model."""
         names = {"tokenizer": "another tokenizer", "weights": "other weights"}
-        return " and ".join(
-            words for name, words in names.items() if getattr(self, name) != getattr(other, name)
-        )
+        return " and ".join(words for name, words in names.items() if getattr(self, name) != getattr(other, name))
 
 
 def model_identity(folder: Path) -> ModelIdentity | None:
@@ -43,9 +41,11 @@ def model_identity(folder: Path) -> ModelIdentity | None:
         tokenizer = hashlib.sha256((folder / TOKENIZER_FILE).read_bytes()).hexdigest()
         stored = stored_tensors(folder)
         tensors = sorted(
-            one for file in {tensor.file for tensor in stored.values()} for one in _tensors(file)
+            one
+            for file in {tensor.file for tensor in stored.values()}
+            for one in _tensors(file)
             if one[0] in stored and stored[one[0]].file == file
-        )  # fmt: skip
+        )
     except (OSError, StartupError, ValueError, KeyError, TypeError, struct.error):
         return None
     return ModelIdentity(tokenizer, hashlib.sha256(repr(tensors).encode()).hexdigest())

@@ -22,5 +22,4 @@ def unknown_name(settings: Settings, asked: str) -> str | None:
     """Why there is no model ``asked``, or None."""
     if asked in known_names(settings):
         return None
-    return (f"there is no model {asked!r} here; leave `model` out, or use {POLICY!r} or "
-            f"{listed_name(settings)!r}")
+    return f"there is no model {asked!r} here; leave `model` out, or use {POLICY!r} or {listed_name(settings)!r}"

@@ -31,9 +31,12 @@ def load_causal_lm(folder: Path, attention: str = "sdpa") -> PreTrainedModel:
     """
     config = load_config(folder)
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    return cast(PreTrainedModel, kind.from_pretrained(
-        None, config=config, state_dict=read_weights(folder), dtype=torch.float32,
-        attn_implementation=attention))
+    return cast(
+        PreTrainedModel,
+        kind.from_pretrained(
+            None, config=config, state_dict=read_weights(folder), dtype=torch.float32, attn_implementation=attention
+        ),
+    )
 
 
 def load_config(folder: Path) -> PreTrainedConfig:
@@ -47,9 +50,7 @@ def load_config(folder: Path) -> PreTrainedConfig:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, attention_dropout=0.0)
     except (StrictDataclassError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelFormError(
-            f"{folder / CONFIG} is refused by transformers: {error}; copy the model again"
-        ) from None
+        raise ModelFormError(f"{folder / CONFIG} is refused by transformers: {error}; copy the model again") from None
     return cast(PreTrainedConfig, config)
 
 
@@ -65,6 +66,9 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     weights: dict[str, torch.Tensor] = {}
     for file in sorted({found[name].file for name in expected}):
         with safe_open(file, framework="pt", device="cpu") as stored:
-            weights |= {name: stored.get_tensor(name).to(torch.float32, copy=True)
-                        for name in expected if found[name].file == file}
+            weights |= {
+                name: stored.get_tensor(name).to(torch.float32, copy=True)
+                for name in expected
+                if found[name].file == file
+            }
     return weights

@@ -31,11 +31,13 @@ def add_openapi_page(app: FastAPI) -> None:
     async def openapi_page() -> HTMLResponse:
         """The calls of this part, to read and to try."""
         page = get_swagger_ui_html(
-            openapi_url=str(app.openapi_url), title=app.title,
+            openapi_url=str(app.openapi_url),
+            title=app.title,
             swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
             swagger_css_url=f"{ASSETS}/swagger-ui.css",
             swagger_favicon_url=f"{ASSETS}/favicon.png",
             # Swagger UI would else send the document's address to a validator on the internet.
-            swagger_ui_parameters={"validatorUrl": None})
+            swagger_ui_parameters={"validatorUrl": None},
+        )
         page.headers["Content-Security-Policy"] = POLICY
         return page

@@ -86,9 +86,7 @@ def read_outcome(directory: Path) -> Outcome:
     fields = _fields(directory)
     try:
         keeper, training = fields.get("keeper"), fields.get("training")
-        return Outcome(
-            Keeper(**keeper) if keeper else None, Training(**training) if training else None
-        )
+        return Outcome(Keeper(**keeper) if keeper else None, Training(**training) if training else None)
     except TypeError:
         return Outcome()
 

@@ -100,9 +100,7 @@ def plan(lengths: Sequence[int], token_budget: int, flat: bool = False) -> list[
     return layouts
 
 
-def _fill(
-    lengths: Sequence[int], waiting: list[int], token_budget: int, flat: bool
-) -> tuple[Layout, list[int]]:
+def _fill(lengths: Sequence[int], waiting: list[int], token_budget: int, flat: bool) -> tuple[Layout, list[int]]:
     """One micro-batch from the front of ``waiting``, and what is still waiting."""
     longest = lengths[waiting[0]]
     width = max(longest, token_budget) if flat else longest
@@ -127,9 +125,7 @@ def pack(layout: Layout, sequences: Sequence[TokenSequence]) -> Packed:
     for place in layout.placements:
         sequence = sequences[place.sequence]
         end = place.offset + sequence.length
-        input_ids[place.line, place.offset : end] = np.concatenate(
-            (sequence.prompt, sequence.response)
-        )
+        input_ids[place.line, place.offset : end] = np.concatenate((sequence.prompt, sequence.response))
         # To the end of the line: a later sequence on it overwrites, else it is padding.
         position_ids[place.line, place.offset :] = np.arange(layout.width - place.offset)
         first = place.line * layout.width + place.offset + sequence.prompt.size - 1

@@ -36,7 +36,9 @@ _CRITIC: dict[str, Any] = {
     "model.value_bounds": None,
 }
 _VAPO: dict[str, Any] = {
-    **_SHARED, **_GROUPS, **_CRITIC,
+    **_SHARED,
+    **_GROUPS,
+    **_CRITIC,
     "algorithm.decoupled_gae": True,
     "algorithm.lambda_critic": 1.0,
     "algorithm.length_adaptive_lambda": True,
@@ -49,7 +51,8 @@ _VAPO: dict[str, Any] = {
     "trainer.max_steps": 295,  # read off Figure 1: 4,720 gradient updates, 16 per rollout batch
 }
 _PPO: dict[str, Any] = {
-    **_SHARED, **_CRITIC,
+    **_SHARED,
+    **_CRITIC,
     "sampling.samples_per_prompt": 1,
     "trainer.prompts_per_step": 8192,
     "algorithm.decoupled_gae": False,
@@ -61,7 +64,8 @@ _PPO: dict[str, Any] = {
     "value_pretraining.enabled": False,
 }
 _GRPO: dict[str, Any] = {
-    **_SHARED, **_GROUPS,
+    **_SHARED,
+    **_GROUPS,
     "algorithm.estimator": "group",
     "algorithm.group_standard_deviation": True,
     "algorithm.drop_uniform_groups": False,
@@ -87,22 +91,35 @@ _DAPO: dict[str, Any] = {
 }
 # The next two from secondary accounts, their own papers unread; what those leave out is VAPO's.
 # Both are asynchronous, so they have no staleness of their own to compare with.
-_ASYNCHRONOUS = {key: value for key, value in _VAPO.items()
-                 if key not in ("ledger.max_staleness", "trainer.critic_version_lag")}
+_ASYNCHRONOUS = {
+    key: value for key, value in _VAPO.items() if key not in ("ledger.max_staleness", "trainer.critic_version_lag")
+}
 _BPCO: dict[str, Any] = {
-    **_ASYNCHRONOUS, "sampling.samples_per_prompt": 1, "algorithm.alpha": 0.4,
-    "model.value_bounds": [-1.0, 1.0], "algorithm.correction": "dppo",
+    **_ASYNCHRONOUS,
+    "sampling.samples_per_prompt": 1,
+    "algorithm.alpha": 0.4,
+    "model.value_bounds": [-1.0, 1.0],
+    "algorithm.correction": "dppo",
 }
 _SAO: dict[str, Any] = {
-    **_ASYNCHRONOUS, "sampling.samples_per_prompt": 1, "algorithm.alpha": 1.5,
-    "algorithm.correction": "dis", "algorithm.correction_low": 0.7,
-    "algorithm.correction_high": 6.0, "trainer.critic_epochs": 2,
+    **_ASYNCHRONOUS,
+    "sampling.samples_per_prompt": 1,
+    "algorithm.alpha": 1.5,
+    "algorithm.correction": "dis",
+    "algorithm.correction_low": 0.7,
+    "algorithm.correction_high": 6.0,
+    "trainer.critic_epochs": 2,
     "trainer.critic_learning_rate": 5e-6,
 }
 
 PAPER: dict[str, dict[str, Any]] = {
-    "vapo": _VAPO, "ppo": _PPO, "vanilla_ppo": _PPO, "grpo": _GRPO, "dapo": _DAPO,
-    "bpco": _BPCO, "sao": _SAO,
+    "vapo": _VAPO,
+    "ppo": _PPO,
+    "vanilla_ppo": _PPO,
+    "grpo": _GRPO,
+    "dapo": _DAPO,
+    "bpco": _BPCO,
+    "sao": _SAO,
 }
 """Preset -> setting -> the paper's value."""
 
@@ -110,45 +127,45 @@ SILENT: dict[str, str] = {
     "sampling.max_new_tokens": "short responses by default; DAPO has 20480",
     "sampling.temperature": "the policy as it is; the papers name 1.0 for evaluation alone",
     "sampling.top_p": "the whole distribution, which the ratio is made of",
-    "verifier.reward_correct": "DAPO's; VAPO: \"such as 0 and 1\", but its curve begins at -0.88",
-    "verifier.reward_wrong": "DAPO's; VAPO: \"such as 0 and 1\", but its curve begins at -0.88",
+    "verifier.reward_correct": 'DAPO\'s; VAPO: "such as 0 and 1", but its curve begins at -0.88',
+    "verifier.reward_wrong": 'DAPO\'s; VAPO: "such as 0 and 1", but its curve begins at -0.88',
     "algorithm.truncation": "docs/algorithm.md, truncated responses",
     "algorithm.whiten_advantages": "in no equation",
     "algorithm.entropy_weight": "in no equation",
     "algorithm.dual_clip": "in no equation",
     "trainer.epochs": "one pass: 8192 responses in 16 updates of 512, as DAPO says and VC-PPO does",
-    "trainer.warmup_steps": "VAPO: \"warmup-constant\", of unknown length",
+    "trainer.warmup_steps": 'VAPO: "warmup-constant", of unknown length',
     "trainer.weight_decay": "none, the plainest choice",
     "trainer.gradient_clip": "the customary 1.0",
     "trainer.adam_beta1": "the customary value",
     "trainer.adam_beta2": "customary for language models",
     "value_pretraining.epochs": "as in training",
-    "value_pretraining.explained_variance": "\"sufficiently low values\" is all that is said; "
-                                            "pretraining ends early once the critic explains this",
+    "value_pretraining.explained_variance": '"sufficiently low values" is all that is said; '
+    "pretraining ends early once the critic explains this",
 }
 """Settings that VAPO's text does not give, and why ours is as it is."""
 
 REASONS: dict[str, str] = {
     "ledger.max_staleness": "responses are made while the trainer trains; the paper waits in turn",
     "trainer.critic_version_lag": "a response is scored as soon as it is whole; values older than "
-                                  "this many versions are made again",
+    "this many versions are made again",
     "trainer.max_steps": "rounded from 5,000 gradient updates",
     "dapo trainer.max_steps": "as long as VAPO's run, so that a comparison compares algorithms",
     "trainer.warmup_steps": "in optimiser steps; sizes and rates are the same for all presets",
     "sampling.max_new_tokens": "short responses by default; raise it with model.max_context_tokens",
     "algorithm.overlong_buffer_tokens": "as large a part of 256 tokens as suits short responses",
     "sampling.samples_per_prompt": "sizes are the same for all presets, so that a comparison "
-                                   "compares algorithms; vanilla_ppo has Table 1's",
+    "compares algorithms; vanilla_ppo has Table 1's",
     "trainer.prompts_per_step": "sizes are the same for all presets, so that a comparison compares "
-                                "algorithms; vanilla_ppo has Table 1's",
+    "algorithms; vanilla_ppo has Table 1's",
     "trainer.critic_learning_rate": "learning rates are the same for all presets",
 }
 """Why a preset of ours differs from the paper; a reason for one preset comes before the general."""
 
 NOTES: dict[str, str] = {
     "gae": "VAPO's critic starts from a reward model; here it starts from the policy's "
-           "backbone with a head of zeros, unless value_pretraining.checkpoint names another. Its "
-           "\"50 steps\" of value pretraining are taken for rollout batches.",
+    "backbone with a head of zeros, unless value_pretraining.checkpoint names another. Its "
+    '"50 steps" of value pretraining are taken for rollout batches.',
     "bpco": "The bounds of BPCO's mask are not known to us; they are prime-rl's, 0.2 each.",
     "sao": "SAO also freezes the critic's attention layers; that is not built.",
 }
@@ -187,8 +204,7 @@ def differences_from_paper(
     for setting, why in SILENT.items():
         if setting not in paper and (pretrains or not setting.startswith("value_pretraining.")):
             here, preset_value = _value(tree, setting), _value(preset_tree, setting)
-            yield Difference(setting, here, None, True,
-                             why if here == preset_value else "your settings")
+            yield Difference(setting, here, None, True, why if here == preset_value else "your settings")
 
 
 def notes(name: str, estimator: str) -> list[str]:

@@ -32,9 +32,7 @@ PRESETS: dict[str, Preset] = {
     # Vanilla PPO of VAPO section 5.1: lambda 0.95 for both, symmetric clip, Eq 6, no warm-up.
     "ppo": _PPO,
     # The same at the size of Table 1, 8192 prompts of one response, which has no group sampling.
-    "vanilla_ppo": {
-        **_PPO, "sampling": {"samples_per_prompt": 1}, "trainer": {"prompts_per_step": 8192},
-    },
+    "vanilla_ppo": {**_PPO, "sampling": {"samples_per_prompt": 1}, "trainer": {"prompts_per_step": 8192}},
     # GRPO as DAPO's starting point (its section 2): group baseline, Eq 6, no KL, symmetric clip.
     "grpo": {
         "algorithm": {
@@ -59,13 +57,13 @@ PRESETS: dict[str, Preset] = {
     },
     # BPCO (arXiv 2608.23566): the reward reaches further back, the head is bounded, stale tokens
     # are masked by a difference of probabilities.
-    "bpco": {"algorithm": {"alpha": 0.4, "correction": "dppo"},
-             "model": {"value_bounds": [-1.0, 1.0]}},
+    "bpco": {"algorithm": {"alpha": 0.4, "correction": "dppo"}, "model": {"value_bounds": [-1.0, 1.0]}},
     # SAO (arXiv 2607.07508): the reward reaches the first token, double-sided masking of stale
     # tokens, two critic updates per policy update.
-    "sao": {"algorithm": {"alpha": 1.5, "correction": "dis", "correction_low": 0.7,
-                          "correction_high": 6.0},
-            "trainer": {"critic_epochs": 2}},
+    "sao": {
+        "algorithm": {"alpha": 1.5, "correction": "dis", "correction_low": 0.7, "correction_high": 6.0},
+        "trainer": {"critic_epochs": 2},
+    },
 }
 """Name -> differences from the defaults."""
 

@@ -25,25 +25,37 @@ BODY = "body"
 NO_SUCH_CALL = (404, 405)
 FASTAPI_CANNOT_PARSE = "There was an error parsing the body"
 
-PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {"default": {
-    "description": "Anything but success: a problem document (RFC 9457).",
-    "content": {"application/problem+json": {"schema": {
-        "type": "object",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {"type": {"type": "string"}, "title": {"type": "string"},
-                       "status": {"type": "integer"},
-                       "detail": {"type": "string", "description": "thing, value and remedy"},
-                       "errors": {"type": "array", "items": {"type": "object"},
-                                  "description": "each thing that is wrong, with its field"}},
-    }}}}}
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Anything but success: a problem document (RFC 9457).",
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "title", "status", "detail"],
+                    "properties": {
+                        "type": {"type": "string"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string", "description": "thing, value and remedy"},
+                        "errors": {
+                            "type": "array",
+                            "items": {"type": "object"},
+                            "description": "each thing that is wrong, with its field",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
 """How OpenAPI describes them, for every route."""
 
 
 class Problem(Exception):
     """An error to tell the client about."""
 
-    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None,
-                 **extra: Any) -> None:
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> None:
         super().__init__(detail)
         self.status, self.detail, self.headers, self.extra = status, detail, headers, extra
 
@@ -59,14 +71,19 @@ class ProblemResponse(JSONResponse):
         return text.encode("utf-8", "backslashreplace")
 
 
-def problem_response(status: int, detail: str, headers: dict[str, str] | None = None,
-                     path: str = "", param: str | None = None, code: str | None = None,
-                     **extra: Any) -> JSONResponse:
+def problem_response(
+    status: int,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    path: str = "",
+    param: str | None = None,
+    code: str | None = None,
+    **extra: Any,
+) -> JSONResponse:
     """A problem document (RFC 9457), on OpenAI's paths with the ``error`` its clients show;
     ``param`` and ``code`` are of that form only.
     """
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status,
-            "detail": detail, **extra}
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **extra}
     if speaks_openai(path):
         body["error"] = error_object(status, detail, param, code)
     return ProblemResponse(body, status, headers)
@@ -82,8 +99,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 async def _problem(request: Request, error: Any) -> JSONResponse:
-    return problem_response(error.status, error.detail, error.headers, request.url.path,
-                            **error.extra)
+    return problem_response(error.status, error.detail, error.headers, request.url.path, **error.extra)
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:
@@ -91,8 +107,9 @@ async def _http(request: Request, error: Any) -> JSONResponse:
     if error.status_code in NO_SUCH_CALL and detail == HTTPStatus(error.status_code).phrase:
         # A client of OpenAI's API may ask for any of its calls, and shows their form of errors.
         detail = f"there is no {request.method} {path} here; GET /docs lists the calls"
-        return problem_response(error.status_code, detail, getattr(error, "headers", None),
-                                error=error_object(error.status_code, detail))
+        return problem_response(
+            error.status_code, detail, getattr(error, "headers", None), error=error_object(error.status_code, detail)
+        )
     detail = "the body is not JSON in UTF-8" if detail == FASTAPI_CANNOT_PARSE else detail
     return problem_response(error.status_code, detail, getattr(error, "headers", None), path)
 
@@ -128,5 +145,4 @@ async def _message(request: Request, error: Any) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(500, f"{type(error).__name__}; see this service's log",
-                            path=request.url.path)
+    return problem_response(500, f"{type(error).__name__}; see this service's log", path=request.url.path)

@@ -107,10 +107,7 @@ def server_configuration(bind: str, port: int, directory: Path, password: str) -
 def quoted(text: str) -> str:
     """A value as `redis.conf` reads it back, whatever characters are in it."""
     plain = {"\\": "\\\\", '"': '\\"'}
-    escaped = (
-        plain.get(chr(byte), chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}")
-        for byte in os.fsencode(text)
-    )
+    escaped = (plain.get(chr(byte), chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}") for byte in os.fsencode(text))
     return f'"{"".join(escaped)}"'
 
 
@@ -174,9 +171,7 @@ def packaged_binary() -> Path | None:
 def binary_version(binary: Path) -> tuple[int, ...] | None:
     """The version a server binary says it is, such as `(6, 2, 14)`; None when it does not say."""
     try:
-        answer = subprocess.run(
-            [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
-        )
+        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.search(r"v=(\d+)\.(\d+)\.(\d+)", answer.stdout)

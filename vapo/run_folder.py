@@ -92,8 +92,7 @@ class RunFolder:
         """
         if not self.settings_file.exists():
             raise RunFolderError(
-                f"{self.directory} holds no run (no settings.json){self._why_refused()}; start one "
-                "with `vapo up`"
+                f"{self.directory} holds no run (no settings.json){self._why_refused()}; start one with `vapo up`"
             )
         try:
             return load_settings(self.settings_file, environment={})

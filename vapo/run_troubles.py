@@ -87,8 +87,7 @@ class Teller:
 class Watch:
     """Looks at one run's parts and ledger."""
 
-    def __init__(self, ledger: Ledger, parts: Mapping[str, Awaited],
-                 runs: Callable[[str], bool]) -> None:  # fmt: skip
+    def __init__(self, ledger: Ledger, parts: Mapping[str, Awaited], runs: Callable[[str], bool]) -> None:
         """`ledger` should have little patience; `runs` says whether a part's process does."""
         self._ledger, self._parts, self._runs = ledger, parts, runs
         self._trained = ledger_counters(ledger)
@@ -130,12 +129,13 @@ class Watch:
     def _standing(self) -> Iterator[Trouble]:
         """Work waits, and nothing moves."""
         depths, counters = self._ledger.depths(), ledger_counters(self._ledger)
-        waiting = {name: number for name, number in depths.items()
-                   if number and name not in ("dead", "scored_leased")}  # fmt: skip
+        waiting = {name: number for name, number in depths.items() if number and name not in ("dead", "scored_leased")}
         if waiting and self._runs("trainer") and not self._ledger.control.paused:
             shown = ", ".join(f"{name} {number}" for name, number in waiting.items())
-            text = (f"nothing has moved for {STILL_SECONDS / 60:.0f} min though work waits "
-                    f"({shown}; a step takes {self._ledger.settings.rollouts_per_step} rollouts)")
+            text = (
+                f"nothing has moved for {STILL_SECONDS / 60:.0f} min though work waits "
+                f"({shown}; a step takes {self._ledger.settings.rollouts_per_step} rollouts)"
+            )
             yield Trouble("the run", text, STILL_SECONDS, key=repr(sorted(counters.items())))
 
     def _dropping(self) -> Iterator[Trouble]:
@@ -143,8 +143,11 @@ class Watch:
         counters = ledger_counters(self._ledger)
         if counters.get("trained") != self._trained.get("trained"):
             self._trained = counters
-        lost = {name.partition(":")[2]: number - self._trained.get(name, 0)
-                for name, number in counters.items() if name.startswith("dropped:")}  # fmt: skip
+        lost = {
+            name.partition(":")[2]: number - self._trained.get(name, 0)
+            for name, number in counters.items()
+            if name.startswith("dropped:")
+        }
         made = counters.get("generated", 0) - self._trained.get("generated", 0)
         if sum(lost.values()) >= max(LEAST_DROPPED, made / 2):
             shown = ", ".join(f"{reason} {number}" for reason, number in lost.items() if number)
@@ -154,10 +157,7 @@ class Watch:
 
 @contextmanager
 def troubles_told(
-    settings: Settings,
-    parts: Mapping[str, Awaited],
-    runs: Callable[[str], bool],
-    report: Callable[[str], None],
+    settings: Settings, parts: Mapping[str, Awaited], runs: Callable[[str], bool], report: Callable[[str], None]
 ) -> Iterator[None]:
     """Within the context, tell in one line each what goes wrong in the run; from a thread."""
     ended = threading.Event()

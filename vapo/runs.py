@@ -177,8 +177,7 @@ def _named(name: str, known: Sequence[Run]) -> Run:
     folder = Path(name).expanduser()
     if folder.is_dir() or len(folder.parts) > 1:
         raise RunFolderError(
-            f"{name} holds no run (no settings.json); start one with `vapo up`. "
-            f"Runs here: {overview(known)}"
+            f"{name} holds no run (no settings.json); start one with `vapo up`. Runs here: {overview(known)}"
         )
     raise RunFolderError(f"no run {name!r}: neither a folder nor a name; here: {overview(known)}")
 

@@ -32,16 +32,17 @@ def _not_empty(text: str) -> str:
 
 def _greedy_is_no_training(temperature: float) -> float:
     if temperature < LEAST_TRAINING_TEMPERATURE:
-        raise ValueError("training needs a temperature greater than 0, from "
-                         f"{LEAST_TRAINING_TEMPERATURE} to {GREATEST_TEMPERATURE:g}, got "
-                         f"{temperature:g}; only evaluations and chat may be greedy (0)")
+        raise ValueError(
+            "training needs a temperature greater than 0, from "
+            f"{LEAST_TRAINING_TEMPERATURE} to {GREATEST_TEMPERATURE:g}, got "
+            f"{temperature:g}; only evaluations and chat may be greedy (0)"
+        )
     return temperature
 
 
 Temperature = Annotated[float, Field(ge=0, le=GREATEST_TEMPERATURE, allow_inf_nan=False)]
 """0 is greedy."""
-TrainingTemperature = Annotated[
-    float, Field(gt=0, le=GREATEST_TEMPERATURE), AfterValidator(_greedy_is_no_training)]
+TrainingTemperature = Annotated[float, Field(gt=0, le=GREATEST_TEMPERATURE), AfterValidator(_greedy_is_no_training)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 NewTokens = Annotated[int, Field(ge=1)]
 """Bounded above by the context, where prompt and context are known."""
@@ -66,5 +67,7 @@ def greedy_refusal(temperature: float, samples: int) -> str | None:
     """Why several samples at ``temperature`` would be a waste, or None."""
     if temperature > 0 or samples == 1:
         return None
-    return (f"temperature 0 is greedy, so all {samples} samples of a problem would be the same; "
-            "ask for 1 sample, or for a temperature above 0")
+    return (
+        f"temperature 0 is greedy, so all {samples} samples of a problem would be the same; "
+        "ask for 1 sample, or for a temperature above 0"
+    )

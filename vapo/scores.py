@@ -70,6 +70,4 @@ def _majority(samples: Sequence[tuple[str | None, bool]]) -> float:
     if not votes:
         return 0.0
     most = max(map(len, votes.values()))
-    return statistics.fmean(
-        statistics.fmean(group) for group in votes.values() if len(group) == most
-    )
+    return statistics.fmean(statistics.fmean(group) for group in votes.values() if len(group) == most)

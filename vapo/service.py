@@ -44,12 +44,7 @@ from vapo.ledger.run_watch import RunWatch
 from vapo.ledger.trouble import Kind, Trouble, explain
 from vapo.openapi_page import add_openapi_page
 from vapo.option_types import path
-from vapo.problems import (
-    PROBLEM_RESPONSES,
-    Problem,
-    install_problem_handlers,
-    problem_response,
-)
+from vapo.problems import PROBLEM_RESPONSES, Problem, install_problem_handlers, problem_response
 from vapo.settings import SecuritySettings, Settings, load_settings
 from vapo.startup import StartupError, UnavailableError
 from vapo.telemetry import new_registry
@@ -79,11 +74,16 @@ Readiness = Callable[[], str | None]
 """None when ready, else the reason why not."""
 
 
-def create_app(title: str, settings: Settings, readiness: Readiness,
-               registry: CollectorRegistry | None = None, body_limit: int = DEFAULT_BODY_LIMIT,
-               body_limits: Mapping[str, int] | None = None,
-               on_start: LifespanHook | None = None,
-               on_stop: LifespanHook | None = None) -> FastAPI:
+def create_app(
+    title: str,
+    settings: Settings,
+    readiness: Readiness,
+    registry: CollectorRegistry | None = None,
+    body_limit: int = DEFAULT_BODY_LIMIT,
+    body_limits: Mapping[str, int] | None = None,
+    on_start: LifespanHook | None = None,
+    on_stop: LifespanHook | None = None,
+) -> FastAPI:
     """A FastAPI app with everything but the part's own routes.
 
     ``on_start`` and ``on_stop`` run in the server's lifespan (worker threads start and end there);
@@ -91,6 +91,7 @@ def create_app(title: str, settings: Settings, readiness: Readiness,
     bytes, for single paths. ``app.state.stopping`` is set as soon as :func:`serve` is told to stop,
     for responses that would otherwise never end.
     """
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await _called(on_start)
@@ -99,8 +100,14 @@ def create_app(title: str, settings: Settings, readiness: Readiness,
         finally:
             await _called(on_stop)
 
-    app = FastAPI(title=f"vapo {title}", version=__version__, lifespan=lifespan,
-                  responses=PROBLEM_RESPONSES, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title=f"vapo {title}",
+        version=__version__,
+        lifespan=lifespan,
+        responses=PROBLEM_RESPONSES,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.security = settings.security
     app.state.stopping = threading.Event()
     app.add_middleware(BodyLimit, limit=body_limit, exceptions=body_limits or {})
@@ -127,12 +134,15 @@ BEARER = HTTPBearer(auto_error=False, description="A token of the run's section 
 
 def require(scope: AccessScope) -> Any:
     """Route dependency: the caller's bearer token must carry at least ``scope``."""
+
     # A coroutine: a plain function would need one of the pool's threads, which may all be waiting.
     async def check(request: Request, _: Annotated[Any, Depends(BEARER)]) -> None:
         allowed = allowed_tokens(request.app.state.security, scope)
         if allowed and not token_matches(request.headers.get("authorization", ""), allowed):
-            raise Problem(401, f"a bearer token with {scope.name.lower()} scope is required",
-                          {"WWW-Authenticate": "Bearer"})
+            raise Problem(
+                401, f"a bearer token with {scope.name.lower()} scope is required", {"WWW-Authenticate": "Bearer"}
+            )
+
     return Depends(check)
 
 
@@ -141,8 +151,11 @@ USER, SERVICE, ADMIN = AccessScope.USER, AccessScope.SERVICE, AccessScope.ADMIN
 
 def allowed_tokens(security: SecuritySettings, scope: AccessScope) -> list[str]:
     """Tokens that open ``scope``; an empty list when no token is set (loopback only)."""
-    tokens = {AccessScope.USER: security.user_token, AccessScope.SERVICE: security.service_token,
-              AccessScope.ADMIN: security.admin_token}
+    tokens = {
+        AccessScope.USER: security.user_token,
+        AccessScope.SERVICE: security.service_token,
+        AccessScope.ADMIN: security.admin_token,
+    }
     if not any(tokens.values()):
         return []
     enough = [token for rank, token in tokens.items() if token and rank >= scope]
@@ -165,8 +178,7 @@ def service_headers(settings: Settings) -> dict[str, str]:
 class BodyLimit:
     """ASGI middleware that answers 413 as soon as a body exceeds its limit."""
 
-    def __init__(self, app: ASGIApp, limit: int,
-                 exceptions: Mapping[str, int] = MappingProxyType({})) -> None:
+    def __init__(self, app: ASGIApp, limit: int, exceptions: Mapping[str, int] = MappingProxyType({})) -> None:
         self.app, self.limit, self.exceptions = app, limit, exceptions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -224,8 +236,7 @@ def _add_health(app: FastAPI, readiness: Readiness, registry: CollectorRegistry)
             raise Problem(503, reason, RETRY_SOON)
         return {"status": "ready"}
 
-    @app.get("/metrics", tags=["health"], dependencies=[require(USER)],
-             response_class=PlainTextResponse)
+    @app.get("/metrics", tags=["health"], dependencies=[require(USER)], response_class=PlainTextResponse)
     def metrics() -> Response:
         """Prometheus text format."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -309,10 +320,10 @@ def parse_arguments(part: str, argv: Sequence[str] | None = None) -> Settings:
         SystemExit: status 2, wrong arguments.
     """
     parser = argparse.ArgumentParser(prog=part, description=f"vapo {part}")
-    parser.add_argument("--config", type=path,
-                        help="settings file (TOML or JSON); see `vapo config`")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
-                        help="override one setting; may be repeated")
+    parser.add_argument("--config", type=path, help="settings file (TOML or JSON); see `vapo config`")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one setting; may be repeated"
+    )
     arguments = parser.parse_args(argv)
     return load_settings(arguments.config, arguments.set)
 
@@ -354,8 +365,9 @@ def bound_url(listener: socket.socket, advertise_host: str | None = None) -> str
 
 def serve(app: FastAPI, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, then shut down within the grace period."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on",
-                            timeout_graceful_shutdown=GRACE_SECONDS)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE_SECONDS
+    )
     StoppingServer(config, app.state.stopping).run(sockets=[listener])
 
 

@@ -35,15 +35,7 @@ from pydantic import (
     model_validator,
 )
 
-from vapo.sampling_bounds import (
-    NewTokens,
-    RunSeed,
-    Samples,
-    Temperature,
-    TopP,
-    TrainingTemperature,
-    greedy_refusal,
-)
+from vapo.sampling_bounds import NewTokens, RunSeed, Samples, Temperature, TopP, TrainingTemperature, greedy_refusal
 from vapo.startup import StartupError
 
 HTTP_URL = r"^https?://[^/?#\s]+/?$"
@@ -60,8 +52,7 @@ class Section(BaseModel):
     field docs from docstrings.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True,
-                              allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     @field_validator("*", mode="after")
     @classmethod
@@ -142,8 +133,10 @@ class RedisSettings(Section):
     @classmethod
     def _holds_no_password(cls, url: str) -> str:
         if urlsplit(url).password is not None:
-            raise ValueError("holds a password, which settings and logs would show; write it to a "
-                             "file and name that in redis.password_file")
+            raise ValueError(
+                "holds a password, which settings and logs would show; write it to a "
+                "file and name that in redis.password_file"
+            )
         return url
 
 
@@ -343,15 +336,15 @@ class AlgorithmSettings(Section):
     """Piece 5, clip-higher: epsilon_high of Eq 8 (0.2 in vanilla PPO)."""
     positive_example_weight: float = Field(0.1, ge=0)
     """Piece 6: mu of Eq 10; 0 switches the positive-example LM loss off."""
-    truncation: Literal["terminal", "mask_policy", "soft_punishment", "mask_and_punish",
-                        "bootstrap"] = "mask_policy"
+    truncation: Literal["terminal", "mask_policy", "soft_punishment", "mask_and_punish", "bootstrap"] = "mask_policy"
     """What a response cut at ``max_new_tokens`` means (paper silent; docs/algorithm.md)."""
     overlong_buffer_tokens: int = Field(32, ge=1)
     """L_cache of DAPO Eq 13, used by ``soft_punishment`` and ``mask_and_punish``."""
     whiten_advantages: bool = False
     """Normalise advantages over the rollout batch (not in the paper)."""
-    correction: Literal["none", "token_tis", "sequence_mask", "geometric_mask", "icepop",
-                        "decoupled", "dis", "cispo", "dppo"] = "none"
+    correction: Literal[
+        "none", "token_tis", "sequence_mask", "geometric_mask", "icepop", "decoupled", "dis", "cispo", "dppo"
+    ] = "none"
     """Off-policy correction of the policy loss; ``none`` is Eq 2 as written. Far beyond a staleness
     of 2, with small steps, ``dppo`` and ``token_tis`` learn faster (docs/staleness)."""
     correction_low: float | None = Field(None, ge=0)
@@ -494,15 +487,24 @@ class WeightsSettings(Section):
 
     @model_validator(mode="after")
     def _only_http_fetches(self) -> WeightsSettings:
-        for name in ("source_url", "relay_url", "cache_directory", "fetch_limit_bytes_per_second",
-                     "serve_limit_bytes_per_second"):
+        for name in (
+            "source_url",
+            "relay_url",
+            "cache_directory",
+            "fetch_limit_bytes_per_second",
+            "serve_limit_bytes_per_second",
+        ):
             value = getattr(self, name)
             if self.transport == "file" and value is not None:
-                raise ValueError(f"weights.{name}={value} has no effect with weights.transport="
-                                 "file; set weights.transport=http or leave it out")
+                raise ValueError(
+                    f"weights.{name}={value} has no effect with weights.transport="
+                    "file; set weights.transport=http or leave it out"
+                )
         if self.source_url and self.relay_url and _same_url(self.source_url, self.relay_url):
-            raise ValueError(f"weights.relay_url={self.relay_url} is weights.source_url; a relay "
-                             "asks the trainer, so they differ: leave one out")
+            raise ValueError(
+                f"weights.relay_url={self.relay_url} is weights.source_url; a relay "
+                "asks the trainer, so they differ: leave one out"
+            )
         return self
 
 
@@ -589,8 +591,10 @@ class Settings(Section):
         verifier = self.verifier
         ends = (verifier.reward_wrong, verifier.reward_correct)
         punished = verifier.overlong_limit_tokens > 0 or self.trainer_punishes_length
-        return (min(ends) + min(0.0, verifier.format_reward) - float(punished),
-                max(ends) + max(0.0, verifier.format_reward))
+        return (
+            min(ends) + min(0.0, verifier.format_reward) - float(punished),
+            max(ends) + max(0.0, verifier.format_reward),
+        )
 
     @property
     def trains_whole_groups(self) -> bool:
@@ -653,19 +657,21 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _weight_folders_differ(self) -> Settings:
-        folders = {"the folder of published weights": self.run.weights_directory,
-                   "weights.cache_directory": self.weights_cache_directory,
-                   "relay.directory": self.relay_directory}
+        folders = {
+            "the folder of published weights": self.run.weights_directory,
+            "weights.cache_directory": self.weights_cache_directory,
+            "relay.directory": self.relay_directory,
+        }
         for (first, here), (second, there) in itertools.combinations(folders.items(), 2):
             if here.resolve() == there.resolve():
-                raise ValueError(f"{second}={there} is also {first}; each cleans up after itself, "
-                                 "so give it a folder of its own")
+                raise ValueError(
+                    f"{second}={there} is also {first}; each cleans up after itself, so give it a folder of its own"
+                )
         return self
 
     @model_validator(mode="after")
     def _open_addresses_need_tokens(self) -> Settings:
-        missing = [name for name in SecuritySettings.model_fields
-                   if getattr(self.security, name) is None]
+        missing = [name for name in SecuritySettings.model_fields if getattr(self.security, name) is None]
         for part in ("gateway", "generator", "verifier", "value", "trainer", "relay"):
             host = getattr(self, part).host
             if missing and not is_loopback(host):
@@ -716,8 +722,7 @@ def load_settings(
         SettingsError: unknown key, unreadable file or impossible value; the text says what to do.
     """
     merged: dict[str, Any] = {}
-    layers = (base or {}, _read_file(file), _from_environment(environment),
-              _from_assignments(assignments))
+    layers = (base or {}, _read_file(file), _from_environment(environment), _from_assignments(assignments))
     for layer in layers:
         _merge(merged, layer)
     try:
@@ -747,15 +752,20 @@ def _read_file(file: Path | None) -> dict[str, Any]:
     except ValueError as error:
         raise SettingsError(f"the settings file {file} is not valid: {error}") from None
     if not isinstance(tree, dict):
-        raise SettingsError(f"the settings file {file} holds a {type(tree).__name__}; write one "
-                            'JSON object of sections, {"run": {"seed": 1}}')
+        raise SettingsError(
+            f"the settings file {file} holds a {type(tree).__name__}; write one "
+            'JSON object of sections, {"run": {"seed": 1}}'
+        )
     return tree
 
 
 def _from_environment(environment: Mapping[str, str] | None) -> dict[str, Any]:
     variables = os.environ if environment is None else environment
-    return _nest((name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), value)
-                 for name, value in variables.items() if name.startswith(ENVIRONMENT_PREFIX))
+    return _nest(
+        (name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), value)
+        for name, value in variables.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    )
 
 
 def _from_assignments(assignments: Iterable[str]) -> dict[str, Any]:
@@ -775,8 +785,10 @@ def _nest(pairs: Iterable[tuple[list[str], str]]) -> dict[str, Any]:
         for name in path[:-1]:
             node = node.setdefault(name, {})
             if not isinstance(node, dict):
-                raise SettingsError(f"{name!r} is set to a value and {'.'.join(path)!r} to "
-                                    "another; set the keys of a section one by one")
+                raise SettingsError(
+                    f"{name!r} is set to a value and {'.'.join(path)!r} to "
+                    "another; set the keys of a section one by one"
+                )
         node[path[-1]] = _parse(path, text)
     return tree
 

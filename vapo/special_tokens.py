@@ -15,13 +15,7 @@ from typing import Any
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as FastTokenizer
 
-from vapo.tokenizer_files import (
-    NAMES,
-    TOKENIZER_CONFIG_FILE,
-    TokenizerError,
-    read_json,
-    tokenizer_class,
-)
+from vapo.tokenizer_files import NAMES, TOKENIZER_CONFIG_FILE, TokenizerError, read_json, tokenizer_class
 
 SPECIAL_TOKENS_MAP_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
@@ -54,9 +48,7 @@ def add_special_tokens(folder: Path, fast: FastTokenizer) -> SpecialTokens:
     try:
         return _add(folder, fast)
     except (TypeError, AttributeError, ValueError) as error:
-        raise TokenizerError(
-            f"the special tokens of {folder} cannot be read: {error}; copy the model again"
-        ) from None
+        raise TokenizerError(f"the special tokens of {folder} cannot be read: {error}; copy the model again") from None
 
 
 def _add(folder: Path, fast: FastTokenizer) -> SpecialTokens:
@@ -64,32 +56,29 @@ def _add(folder: Path, fast: FastTokenizer) -> SpecialTokens:
     settings = {**_DEFAULTS.get(tokenizer_class(folder), {}), **settings}
     if not settings.get("extra_special_tokens") and "additional_special_tokens" in settings:
         settings["extra_special_tokens"] = settings.pop("additional_special_tokens")
-    decoder = {int(number): _token(token)
-               for number, token in settings.get("added_tokens_decoder", {}).items()}
+    decoder = {int(number): _token(token) for number, token in settings.get("added_tokens_decoder", {}).items()}
     if "added_tokens_decoder" not in settings:
         settings = _with_special_tokens_map(folder, settings)
         decoder = _added_tokens(folder, settings) | fast.get_added_tokens_decoder()
     named, extra = _named(settings), settings.get("extra_special_tokens") or []
     by_text = {str(token): token for token in decoder.values()}
-    named |= {name: by_text.get(str(token), token)
-              for name, token in named.items() if name in NAMES}
+    named |= {name: by_text.get(str(token), token) for name, token in named.items() if name in NAMES}
     extra = [] if isinstance(extra, Mapping) else [_token(token) for token in extra]
     added = _lacking(fast, decoder, named.values(), extra)
     if added:
         fast.add_tokens(added)
     fast.encode_special_tokens = bool(settings.get("split_special_tokens"))
-    return SpecialTokens({name: str(token) for name, token in named.items()},
-                         tuple(repr(token) for token in added))
+    return SpecialTokens({name: str(token) for name, token in named.items()}, tuple(repr(token) for token in added))
 
 
 def _lacking(
-    fast: FastTokenizer, decoder: Mapping[int, AddedToken], named: Iterable[Token],
-    extra: Iterable[Token],
+    fast: FastTokenizer, decoder: Mapping[int, AddedToken], named: Iterable[Token], extra: Iterable[Token]
 ) -> list[AddedToken]:
     have = fast.get_added_tokens_decoder().values()
     same = {repr(token) for token in have}
-    added: list[Token] = [token for _, token in sorted(decoder.items(), key=lambda item: item[0])
-                          if repr(token) not in same]
+    added: list[Token] = [
+        token for _, token in sorted(decoder.items(), key=lambda item: item[0]) if repr(token) not in same
+    ]
     known = {str(token) for token in [*have, *added]}
     special = {str(token) for token in named}
     for token in [*named, *extra]:
@@ -110,8 +99,11 @@ def _special(token: Token, named: set[str]) -> AddedToken:
 def _named(settings: Mapping[str, Any]) -> dict[str, Token]:
     """The tokens that have a name, the model's own (``image_token``) among them."""
     named = {name: _token(settings[name]) for name in NAMES if settings.get(name) is not None}
-    own = {name: token for name, token in settings.items()
-           if name.endswith("_token") and name not in NAMES and isinstance(token, Token)}
+    own = {
+        name: token
+        for name, token in settings.items()
+        if name.endswith("_token") and name not in NAMES and isinstance(token, Token)
+    }
     extra = settings.get("extra_special_tokens")
     return {**named, **own, **(extra if isinstance(extra, Mapping) else {})}
 

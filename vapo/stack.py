@@ -48,13 +48,7 @@ MODULES = {
     "value": "services.value",
     "trainer": "trainer",
 }
-READY_SECONDS = {
-    "gateway": 60.0,
-    "verifier": 60.0,
-    "value": 180.0,
-    "generator": 300.0,
-    "trainer": 300.0,
-}
+READY_SECONDS = {"gateway": 60.0, "verifier": 60.0, "value": 180.0, "generator": 300.0, "trainer": 300.0}
 GRACE_SECONDS = {"trainer": 20.0}
 """The trainer may be in the middle of a checkpoint."""
 
@@ -84,8 +78,12 @@ class Shape:
 
     def count(self, part: str) -> int:
         """Processes of `part` that the stack itself starts."""
-        counts = {"generator": self.generators, "verifier": self.verifiers, "value": self.values,
-                  "trainer": min(1, self.trainer_ranks)}  # fmt: skip
+        counts = {
+            "generator": self.generators,
+            "verifier": self.verifiers,
+            "value": self.values,
+            "trainer": min(1, self.trainer_ranks),
+        }
         return counts.get(part, 1)
 
 
@@ -137,9 +135,7 @@ class Stack:
             StackError: a part was given up.
             NotReadyError: a part missed its deadline.
         """
-        took = wait_ready(
-            self.awaited, self.check, lambda name: not self.supervisor.is_running(name)
-        )
+        took = wait_ready(self.awaited, self.check, lambda name: not self.supervisor.is_running(name))
         self.check()
         self.accept()
         return took
@@ -147,10 +143,7 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    settings: Settings,
-    report: Callable[[str], None],
-    shape: Shape | None = None,
-    without: Set[str] = frozenset(),
+    settings: Settings, report: Callable[[str], None], shape: Shape | None = None, without: Set[str] = frozenset()
 ) -> Iterator[Stack]:
     """Start everything; stop everything when the context ends. Parts may not be ready yet.
 
@@ -166,15 +159,13 @@ def running_stack(
         StartupError: the model's folder cannot be used or holds another model than the run's, the
             run's folder cannot be written, or the Redis that the settings name does not answer.
     """
-    check_model_folder(settings.model.path,
-                       context_tokens=settings.model.max_context_tokens)
+    check_model_folder(settings.model.path, context_tokens=settings.model.max_context_tokens)
     if chat_template_source(settings.model.path, settings.model.chat_template_name) is None:
         report(f"{settings.model.path}: {NO_TEMPLATE}")
     shape = shape or Shape()
     folder = RunFolder(settings.run.directory.resolve())
     supervisor = Supervisor(report)
-    with folder.held(), kept_unless_refused(folder, settings), \
-            claimed(settings.gateway.port) as default_port:
+    with folder.held(), kept_unless_refused(folder, settings), claimed(settings.gateway.port) as default_port:
         try:
             last = folder.last_settings()
             resolved = resolve(settings, folder, default_port)
@@ -238,9 +229,10 @@ def resolve(settings: Settings, folder: RunFolder, default_port: bool = True) ->
             "run": {"directory": folder.directory},
             "model": {"path": settings.model.path.resolve()},
             "security": tokens(settings.security, folder),
-            **{part: {"port": usable_port(settings, part, chosen[part],
-                                           default_port and part == "gateway")}
-               for part in PARTS},
+            **{
+                part: {"port": usable_port(settings, part, chosen[part], default_port and part == "gateway")}
+                for part in PARTS
+            },
         },
     )
 
@@ -268,10 +260,7 @@ def usable_port(settings: Settings, part: str, chosen: int, default: bool) -> in
 
 def changed(settings: Settings, changes: Mapping[str, Mapping[str, Any]]) -> Settings:
     """The settings with some fields of some sections replaced."""
-    sections = {
-        name: getattr(settings, name).model_copy(update=dict(fields))
-        for name, fields in changes.items()
-    }
+    sections = {name: getattr(settings, name).model_copy(update=dict(fields)) for name, fields in changes.items()}
     return settings.model_copy(update=sections)
 
 
@@ -334,9 +323,7 @@ def ports_of(settings: Settings, part: str, count: int) -> list[int]:
     return [getattr(settings, part).port, *free_ports(count - 1)][:count]
 
 
-def part_spec(
-    part: str, name: str, command: list[str], environment: dict[str, str], folder: RunFolder
-) -> ProcessSpec:
+def part_spec(part: str, name: str, command: list[str], environment: dict[str, str], folder: RunFolder) -> ProcessSpec:
     """One part as a process to supervise."""
     return ProcessSpec(
         name=name,

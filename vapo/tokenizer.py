@@ -21,16 +21,17 @@ from tokenizers.pre_tokenizers import Metaspace
 from vapo.chat_template import Message, Render, renderer
 from vapo.settings import ModelSettings
 from vapo.special_tokens import SpecialTokens, add_special_tokens
-from vapo.tokenizer_files import (
-    TOKENIZER_CONFIG_FILE,
-    TokenizerError,
-    chat_template_source,
-    read_json,
-    tokenizer_class,
-)
+from vapo.tokenizer_files import TOKENIZER_CONFIG_FILE, TokenizerError, chat_template_source, read_json, tokenizer_class
 
-__all__ = ["Message", "PromptTokenizer", "TokenizerError", "load_tokenizer", "model_config",
-           "policy_tokenizer", "tokenizer_fingerprint"]
+__all__ = [
+    "Message",
+    "PromptTokenizer",
+    "TokenizerError",
+    "load_tokenizer",
+    "model_config",
+    "policy_tokenizer",
+    "tokenizer_fingerprint",
+]
 
 TOKENIZER_FILE = "tokenizer.json"
 MODEL_CONFIG_FILE = "config.json"
@@ -58,9 +59,7 @@ class PromptTokenizer:
             TokenizerError: the model has no chat template, or the template refuses the messages.
         """
         if self.render is None:
-            raise TokenizerError(
-                "the model has no chat template; send `prompt` instead of `messages`"
-            )
+            raise TokenizerError("the model has no chat template; send `prompt` instead of `messages`")
         return self._ids(self.render(messages), add_special_tokens=False)
 
     def encode_prompt(self, prompt: str, raw: bool = False) -> list[int]:
@@ -77,8 +76,10 @@ class PromptTokenizer:
         ids = self.fast.encode(text, add_special_tokens=add_special_tokens).ids
         if ids and max(ids) >= self.vocabulary_size:
             token = self.fast.id_to_token(max(ids))
-            raise TokenizerError(f"the prompt holds {token!r}, token {max(ids)}, and the model has "
-                                 f"embeddings for {self.vocabulary_size}; leave it out")
+            raise TokenizerError(
+                f"the prompt holds {token!r}, token {max(ids)}, and the model has "
+                f"embeddings for {self.vocabulary_size}; leave it out"
+            )
         return ids
 
     def decode(self, token_ids: Sequence[int]) -> str:
@@ -97,9 +98,7 @@ def tokenizer_fingerprint(folder: Path) -> str:
 
 
 def load_tokenizer(
-    folder: Path,
-    template_name: str | None = None,
-    template_arguments: Mapping[str, Any] | None = None,
+    folder: Path, template_name: str | None = None, template_arguments: Mapping[str, Any] | None = None
 ) -> PromptTokenizer:
     """Read the tokenizer of a Hugging Face model folder.
 
@@ -181,9 +180,7 @@ def _fingerprint(folder: Path, special: SpecialTokens) -> str:
     return digest.hexdigest()
 
 
-def _end_of_sequence_ids(
-    folder: Path, fast: FastTokenizer, special: SpecialTokens
-) -> tuple[int, ...]:
+def _end_of_sequence_ids(folder: Path, fast: FastTokenizer, special: SpecialTokens) -> tuple[int, ...]:
     for source in (read_json(folder / GENERATION_CONFIG_FILE), model_config(folder)):
         stated = source.get("eos_token_id")
         if stated is not None:
@@ -192,13 +189,12 @@ def _end_of_sequence_ids(
     return () if named is None else (named,)
 
 
-def _renderer(
-    folder: Path, special: SpecialTokens, name: str | None, arguments: Mapping[str, Any]
-) -> Render | None:
+def _renderer(folder: Path, special: SpecialTokens, name: str | None, arguments: Mapping[str, Any]) -> Render | None:
     source = chat_template_source(folder, name)
     if source is not None:
         return renderer(source, str(folder), special.named, arguments)
     if arguments:
-        raise TokenizerError(f"model.chat_template_arguments has no effect: {folder} has no chat "
-                             "template; leave it out")
+        raise TokenizerError(
+            f"model.chat_template_arguments has no effect: {folder} has no chat template; leave it out"
+        )
     return None

@@ -25,8 +25,7 @@ _CLASS_OF_MODEL = {"qwen2": "Qwen2Tokenizer", "mistral": "TokenizersBackend"}
 """Model types whose tokenizer class transformers chooses itself, whatever the folder states."""
 _CLASS_UNSTATED = {"qwen3": "Qwen2Tokenizer"}
 """Likewise, where the folder states none."""
-NO_TEMPLATE = ("the model folder has no chat template: prompts go to the model as they are, and "
-               "`messages` are refused")
+NO_TEMPLATE = "the model folder has no chat template: prompts go to the model as they are, and `messages` are refused"
 
 
 class TokenizerError(StartupError, ValueError):
@@ -46,8 +45,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise TokenizerError(f"{path} cannot be read: {error}") from None
     if not isinstance(tree, dict):
-        raise TokenizerError(f"{path} holds a {type(tree).__name__}, not an object; copy the model "
-                             "again")
+        raise TokenizerError(f"{path} holds a {type(tree).__name__}, not an object; copy the model again")
     return tree
 
 
@@ -76,14 +74,15 @@ def chat_template_source(folder: Path, name: str | None = None) -> str | None:
         return sources[wanted]
     have = f"it has {', '.join(sorted(sources))}" if sources else "it has no chat template"
     if name is None:
-        raise TokenizerError(f"{folder} has several chat templates and none is the default; choose "
-                             f"one with model.chat_template_name ({have})")
+        raise TokenizerError(
+            f"{folder} has several chat templates and none is the default; choose "
+            f"one with model.chat_template_name ({have})"
+        )
     raise TokenizerError(f"model.chat_template_name={name} is no chat template of {folder}; {have}")
 
 
 def _template_files(folder: Path) -> dict[str, str]:
-    paths = {path.name.removesuffix(".jinja"): path
-             for path in sorted((folder / CHAT_TEMPLATE_FOLDER).glob("*.jinja"))}
+    paths = {path.name.removesuffix(".jinja"): path for path in sorted((folder / CHAT_TEMPLATE_FOLDER).glob("*.jinja"))}
     if (folder / CHAT_TEMPLATE_FILE).is_file():
         paths = {DEFAULT_TEMPLATE: folder / CHAT_TEMPLATE_FILE, **paths}
     return {name: _text(path) for name, path in paths.items()}
@@ -97,13 +96,13 @@ def _configured_templates(folder: Path) -> dict[str, str]:
     if isinstance(stated, str):
         return {DEFAULT_TEMPLATE: stated}
     try:
-        named = stated if isinstance(stated, dict) else {
-            entry["name"]: entry["template"] for entry in stated}
+        named = stated if isinstance(stated, dict) else {entry["name"]: entry["template"] for entry in stated}
     except (TypeError, KeyError):
         named = {None: None}
     if not all(isinstance(one, str) for pair in named.items() for one in pair):
-        raise TokenizerError(f"{file}: chat_template is neither a text nor a list of names and "
-                             "templates; copy the model again")
+        raise TokenizerError(
+            f"{file}: chat_template is neither a text nor a list of names and templates; copy the model again"
+        )
     return named
 
 

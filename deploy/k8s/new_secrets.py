@@ -16,10 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 NAMESPACE = "vapo"
-KEYS = {
-    "vapo-tokens": ("user_token", "admin_token", "service_token"),
-    "vapo-redis-password": ("password",),
-}
+KEYS = {"vapo-tokens": ("user_token", "admin_token", "service_token"), "vapo-redis-password": ("password",)}
 RANDOM_BYTES = 32
 
 

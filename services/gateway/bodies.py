@@ -14,12 +14,7 @@ from vapo.data_files.json_text import json_lines, json_value
 from vapo.data_files.reader import NumberedRow
 from vapo.problems import Problem
 
-NDJSON_TYPES = (
-    "application/x-ndjson",
-    "application/jsonl",
-    "application/ndjson",
-    "application/x-jsonlines",
-)
+NDJSON_TYPES = ("application/x-ndjson", "application/jsonl", "application/ndjson", "application/x-jsonlines")
 
 
 def rows_of_body(body: bytes, content_type: str) -> list[NumberedRow]:
@@ -34,9 +29,7 @@ def rows_of_body(body: bytes, content_type: str) -> list[NumberedRow]:
     else:
         rows = list(enumerate(_unwrap(parse_json(body)), start=1))
     if not rows:
-        raise Problem(
-            422, 'the request holds no prompt; send {"prompts": [{"prompt": ..., "answer": ...}]}'
-        )
+        raise Problem(422, 'the request holds no prompt; send {"prompts": [{"prompt": ..., "answer": ...}]}')
     return rows
 
 

@@ -52,9 +52,7 @@ class ChatProxy:
             return [self._settings.gateway.generator_url.rstrip("/")]
         urls = in_turn(self._ledger.fleet.members("generator"), next(self._turn))
         if not urls:
-            raise Problem(
-                503, "no generator is READY; GET /v1/fleet shows the parts", {"Retry-After": "5"}
-            )
+            raise Problem(503, "no generator is READY; GET /v1/fleet shows the parts", {"Retry-After": "5"})
         return urls
 
     async def pass_on(self, urls: Sequence[str], path: str, body: bytes) -> Response:
@@ -65,10 +63,7 @@ class ChatProxy:
         refusal: httpx.Response | None = None
         for url in urls:
             request = self._client.build_request(
-                "POST",
-                url + path,
-                content=body,
-                headers={"Content-Type": "application/json"},
+                "POST", url + path, content=body, headers={"Content-Type": "application/json"}
             )
             try:
                 answer = await self._client.send(request, stream=True)

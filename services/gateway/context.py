@@ -65,8 +65,7 @@ class Gateway:
         datasets = settings.run.directory / "datasets"
         check_writable("run.directory", datasets)
         patient = open_ledger(settings)
-        check_model_description(settings.model.path,
-                                context_tokens=settings.model.max_context_tokens)
+        check_model_description(settings.model.path, context_tokens=settings.model.max_context_tokens)
         tokenizer = policy_tokenizer(settings.model)
         if tokenizer.render is None:
             logger.warning("%s: %s", settings.model.path, NO_TEMPLATE)

@@ -22,10 +22,7 @@ def training_course(gateway: Gateway) -> dict[str, Any]:
 
 
 def course(
-    said: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    details: Mapping[str, Any],
-    max_steps: int,
+    said: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], details: Mapping[str, Any], max_steps: int
 ) -> dict[str, Any]:
     """The same of what is known.
 

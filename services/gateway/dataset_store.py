@@ -64,9 +64,7 @@ class DatasetStore:
     at most, also where they were compressed.
     """
 
-    def __init__(
-        self, directory: Path, check: Callable[[int, Row], None], largest_bytes: int
-    ) -> None:
+    def __init__(self, directory: Path, check: Callable[[int, Row], None], largest_bytes: int) -> None:
         self._directory, self._check = directory, check
         self._limits = ReadingLimits(content_bytes=largest_bytes)
         self._offsets: dict[str, array[int]] = {}
@@ -96,9 +94,7 @@ class DatasetStore:
         self._directory.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=self._directory)
 
-    def add(
-        self, name: str, split: Split, upload: IO[bytes], strictness: Strictness = STRICT
-    ) -> Added:
+    def add(self, name: str, split: Split, upload: IO[bytes], strictness: Strictness = STRICT) -> Added:
         """Check an upload and keep it.
 
         Raises:
@@ -112,9 +108,7 @@ class DatasetStore:
             left = f" ({checked.too_long} too long ones were left out)" if checked.too_long else ""
             raise Problem(422, f"the data set holds no rows{left}")
         lines = b"".join(_line(row) for row in checked.rows)
-        dataset = Dataset(
-            name, split, len(checked.rows), hashlib.sha256(lines).hexdigest(), time.time()
-        )
+        dataset = Dataset(name, split, len(checked.rows), hashlib.sha256(lines).hexdigest(), time.time())
         return Added(*self._keep(dataset, lines), checked.too_long)
 
     def rows_of(self, upload: IO[bytes]) -> Generator[NumberedRow, None, None]:

@@ -88,9 +88,7 @@ class Evaluations:
             time.time(),
         )
         tasks = self._tasks(record, rows)
-        labels = [
-            {"id": row.id or str(index), "answer": row.answer} for index, row in enumerate(rows)
-        ]
+        labels = [{"id": row.id or str(index), "answer": row.answer} for index, row in enumerate(rows)]
         try:
             self._ledger.submit_all(
                 tasks,
@@ -144,9 +142,7 @@ class Evaluations:
         summary = summarise(record, self._ledger.evaluation_results(record.id))
         summary["finished_at"] = time.time()
         summary["step"] = self._step_of(summary.get("newest_weight_version"))
-        first = self._ledger.redis.hsetnx(
-            self._ledger.keys.named(SUMMARIES), record.id, json.dumps(summary)
-        )
+        first = self._ledger.redis.hsetnx(self._ledger.keys.named(SUMMARIES), record.id, json.dumps(summary))
         if not first:
             return None
         self._ledger.journal.tell("evaluation", summary)
@@ -157,16 +153,12 @@ class Evaluations:
         return None if version is None else step_of_version(self._ledger.journal.metrics(), version)
 
     def _tasks(self, record: EvaluationRecord, rows: Sequence[Row]) -> list[Task]:
-        imposed = RowSampling(
-            temperature=record.temperature, top_p=record.top_p, max_new_tokens=record.max_new_tokens
-        )
+        imposed = RowSampling(temperature=record.temperature, top_p=record.top_p, max_new_tokens=record.max_new_tokens)
         belonging = Belonging("eval", record.id, record.dataset, record.samples, imposed)
         tasks, errors = [], []
         for index, row in enumerate(rows):
             try:
-                tasks.append(
-                    self._builder.build(index + 1, row, task_id(record.id, index), belonging)
-                )
+                tasks.append(self._builder.build(index + 1, row, task_id(record.id, index), belonging))
             except RowError as error:
                 errors.append(error)
         if errors:
@@ -224,14 +216,9 @@ def _state(ended: bool, judged: int, failed: int) -> EvaluationState:
 def _reasons(results: Results) -> list[dict[str, Any]]:
     """Why responses are missing from the scores: the commonest reasons, and how often each."""
     reasons = Counter(
-        result.get("reason") or result["verdict"]
-        for result in results.values()
-        if result["verdict"] not in JUDGED
+        result.get("reason") or result["verdict"] for result in results.values() if result["verdict"] not in JUDGED
     )
-    return [
-        {"reason": reason, "responses": count}
-        for reason, count in reasons.most_common(REASONS_SHOWN)
-    ]
+    return [{"reason": reason, "responses": count} for reason, count in reasons.most_common(REASONS_SHOWN)]
 
 
 def _scores(problems: list[list[Mapping[str, Any]]], samples: int) -> dict[str, Any]:
@@ -241,9 +228,7 @@ def _scores(problems: list[list[Mapping[str, Any]]], samples: int) -> dict[str, 
     correct = [(sum(map(_correct, results)), len(results)) for results in begun]
     least = min(count for _, count in correct)
     sizes = [size for size in scores.pass_sizes(samples) if size <= least]
-    answers = [
-        [(result.get("extracted"), _correct(result)) for result in results] for results in begun
-    ]
+    answers = [[(result.get("extracted"), _correct(result)) for result in results] for results in begun]
     return {
         "avg_at_k": scores.average_at_k(correct),
         "standard_error": scores.standard_error(correct),

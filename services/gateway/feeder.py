@@ -139,9 +139,7 @@ class Feeder:
         after = position.advanced(len(numbers), dataset.rows)
         tasks = self._tasks(dataset, position.epoch, numbers)
         try:
-            self._ledger.submit_all(
-                tasks, [Note(POSITIONS, _identity(dataset), stated, str(after))]
-            )
+            self._ledger.submit_all(tasks, [Note(POSITIONS, _identity(dataset), stated, str(after))])
         except (QueueFull, NoteConflict) as error:
             logger.info("data set %s waits: %s", dataset.name, error)
             return 0
@@ -155,14 +153,11 @@ class Feeder:
         for number, row in zip(numbers, self._store.read(dataset, numbers), strict=True):
             task_id = f"{dataset.name}-{dataset.sha256[:8]}-e{epoch}-{number}"
             try:
-                tasks.append(
-                    self._builder.build(number + 1, row, task_id, Belonging(dataset=dataset.name))
-                )
+                tasks.append(self._builder.build(number + 1, row, task_id, Belonging(dataset=dataset.name)))
             except RowError as error:  # the run's limits were lowered since the upload
                 left_out.append(error)
         if left_out:
-            logger.warning("data set %s: %d rows are left out, the first: %s", dataset.name,
-                           len(left_out), left_out[0])
+            logger.warning("data set %s: %d rows are left out, the first: %s", dataset.name, len(left_out), left_out[0])
         return tasks
 
 

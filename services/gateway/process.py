@@ -17,9 +17,7 @@ def run(settings: Settings) -> int:
     listener = bind(settings.gateway.host, settings.gateway.port)
     name, url = member_name("gateway"), bound_url(listener, settings.network.advertise_host)
     heartbeat = Heartbeat(
-        gateway.ledger.watch,
-        lambda: Member(name, "gateway", url, "READY"),
-        settings.ledger.heartbeat_seconds,
+        gateway.ledger.watch, lambda: Member(name, "gateway", url, "READY"), settings.ledger.heartbeat_seconds
     )
     heartbeat.start()
     try:

@@ -34,8 +34,7 @@ def check_report(
         task = check(number, value)
         lengths.append(len(task.prompt_token_ids))
         if len(shown) < examples:
-            shown.append({"row": number, "tokens": lengths[-1], "text": builder.rendered(task),
-                          "answer": task.answer})  # fmt: skip
+            shown.append({"row": number, "tokens": lengths[-1], "text": builder.rendered(task), "answer": task.answer})
 
     looked_at = look_at_all(rows, look, strictness)
     return {
@@ -53,6 +52,4 @@ def check_report(
 def _spread(lengths: list[int]) -> dict[str, float] | None:
     if not lengths:
         return None
-    return {
-        "min": min(lengths), "mean": sum(lengths) / len(lengths), "max": max(lengths)
-    }  # fmt: skip
+    return {"min": min(lengths), "mean": sum(lengths) / len(lengths), "max": max(lengths)}

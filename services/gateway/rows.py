@@ -125,9 +125,7 @@ def parse_row(number: int, value: Any) -> Row:
     if isinstance(value, RowError):  # its reader could not decode it
         raise value
     if not isinstance(value, Mapping):
-        raise RowError(
-            number, "", f"is {type(value).__name__}, not an object with prompt and answer"
-        )
+        raise RowError(number, "", f"is {type(value).__name__}, not an object with prompt and answer")
     try:
         return Row.model_validate(value)
     except ValidationError as error:
@@ -143,9 +141,11 @@ def parse_held_out(number: int, value: Any) -> Row:
     for field, given in named:
         if given:
             raise RowError(
-                number, field, "all problems of an evaluation are sampled alike; leave it out, and "
-                "give samples, temperature, top_p and max_new_tokens of the evaluation"
-            )  # fmt: skip
+                number,
+                field,
+                "all problems of an evaluation are sampled alike; leave it out, and "
+                "give samples, temperature, top_p and max_new_tokens of the evaluation",
+            )
     return row
 
 

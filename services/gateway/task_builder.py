@@ -36,17 +36,13 @@ class Belonging:
 class TaskBuilder:
     """Builds tasks for one model and one run's sampling settings."""
 
-    def __init__(
-        self, settings: Settings, tokenizer: PromptTokenizer, verifiers: VerifierNames
-    ) -> None:
+    def __init__(self, settings: Settings, tokenizer: PromptTokenizer, verifiers: VerifierNames) -> None:
         self._sampling = settings.sampling
         self._verifier = settings.verifier.default
         self._tokenizer, self._verifiers = tokenizer, verifiers
         self._context = settings.model.max_context_tokens
 
-    def build(
-        self, number: int, row: Row, task_id: str | None = None, belonging: Belonging = Belonging()
-    ) -> Task:
+    def build(self, number: int, row: Row, task_id: str | None = None, belonging: Belonging = Belonging()) -> Task:
         """The task of ``row``. Raises RowError naming what does not fit."""
         if belonging.dataset is None:  # the rows of a data set were checked when it came
             self._check_verifier(number, row)
@@ -105,9 +101,7 @@ class TaskBuilder:
         for token_id in token_ids:
             if not 0 <= token_id < size:
                 raise RowError(
-                    number,
-                    "prompt_token_ids",
-                    f"{token_id} is outside the model's vocabulary, 0 to {size - 1}",
+                    number, "prompt_token_ids", f"{token_id} is outside the model's vocabulary, 0 to {size - 1}"
                 )
         return token_ids
 
@@ -148,10 +142,7 @@ class TaskBuilder:
     def _overrides(row: Row, belonging: Belonging) -> SamplingOverrides:
         own, imposed = row.sampling, belonging.sampling or RowSampling()
         return SamplingOverrides(
-            **{
-                name: _first(getattr(imposed, name), getattr(own, name))
-                for name in RowSampling.model_fields
-            }
+            **{name: _first(getattr(imposed, name), getattr(own, name)) for name in RowSampling.model_fields}
         )
 
 

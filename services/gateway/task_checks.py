@@ -26,9 +26,7 @@ def prompt_check(builder: TaskBuilder) -> Check:
         task = builder.build(number, parse_row(number, value))
         first = first_rows.setdefault(task.id, number)
         if first != number:
-            raise RowError(
-                number, "id", f"{task.id!r} occurs twice in the request; it is row {first}'s too"
-            )
+            raise RowError(number, "id", f"{task.id!r} occurs twice in the request; it is row {first}'s too")
         return task
 
     return check

@@ -24,8 +24,9 @@ def build_app(runtime: Runtime, tokenizer: PromptTokenizer) -> FastAPI:
     """The HTTP app; ``runtime`` starts and stops with it."""
     registry = new_registry()
     registry.register(MappingCollector("vapo_generator", "Generator", runtime.metrics))
-    app = create_app("generator", runtime.settings, runtime.unready_reason, registry,
-                     on_start=runtime.start, on_stop=runtime.stop)
+    app = create_app(
+        "generator", runtime.settings, runtime.unready_reason, registry, on_start=runtime.start, on_stop=runtime.stop
+    )
     app.include_router(_routes(Front(runtime, tokenizer)), dependencies=[require(USER)])
     return app
 

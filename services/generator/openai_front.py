@@ -10,21 +10,8 @@ from fastapi.responses import StreamingResponse
 
 from services.generator.front import FAILURES, Front, problem_of
 from services.generator.merged import merged
-from services.generator.openai_answers import (
-    Choice,
-    Form,
-    Kind,
-    openai_answer,
-    openai_stream,
-    stream_error,
-)
-from services.generator.openai_requests import (
-    ChatMessage,
-    ChatRequest,
-    CompletionRequest,
-    OpenAIRequest,
-    Prompt,
-)
+from services.generator.openai_answers import Choice, Form, Kind, openai_answer, openai_stream, stream_error
+from services.generator.openai_requests import ChatMessage, ChatRequest, CompletionRequest, OpenAIRequest, Prompt
 from services.generator.requests import sampling_of
 from vapo.model_names import listed_name, unknown_name
 from vapo.problems import Problem
@@ -40,8 +27,11 @@ class OpenAIFront:
         """Answer ``/v1/completions``."""
         self._check_model(body.model)
         prompts = [self._encoded(prompt) for prompt in body.prompt]
-        choices = [choice for written, prompt in zip(body.prompt, prompts, strict=True)
-                   for choice in self._choices(body, prompt, written)]
+        choices = [
+            choice
+            for written, prompt in zip(body.prompt, prompts, strict=True)
+            for choice in self._choices(body, prompt, written)
+        ]
         return await self._answer("completion", body, sum(map(len, prompts)), choices)
 
     async def chat(self, body: ChatRequest) -> Any:
@@ -51,35 +41,39 @@ class OpenAIFront:
         prompt = self._front.encoded(lambda: self._tokenizer.encode_messages(messages))
         return await self._answer("chat", body, len(prompt), self._choices(body, prompt))
 
-    async def _answer(self, kind: Kind, body: OpenAIRequest, prompt_tokens: int,
-                      choices: list[Choice]) -> Any:
-        form = Form(kind, listed_name(self._front.settings), self._tokenizer.decode, body.ranked,
-                    body.return_token_ids)
+    async def _answer(self, kind: Kind, body: OpenAIRequest, prompt_tokens: int, choices: list[Choice]) -> Any:
+        form = Form(kind, listed_name(self._front.settings), self._tokenizer.decode, body.ranked, body.return_token_ids)
         if body.stream:
             self._front.check_open()
             usage = bool(body.stream_options and body.stream_options.include_usage)
-            pieces = merged([self._front.engine.stream(choice.prompt, choice.sampling)
-                             for choice in choices])
+            pieces = merged([self._front.engine.stream(choice.prompt, choice.sampling) for choice in choices])
             return await begun(openai_stream(form, prompt_tokens, choices, usage, pieces))
-        completions = await self._front.sampled(
-            [(choice.prompt, choice.sampling) for choice in choices])
+        completions = await self._front.sampled([(choice.prompt, choice.sampling) for choice in choices])
         texts = [self._front.text(completion) for completion in completions]
         return openai_answer(form, prompt_tokens, choices, completions, texts)
 
-    def _choices(self, body: OpenAIRequest, prompt: list[int],
-                 written: Prompt = "") -> list[Choice]:
+    def _choices(self, body: OpenAIRequest, prompt: list[int], written: Prompt = "") -> list[Choice]:
         front, echo_only = self._front, body.asked_tokens == 0
         asked = 1 if echo_only else body.asked_tokens
         room = front.room(prompt, asked)
         echo = self._echo(written, prompt) if body.echoes else None
         ranked = None if body.ranked is None else min(body.ranked, front.engine.vocabulary_size)
-        samplings = [sampling_of(body, asked, front.settings.sampling, room, sample)
-                     for sample in range(body.n)]
+        samplings = [sampling_of(body, asked, front.settings.sampling, room, sample) for sample in range(body.n)]
         return [
-            Choice(prompt, replace(sampling, stop=tuple(body.stop), steering=body.steering,
-                                   ranked=ranked, prompt_ranked=ranked if body.echoes else None),
-                   echo, echo_only)
-            for sampling in samplings]
+            Choice(
+                prompt,
+                replace(
+                    sampling,
+                    stop=tuple(body.stop),
+                    steering=body.steering,
+                    ranked=ranked,
+                    prompt_ranked=ranked if body.echoes else None,
+                ),
+                echo,
+                echo_only,
+            )
+            for sampling in samplings
+        ]
 
     def _encoded(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, list):

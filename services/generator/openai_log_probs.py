@@ -26,18 +26,19 @@ class Tokens:
 
 def chat_log_probs(tokens: Tokens, ranked: int, decode: Decode) -> dict[str, Any]:
     """``choice.logprobs`` of a chat completion, with the ``ranked`` likeliest at each position."""
+
     def told(token_id: int, log_prob: float) -> dict[str, Any]:
         text = decode([token_id])
         return {"token": text, "logprob": max(log_prob, LOWEST), "bytes": list(text.encode())}
 
-    content = [{**told(token_id, position[token_id]),
-                "top_logprobs": [told(*one) for one in _likeliest(position, ranked)]}
-               for token_id, position in zip(tokens.token_ids, tokens.positions, strict=True)]
+    content = [
+        {**told(token_id, position[token_id]), "top_logprobs": [told(*one) for one in _likeliest(position, ranked)]}
+        for token_id, position in zip(tokens.token_ids, tokens.positions, strict=True)
+    ]
     return {"content": content, "refusal": None}
 
 
-def completion_log_probs(tokens: Tokens, ranked: int, decode: Decode,
-                         offset: int = 0) -> dict[str, Any]:
+def completion_log_probs(tokens: Tokens, ranked: int, decode: Decode, offset: int = 0) -> dict[str, Any]:
     """``choice.logprobs`` of a completion: the likeliest and the token itself at each position.
 
     Args:
@@ -49,11 +50,13 @@ def completion_log_probs(tokens: Tokens, ranked: int, decode: Decode,
         offsets.append(offsets[-1] + len(text))
     known = list(zip(tokens.token_ids, tokens.positions, strict=True))
     return {
-        "tokens": texts, "text_offset": offsets[:-1],
-        "token_logprobs": [max(position[token_id], LOWEST) if position else None
-                           for token_id, position in known],
-        "top_logprobs": [_named(token_id, position, ranked, decode) if position else None
-                         for token_id, position in known]}
+        "tokens": texts,
+        "text_offset": offsets[:-1],
+        "token_logprobs": [max(position[token_id], LOWEST) if position else None for token_id, position in known],
+        "top_logprobs": [
+            _named(token_id, position, ranked, decode) if position else None for token_id, position in known
+        ],
+    }
 
 
 def _named(token_id: int, position: Ranked, ranked: int, decode: Decode) -> dict[str, float]:

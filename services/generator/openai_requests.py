@@ -49,13 +49,23 @@ def _as_list(stop: Any) -> Any:
 
 
 Prompts = Annotated[
-    list[Prompt], BeforeValidator(_as_prompts), Field(max_length=MAX_PROMPTS),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {}}]})]
-Stops = Annotated[StopStrings, BeforeValidator(_as_list), WithJsonSchema(
-    {"anyOf": [{"type": "string"},
-               {"type": "array", "items": {"type": "string"}, "maxItems": MAX_STOPS}]})]
-Content = Annotated[str, BeforeValidator(message_text), WithJsonSchema(
-    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]})]
+    list[Prompt],
+    BeforeValidator(_as_prompts),
+    Field(max_length=MAX_PROMPTS),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {}}]}),
+]
+Stops = Annotated[
+    StopStrings,
+    BeforeValidator(_as_list),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": MAX_STOPS}]}
+    ),
+]
+Content = Annotated[
+    str,
+    BeforeValidator(message_text),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}),
+]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 
@@ -124,16 +134,24 @@ class OpenAIRequest(Sampled):
     def steering(self) -> Steering:
         """What else is done to the distribution and to the end."""
         return Steering(
-            top_k=max(self.top_k, 0), min_p=self.min_p, presence_penalty=self.presence_penalty,
-            frequency_penalty=self.frequency_penalty, repetition_penalty=self.repetition_penalty,
-            logit_bias=self.logit_bias, min_tokens=self.min_tokens, ignore_eos=self.ignore_eos,
-            stop_token_ids=self.stop_token_ids)
+            top_k=max(self.top_k, 0),
+            min_p=self.min_p,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            repetition_penalty=self.repetition_penalty,
+            logit_bias=self.logit_bias,
+            min_tokens=self.min_tokens,
+            ignore_eos=self.ignore_eos,
+            stop_token_ids=self.stop_token_ids,
+        )
 
     @model_validator(mode="after")
     def _some_token_is_asked(self) -> OpenAIRequest:
         if self.asked_tokens == 0 and not self.echoes:
-            raise ValueError("max_tokens is 0: there would be nothing to answer; ask for at least "
-                             "1, or echo the prompt of a completion")
+            raise ValueError(
+                "max_tokens is 0: there would be nothing to answer; ask for at least "
+                "1, or echo the prompt of a completion"
+            )
         return self
 
 
@@ -157,11 +175,14 @@ class CompletionRequest(OpenAIRequest):
     @model_validator(mode="after")
     def _no_more_than_fits(self) -> CompletionRequest:
         if self.best_of not in (None, self.n):
-            raise ValueError(f"best_of={self.best_of} is not supported: use n and choose yourself; "
-                             f"leave it out or send n, {self.n}")
+            raise ValueError(
+                f"best_of={self.best_of} is not supported: use n and choose yourself; leave it out or send n, {self.n}"
+            )
         if len(self.prompt) * self.n > MAX_CHOICES:
-            raise ValueError(f"{len(self.prompt)} prompts times n={self.n} are more than "
-                             f"{MAX_CHOICES} responses; send several requests")
+            raise ValueError(
+                f"{len(self.prompt)} prompts times n={self.n} are more than "
+                f"{MAX_CHOICES} responses; send several requests"
+            )
         return self
 
     @property
@@ -196,8 +217,7 @@ class ChatMessage(Body):
         """As everywhere, but for the content, so that null is told as what it is."""
         if not isinstance(body, Mapping):
             return body
-        return {name: value for name, value in body.items() if value is not None
-                or name == "content"}
+        return {name: value for name, value in body.items() if value is not None or name == "content"}
 
 
 class ChatRequest(OpenAIRequest):
@@ -245,5 +265,3 @@ class ChatRequest(OpenAIRequest):
     def ranked(self) -> int | None:
         """See :class:`OpenAIRequest`."""
         return self.top_logprobs if self.logprobs else None
-
-

@@ -28,8 +28,7 @@ def die_with_parent() -> None:
         return
     _guarded.add(os.getpid())
     os.setpgid(0, 0)
-    threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True,
-                     name="orphan-guard").start()
+    threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True, name="orphan-guard").start()
 
 
 def _end_after(sentinel: int) -> None:

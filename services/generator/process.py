@@ -23,15 +23,13 @@ def run(settings: Settings) -> int:
     A Redis that is away is no reason to end: the engine answers without it, and works on the queue
     once it is there.
     """
-    check_model_folder(settings.model.path,
-                       context_tokens=settings.model.max_context_tokens)
+    check_model_folder(settings.model.path, context_tokens=settings.model.max_context_tokens)
     check_cache(settings)
     tokenizer = policy_tokenizer(settings.model)
     listener = bind(settings.generator.host, settings.generator.port)
     trouble = trouble_at(settings.redis)
     if trouble:
-        logger.warning("redis.url=%s: %s; trying again when the engine is up", settings.redis.url,
-                       trouble.text)
+        logger.warning("redis.url=%s: %s; trying again when the engine is up", settings.redis.url, trouble.text)
     engine_options.prepare_environment(on_cpu=engine_options.is_cpu_build())
     with socket_folder():
         return _serve(settings, tokenizer, listener)

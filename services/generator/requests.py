@@ -52,8 +52,9 @@ class GenerateRequest(Sampled):
     """Default: sampling.max_new_tokens."""
 
 
-def sampling_of(body: Sampled, asked_tokens: int | None, defaults: SamplingSettings, room: int,
-                sample: int = 0) -> Sampling:
+def sampling_of(
+    body: Sampled, asked_tokens: int | None, defaults: SamplingSettings, room: int, sample: int = 0
+) -> Sampling:
     """How one of the body's samples is drawn.
 
     Args:
@@ -63,4 +64,5 @@ def sampling_of(body: Sampled, asked_tokens: int | None, defaults: SamplingSetti
         max_new_tokens=asked_tokens or min(defaults.max_new_tokens, room),
         temperature=defaults.temperature if body.temperature is None else body.temperature,
         top_p=defaults.top_p if body.top_p is None else body.top_p,
-        seed=None if body.seed is None else (body.seed + sample) % (MAX_SEED + 1))
+        seed=None if body.seed is None else (body.seed + sample) % (MAX_SEED + 1),
+    )

@@ -45,15 +45,13 @@ WATCH_SECONDS = 0.5
 class Runtime:
     """The generator's background work, between :meth:`start` and :meth:`stop`."""
 
-    def __init__(self, engine: Engine, settings: Settings, tokenizer: PromptTokenizer, name: str,
-                 url: str) -> None:
+    def __init__(self, engine: Engine, settings: Settings, tokenizer: PromptTokenizer, name: str, url: str) -> None:
         self.engine, self.settings, self.name, self.url = engine, settings, name, url
         self._tokenizer = tokenizer
         heartbeat = settings.ledger.heartbeat_seconds
         self.state = GeneratorState(time.monotonic, MISSED_HEARTBEATS * heartbeat)
         self._transport = transport_for(settings)
-        self.follower = WeightFollower(engine, self.state, self._transport,
-                                       base_shapes(settings.model.path))
+        self.follower = WeightFollower(engine, self.state, self._transport, base_shapes(settings.model.path))
         self.worker: GenerationWorker | None = None
         self._heartbeat: Heartbeat | None = None
         self._watch: RunWatch | None = None
@@ -62,8 +60,9 @@ class Runtime:
 
     async def start(self) -> None:
         """Begin; returns at once."""
-        self._tasks = [asyncio.create_task(self._guarded(work)) for work in
-                       (self._watch_engine(), self._serve_the_queue())]
+        self._tasks = [
+            asyncio.create_task(self._guarded(work)) for work in (self._watch_engine(), self._serve_the_queue())
+        ]
 
     async def stop(self) -> None:
         """Give leases back, leave the fleet and end the engine."""
@@ -85,30 +84,38 @@ class Runtime:
 
     def describe(self) -> Member:
         """This generator's entry in the fleet."""
-        details = {"in_flight": self.engine.in_flight,
-                   "slots": self.settings.generator.max_concurrent_sequences,
-                   "pid": os.getpid(), "reason": self.state.reason or self.follower.trouble}
+        details = {
+            "in_flight": self.engine.in_flight,
+            "slots": self.settings.generator.max_concurrent_sequences,
+            "pid": os.getpid(),
+            "reason": self.state.reason or self.follower.trouble,
+        }
         if self.follower.proof:
             details["canary_difference"] = self.follower.proof.trainer_difference
         if self.worker:
             details |= asdict(self.worker.totals)
         reason = "" if self.state.state is State.READY else self.state.reason
-        return Member(self.name, "generator", self.url, str(self.state.state), self.state.version,
-                      details, reason=reason)
+        return Member(
+            self.name, "generator", self.url, str(self.state.state), self.state.version, details, reason=reason
+        )
 
     def metrics(self) -> dict[str, float]:
         """Numbers for Prometheus."""
         proof, totals = self.follower.proof, self.worker.totals if self.worker else None
-        numbers = {"ready": float(self.state.state is State.READY),
-                   "weight_version": self.state.version,
-                   "in_flight_requests": self.engine.in_flight,
-                   "interruptions_total": self.engine.interruptions,
-                   "weight_loads_total": self.follower.loads,
-                   "weight_load_failures_total": self.follower.failures}
+        numbers = {
+            "ready": float(self.state.state is State.READY),
+            "weight_version": self.state.version,
+            "in_flight_requests": self.engine.in_flight,
+            "interruptions_total": self.engine.interruptions,
+            "weight_loads_total": self.follower.loads,
+            "weight_load_failures_total": self.follower.failures,
+        }
         if proof:
-            numbers |= {"weight_standstill_seconds": proof.timings.standstill,
-                        "weight_proof_seconds": proof.timings.prove,
-                        "weight_fetch_seconds": proof.fetch_seconds}
+            numbers |= {
+                "weight_standstill_seconds": proof.timings.standstill,
+                "weight_proof_seconds": proof.timings.prove,
+                "weight_fetch_seconds": proof.fetch_seconds,
+            }
         if totals:
             numbers |= {f"{name}_total": value for name, value in asdict(totals).items()}
         return numbers
@@ -116,21 +123,24 @@ class Runtime:
     def weights(self) -> dict[str, Any]:
         """What ``GET /v1/weights`` answers."""
         proof = self.follower.proof
-        return {"version": self.state.version, "state": str(self.state.state),
-                "reason": self.state.reason or self.follower.trouble,
-                "proof": asdict(proof) if proof else None,
-                "loads": self.follower.loads, "failures": self.follower.failures}
+        return {
+            "version": self.state.version,
+            "state": str(self.state.state),
+            "reason": self.state.reason or self.follower.trouble,
+            "proof": asdict(proof) if proof else None,
+            "loads": self.follower.loads,
+            "failures": self.follower.failures,
+        }
 
     async def _serve_the_queue(self) -> None:
         ledger = await self._open_ledger()
-        await asyncio.to_thread(ledger.control.agree, "tokenizer", self._tokenizer.fingerprint,
-                                self.settings.model.path)
+        await asyncio.to_thread(
+            ledger.control.agree, "tokenizer", self._tokenizer.fingerprint, self.settings.model.path
+        )
         self._watch = ledger.watch
-        self._heartbeat = Heartbeat(ledger.watch, self.describe,
-                                    self.settings.ledger.heartbeat_seconds)
+        self._heartbeat = Heartbeat(ledger.watch, self.describe, self.settings.ledger.heartbeat_seconds)
         self._heartbeat.start()
-        self.worker = GenerationWorker(self.engine, self.state, ledger, self._tokenizer,
-                                       self.name)
+        self.worker = GenerationWorker(self.engine, self.state, ledger, self._tokenizer, self.name)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.follower.run(WeightChannel(ledger.redis, ledger.keys)))
             group.create_task(self.worker.run())

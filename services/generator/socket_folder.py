@@ -33,8 +33,10 @@ def socket_folder() -> Iterator[None]:
         yield
         return
     if named:
-        raise StartupError(f"{VARIABLE}={named} is too long for the paths of sockets "
-                           f"({LONGEST_PATH} bytes, {NAME_BYTES} of them a name); shorten it")
+        raise StartupError(
+            f"{VARIABLE}={named} is too long for the paths of sockets "
+            f"({LONGEST_PATH} bytes, {NAME_BYTES} of them a name); shorten it"
+        )
     folder = _make()
     os.environ[VARIABLE] = folder
     try:
@@ -58,4 +60,5 @@ def _make() -> str:
     raise StartupError(
         f"TMPDIR={tempfile.gettempdir()} is too long for the paths of sockets ({LONGEST_PATH} "
         f"bytes), and none of {', '.join(SHORT_FOLDERS)} can be written; set TMPDIR to a shorter "
-        "folder")
+        "folder"
+    )

@@ -75,8 +75,9 @@ class GeneratorState:
         if self._engine_failure is not None:
             return
         if self.state is State.DEAD:
-            self._enter(State.STALE if self._target is None else State.LOADING,
-                        "it was away; weights must be proven again")
+            self._enter(
+                State.STALE if self._target is None else State.LOADING, "it was away; weights must be proven again"
+            )
         self._last_beat = self._clock()
 
     def load_started(self, version: int) -> None:

@@ -23,13 +23,22 @@ def sampling_parameters(sampling: Sampling, streamed: bool) -> SamplingParams:
 
     steering = asdict(sampling.steering)
     return SamplingParams(
-        temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_new_tokens,
-        seed=sampling.seed, stop=list(sampling.stop) or None, logprobs=sampling.ranked or 0,
-        prompt_logprobs=sampling.prompt_ranked, flat_logprobs=True,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=sampling.max_new_tokens,
+        seed=sampling.seed,
+        stop=list(sampling.stop) or None,
+        logprobs=sampling.ranked or 0,
+        prompt_logprobs=sampling.prompt_ranked,
+        flat_logprobs=True,
         detokenize=detokenized(sampling, streamed),
         output_kind=RequestOutputKind.CUMULATIVE if streamed else RequestOutputKind.FINAL_ONLY,
-        **steering | {"stop_token_ids": list(steering["stop_token_ids"]) or None,
-                      "logit_bias": dict(steering["logit_bias"]) or None})
+        **steering
+        | {
+            "stop_token_ids": list(steering["stop_token_ids"]) or None,
+            "logit_bias": dict(steering["logit_bias"]) or None,
+        },
+    )
 
 
 def detokenized(sampling: Sampling, streamed: bool) -> bool:
@@ -44,8 +53,10 @@ def log_probs(piece: CompletionOutput) -> list[float]:
     flat: Any = piece.logprobs
     first = flat.start_indices
     if [flat.token_ids[index] for index in first] != list(piece.token_ids):
-        raise ValueError("vLLM's log-probs are not those of the sampled tokens: "
-                         f"{len(piece.token_ids)} tokens, {len(first)} positions")
+        raise ValueError(
+            "vLLM's log-probs are not those of the sampled tokens: "
+            f"{len(piece.token_ids)} tokens, {len(first)} positions"
+        )
     return [flat.logprobs[index] for index in first]
 
 
@@ -54,5 +65,4 @@ def positions(flat: Any, begin: int = 0) -> Sequence[Ranked]:
     if flat is None:
         return ()
     spans = list(zip(flat.start_indices, flat.end_indices, strict=True))[begin:]
-    return [dict(zip(flat.token_ids[start:end], flat.logprobs[start:end], strict=True))
-            for start, end in spans]
+    return [dict(zip(flat.token_ids[start:end], flat.logprobs[start:end], strict=True)) for start, end in spans]

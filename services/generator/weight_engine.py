@@ -17,19 +17,9 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from vllm.distributed.weight_transfer.base import (
-    WeightTransferEngine,
-    WeightTransferInitInfo,
-    WeightTransferUpdateInfo,
-)
-from vllm.model_executor.layers.vocab_parallel_embedding import (
-    ParallelLMHead,
-    VocabParallelEmbedding,
-)
-from vllm.model_executor.model_loader.reload import (
-    finalize_layerwise_reload,
-    initialize_layerwise_reload,
-)
+from vllm.distributed.weight_transfer.base import WeightTransferEngine, WeightTransferInitInfo, WeightTransferUpdateInfo
+from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead, VocabParallelEmbedding
+from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
 # A reload warns of every layer without checkpoint weights (rotary tables), at each update. What is
 # missing we look up ourselves, and the canary proves the rest.
@@ -89,7 +79,8 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInitInfo, FileUpdateInfo
         if missing:
             raise IncompleteWeightsError(
                 f"{update_info.path} lacks {len(missing)} parameters of the model, e.g. "
-                f"{sorted(missing)[:3]}; publish all of the actor under its Hugging Face names")
+                f"{sorted(missing)[:3]}; publish all of the actor under its Hugging Face names"
+            )
 
     def finish_weight_update(self) -> None:
         """Bring the loaded weights into the form the kernels use."""
@@ -119,8 +110,9 @@ def _retie(model: torch.nn.Module) -> None:
     # A reload skips the head of a tied model, and on CPU the head computes with a packed copy of
     # its own: bind it to the new embedding and pack again, else it keeps the old weights.
     heads = [layer for layer in model.modules() if isinstance(layer, ParallelLMHead)]
-    embeddings = [layer for layer in model.modules()
-                  if isinstance(layer, VocabParallelEmbedding) and layer not in heads]
+    embeddings = [
+        layer for layer in model.modules() if isinstance(layer, VocabParallelEmbedding) and layer not in heads
+    ]
     for head in heads:
         head.tie_weights(embeddings[0])
         head.quant_method.process_weights_after_loading(head)

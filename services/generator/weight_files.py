@@ -41,9 +41,13 @@ def check_complete(actor: Path, expected: Shapes) -> None:
     found = tensor_shapes([actor])
     missing = sorted(expected.keys() - found.keys())
     if missing:
-        raise WeightsError(f"{actor} lacks {len(missing)} tensors of the model, e.g. {missing[:3]};"
-                           " publish all of the actor under its Hugging Face names")
+        raise WeightsError(
+            f"{actor} lacks {len(missing)} tensors of the model, e.g. {missing[:3]};"
+            " publish all of the actor under its Hugging Face names"
+        )
     wrong = [name for name, shape in expected.items() if found[name] != shape]
     if wrong:
-        raise WeightsError(f"{actor}: {wrong[0]} has shape {found[wrong[0]]}, the model "
-                           f"{expected[wrong[0]]}; trainer and generator run different models")
+        raise WeightsError(
+            f"{actor}: {wrong[0]} has shape {found[wrong[0]]}, the model "
+            f"{expected[wrong[0]]}; trainer and generator run different models"
+        )

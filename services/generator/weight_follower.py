@@ -82,8 +82,7 @@ class WeightFollower:
         expected: name and shape of every tensor a publication must hold.
     """
 
-    def __init__(self, engine: Engine, state: GeneratorState, transport: Transport,
-                 expected: Shapes) -> None:
+    def __init__(self, engine: Engine, state: GeneratorState, transport: Transport, expected: Shapes) -> None:
         self._engine, self._state, self._transport = engine, state, transport
         self._expected = expected
         self._tokens = canary_token_ids(engine.vocabulary_size)
@@ -109,8 +108,7 @@ class WeightFollower:
             except (WeightsError, OSError) as error:
                 self.failures += 1
                 self.trouble = str(error)
-                self._refusals.warn(str(error), f"weights not updated: {error}; trying again every "
-                                                f"{RETRY_SECONDS:g} s")
+                self._refusals.warn(str(error), f"weights not updated: {error}; trying again every {RETRY_SECONDS:g} s")
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def load(self, announced: Announcement) -> Proof:
@@ -155,12 +153,12 @@ class WeightFollower:
             # vLLM reports what went wrong inside its worker as a plain Exception with the text.
             await self._reject(manifest.version, f"it was not loaded: {error}")
             if self._rejected >= MOST_REJECTED:
-                raise EngineError(f"{self._rejected} loads in a row failed, at last: {error}; the "
-                                  "engine has to be started anew") from error
+                raise EngineError(
+                    f"{self._rejected} loads in a row failed, at last: {error}; the engine has to be started anew"
+                ) from error
             raise WeightsError(f"version {manifest.version} was not loaded: {error}") from error
 
-    async def _prove(self, manifest: Manifest | None, fetched: float,
-                     timings: LoadTimings) -> Proof:
+    async def _prove(self, manifest: Manifest | None, fetched: float, timings: LoadTimings) -> Proof:
         started = time.monotonic()
         try:
             proof = await self._proof(manifest, fetched)
@@ -175,8 +173,12 @@ class WeightFollower:
         self._engine.prove_load()
         self._settled, self._rejected, self.trouble = self.proof.version, 0, ""
         self.loads += 1
-        logger.info("weights version %d in use: standstill %.3f s, proof %.3f s", proof.version,
-                    timings.standstill, self.proof.timings.prove)
+        logger.info(
+            "weights version %d in use: standstill %.3f s, proof %.3f s",
+            proof.version,
+            timings.standstill,
+            self.proof.timings.prove,
+        )
         return self.proof
 
     async def _proof(self, manifest: Manifest | None, fetched: float) -> Proof:
@@ -185,10 +187,16 @@ class WeightFollower:
         log_probs = await self._engine.score(token_ids)
         difference = self._compare(canary, log_probs)
         return Proof(
-            version=manifest.version if manifest else 0, step=manifest.step if manifest else 0,
+            version=manifest.version if manifest else 0,
+            step=manifest.step if manifest else 0,
             checksum=manifest.files[ACTOR].sha256 if manifest else "",
-            canary_token_ids=token_ids, canary_log_probs=log_probs, trainer_difference=difference,
-            fetch_seconds=fetched, timings=LoadTimings(0.0, 0.0, 0.0), proven_at=time.time())
+            canary_token_ids=token_ids,
+            canary_log_probs=log_probs,
+            trainer_difference=difference,
+            fetch_seconds=fetched,
+            timings=LoadTimings(0.0, 0.0, 0.0),
+            proven_at=time.time(),
+        )
 
     def _compare(self, canary: dict[str, Any], log_probs: list[float]) -> float | None:
         if not all(map(math.isfinite, log_probs)):
@@ -198,9 +206,11 @@ class WeightFollower:
         limit = AGREEMENT_HALF if self._engine.half_precision else AGREEMENT_FLOAT32
         difference = canary_difference(canary["log_probs"], log_probs)
         if difference > limit:
-            raise ProofError(f"the engine's canary log-probs differ from the trainer's by "
-                             f"{difference:.2e} nats per token, more than {limit:g}; the load did "
-                             "not take effect, or trainer and generator run different models")
+            raise ProofError(
+                f"the engine's canary log-probs differ from the trainer's by "
+                f"{difference:.2e} nats per token, more than {limit:g}; the load did "
+                "not take effect, or trainer and generator run different models"
+            )
         return difference
 
     async def _reject(self, version: int, reason: str) -> None:

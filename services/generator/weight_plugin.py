@@ -31,6 +31,5 @@ def register() -> None:
 def _register_engine() -> None:
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
-    WeightTransferEngineFactory.register_engine(
-        BACKEND, "services.generator.weight_engine", "FileWeightTransferEngine")
+    WeightTransferEngineFactory.register_engine(BACKEND, "services.generator.weight_engine", "FileWeightTransferEngine")
     import_module("services.generator.folder_loader")  # registers itself

@@ -66,8 +66,9 @@ class Totals:
 class GenerationWorker:
     """Serves the ledger with one engine."""
 
-    def __init__(self, engine: Engine, state: GeneratorState, ledger: Ledger,
-                 tokenizer: PromptTokenizer, name: str) -> None:
+    def __init__(
+        self, engine: Engine, state: GeneratorState, ledger: Ledger, tokenizer: PromptTokenizer, name: str
+    ) -> None:
         self._engine, self._state, self._ledger, self._name = engine, state, ledger, name
         self._tokenizer = tokenizer
         self._settings = ledger.settings
@@ -102,11 +103,14 @@ class GenerationWorker:
         try:
             async with asyncio.timeout(GIVE_BACK_SECONDS):
                 give_back = self._ledger.finish_task_lease
-                await asyncio.gather(*(asyncio.to_thread(give_back, lease, True)
-                                       for lease, _ in held))
+                await asyncio.gather(*(asyncio.to_thread(give_back, lease, True) for lease, _ in held))
         except (TimeoutError, RedisError) as error:
-            logger.warning("%d leases were not all given back (%r); others take them over after "
-                           "%g s", len(held), error, self._lease_seconds)
+            logger.warning(
+                "%d leases were not all given back (%r); others take them over after %g s",
+                len(held),
+                error,
+                self._lease_seconds,
+            )
 
     async def _leases_under_way(self) -> None:
         """Wait for the ledger's answers to calls made before the stop: none is forgotten."""
@@ -114,8 +118,11 @@ class GenerationWorker:
             async with asyncio.timeout(GIVE_BACK_SECONDS), self._leasing:
                 return
         except TimeoutError:
-            logger.warning("the ledger did not answer within %g s; what it leased meanwhile is "
-                           "taken over after %g s", GIVE_BACK_SECONDS, self._lease_seconds)
+            logger.warning(
+                "the ledger did not answer within %g s; what it leased meanwhile is taken over after %g s",
+                GIVE_BACK_SECONDS,
+                self._lease_seconds,
+            )
 
     @property
     def _lease_seconds(self) -> float:
@@ -130,21 +137,18 @@ class GenerationWorker:
         async with self._leasing:
             wanted = self._tasks_wanted()
             if wanted:
-                self._begin(await self._patiently(self._ledger.lease_tasks, self._name, wanted,
-                                                  self._state.version))
+                self._begin(await self._patiently(self._ledger.lease_tasks, self._name, wanted, self._state.version))
 
     async def _take_over(self) -> None:
         for stage in TASK_STAGES:
             async with self._leasing:
                 wanted = self._tasks_wanted()
                 if wanted:
-                    self._begin(await self._patiently(self._ledger.take_over, stage, self._name,
-                                                      wanted))
+                    self._begin(await self._patiently(self._ledger.take_over, stage, self._name, wanted))
 
     async def _renew(self) -> None:
         if self._held:
-            await self._patiently(self._ledger.renew, self._name,
-                                  [lease for lease, _ in self._held.values()])
+            await self._patiently(self._ledger.renew, self._name, [lease for lease, _ in self._held.values()])
 
     def _tasks_wanted(self) -> int:
         if self._state.state is not State.READY or self.free_slots <= 0 or self._stopping:
@@ -193,8 +197,9 @@ class GenerationWorker:
         record = await self._patiently(self._ledger.task, lease.id)
         if record is None or record.task is None:
             raise Refused("its record is gone")
-        check_prompt(record.task.prompt_token_ids.tolist(), self._engine.context_tokens,
-                     self._tokenizer.vocabulary_size)
+        check_prompt(
+            record.task.prompt_token_ids.tolist(), self._engine.context_tokens, self._tokenizer.vocabulary_size
+        )
         return record.task
 
     async def _sample(self, task: Task, sample: int) -> str | None:
@@ -225,15 +230,18 @@ class GenerationWorker:
             max_new_tokens=min(own.max_new_tokens or run.max_new_tokens, room),
             temperature=run.temperature if own.temperature is None else own.temperature,
             top_p=run.top_p if own.top_p is None else own.top_p,
-            seed=sample_seed(self._settings.run.seed, task.id, sample))
+            seed=sample_seed(self._settings.run.seed, task.id, sample),
+        )
 
     def _record_of(self, completion: Completion) -> Generated:
         return Generated(
             token_ids=token_array(completion.token_ids),
             behaviour_log_probs=_without_rounding(float_array(completion.log_probs)),
-            version_spans=completion.version_spans, finish_reason=completion.finish_reason,
+            version_spans=completion.version_spans,
+            finish_reason=completion.finish_reason,
             text=self._tokenizer.fast.decode(completion.token_ids, skip_special_tokens=True),
-            generator=self._name)
+            generator=self._name,
+        )
 
     async def _patiently(self, call: Callable[..., Result], *arguments: object) -> Result:
         """A ledger call, again and again while Redis is away: each may safely be repeated."""

@@ -30,14 +30,14 @@ def run(settings: Settings) -> int:
         SettingsError: they name no transport that a relay could serve.
     """
     if settings.weights.transport != "http":
-        raise SettingsError("weights.transport=file shares a folder and has no use for a relay; "
-                            "set weights.transport=http")
+        raise SettingsError(
+            "weights.transport=file shares a folder and has no use for a relay; set weights.transport=http"
+        )
     check_writable("relay.directory", settings.relay_directory)
     listener = bind(settings.relay.host, settings.relay.port)
     trouble = trouble_at(settings.redis)
     if trouble:
-        logger.warning("redis.url=%s: %s; it is asked again when needed", settings.redis.url,
-                       trouble.text)
+        logger.warning("redis.url=%s: %s; it is asked again when needed", settings.redis.url, trouble.text)
     runtime = Runtime(settings, bound_url(listener, settings.network.advertise_host))
     serve(build_app(settings, runtime), listener)
     return 0

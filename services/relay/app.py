@@ -39,8 +39,7 @@ def build_app(settings: Settings, runtime: Runtime) -> FastAPI:
     """The HTTP app of the relay."""
     registry = new_registry()
     registry.register(MappingCollector("vapo_relay", "Relay of weights", runtime.numbers))
-    app = create_app("relay", settings, runtime.unready_reason, registry,
-                     on_start=runtime.start, on_stop=runtime.stop)
+    app = create_app("relay", settings, runtime.unready_reason, registry, on_start=runtime.start, on_stop=runtime.stop)
     app.include_router(_routes(runtime, SHARE_OF_STALL * settings.weights.stall_seconds))
     return app
 
@@ -56,11 +55,11 @@ def _routes(runtime: Runtime, patience: float) -> APIRouter:
         return Response(dumped, media_type=JSON)
 
     @router.get("/{version}/{name}", response_class=Response)
-    async def read_version_file(version: VersionNumber, name: str,
-                                asked: Annotated[str, Header(alias="Range")] = "") -> Response:
+    async def read_version_file(
+        version: VersionNumber, name: str, asked: Annotated[str, Header(alias="Range")] = ""
+    ) -> Response:
         """One file of the version, or a range of it."""
-        return await to_thread.run_sync(_file, runtime, version, name, asked, patience,
-                                        limiter=threads)
+        return await to_thread.run_sync(_file, runtime, version, name, asked, patience, limiter=threads)
 
     return router
 
@@ -88,8 +87,7 @@ def _response(runtime: Runtime, download: FileDownload) -> Response:
     # A file that has just got its name is found under it by the next request.
     moved = problem_response(503, "the file has just become complete; ask again", RETRY_SOON)
     try:
-        return WeightFileResponse(download.path, download.entry, runtime.limiter, runtime.served,
-                                  moved)
+        return WeightFileResponse(download.path, download.entry, runtime.limiter, runtime.served, moved)
     except FileNotFoundError:
         return moved
 

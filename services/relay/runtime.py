@@ -60,10 +60,13 @@ class Runtime:
     def numbers(self) -> dict[str, float]:
         """Metrics, also shown in the fleet."""
         versions = self._cache.versions()
-        return {"bytes_fetched": self._cache.bytes_fetched, "bytes_served": self.served.total,
-                "versions_cached": len(versions), "newest_version": max(versions, default=0)}
+        return {
+            "bytes_fetched": self._cache.bytes_fetched,
+            "bytes_served": self.served.total,
+            "versions_cached": len(versions),
+            "newest_version": max(versions, default=0),
+        }
 
     def _member(self) -> Member:
         numbers = self.numbers()
-        return Member(self._name, "relay", self._url, "READY", int(numbers["newest_version"]),
-                      numbers)
+        return Member(self._name, "relay", self._url, "READY", int(numbers["newest_version"]), numbers)

@@ -70,14 +70,9 @@ class Hooks:
     weights: Callable[[], dict[str, Any]]
 
 
-def build_app(
-    settings: Settings, scorer: Scorer, metrics: CollectorRegistry, hooks: Hooks
-) -> FastAPI:
+def build_app(settings: Settings, scorer: Scorer, metrics: CollectorRegistry, hooks: Hooks) -> FastAPI:
     """The value service's HTTP app."""
-    app = create_app(
-        "value", settings, hooks.readiness, metrics,
-        on_start=hooks.on_start, on_stop=hooks.on_stop,
-    )  # fmt: skip
+    app = create_app("value", settings, hooks.readiness, metrics, on_start=hooks.on_start, on_stop=hooks.on_stop)
     room = WaitingRoom(settings.value.queue_limit, "value.queue_limit")
 
     @app.post("/v1/values", dependencies=[require(USER)], tags=["value"])
@@ -86,10 +81,7 @@ def build_app(
         items = request.items if isinstance(request, Batch) else [request]
         with room.enter(len(items)):
             scored = await score(scorer, [_sequence(item) for item in items])
-        return Scores(
-            critic_version=scored.critic_version,
-            values=[array.tolist() for array in scored.values],
-        )
+        return Scores(critic_version=scored.critic_version, values=[array.tolist() for array in scored.values])
 
     @app.get("/v1/weights", dependencies=[require(USER)], tags=["value"])
     def weights() -> dict[str, Any]:

@@ -20,14 +20,12 @@ def run(settings: Settings) -> int:
     """Serve with ``settings``."""
     torch.set_num_threads(1)  # on one machine the other cores belong to vLLM and the trainer
     device = choose_device("value.device", settings.value.device)
-    check_model_folder(settings.model.path,
-                       context_tokens=settings.model.max_context_tokens)
+    check_model_folder(settings.model.path, context_tokens=settings.model.max_context_tokens)
     check_cache(settings)
     listener = bind(settings.value.host, settings.value.port)
     wait_for_redis(settings.redis)
     metrics = new_registry()
-    replica = Replica(settings.model.path, settings.value.token_budget,
-                      settings.model.value_bounds, device)
+    replica = Replica(settings.model.path, settings.value.token_budget, settings.model.value_bounds, device)
     url = bound_url(listener, settings.network.advertise_host)
     runtime = Runtime(settings, replica, metrics, url)
     hooks = Hooks(runtime.unready_reason, runtime.start, runtime.stop, runtime.weights)

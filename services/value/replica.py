@@ -73,15 +73,11 @@ class Replica:
         if sequence.prompt.size == 0 or sequence.response.size == 0:
             raise UnfitTokens("prompt and response need at least one token each")
         if sequence.length > self.context_tokens:
-            raise UnfitTokens(
-                f"{sequence.length} tokens; the critic's context is {self.context_tokens}"
-            )
+            raise UnfitTokens(f"{sequence.length} tokens; the critic's context is {self.context_tokens}")
         lowest = int(min(sequence.prompt.min(), sequence.response.min()))
         highest = int(max(sequence.prompt.max(), sequence.response.max()))
         if lowest < 0 or highest >= self.vocabulary_size:
-            raise UnfitTokens(
-                f"token ids from {lowest} to {highest}; the vocabulary has {self.vocabulary_size}"
-            )
+            raise UnfitTokens(f"token ids from {lowest} to {highest}; the vocabulary has {self.vocabulary_size}")
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[Floats]:
         """L + 1 values of each sequence (:func:`vapo.critic.score`)."""

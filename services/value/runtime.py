@@ -23,9 +23,7 @@ from vapo.weights.assembly import transport_for
 class Runtime:
     """Starts and stops with the HTTP server."""
 
-    def __init__(
-        self, settings: Settings, replica: Replica, metrics: CollectorRegistry, url: str
-    ) -> None:
+    def __init__(self, settings: Settings, replica: Replica, metrics: CollectorRegistry, url: str) -> None:
         self._url, self._name = url, member_name("value")
         self._replica = replica
         self._ledger = Ledger.open(settings)
@@ -33,13 +31,9 @@ class Runtime:
         self.scorer = Scorer(replica, settings.value.token_budget)
         self._transport = transport_for(settings)
         self._follower = WeightFollower(
-            WeightChannel(self._ledger.redis, self._ledger.keys),
-            self._transport,
-            self.scorer,
+            WeightChannel(self._ledger.redis, self._ledger.keys), self._transport, self.scorer
         )
-        self._worker = ValueWorker(
-            self.scorer, self._ledger, self._name, self._calibration, self._follower.caught_up
-        )
+        self._worker = ValueWorker(self.scorer, self._ledger, self._name, self._calibration, self._follower.caught_up)
         seconds = settings.ledger.heartbeat_seconds
         self._heartbeat = Heartbeat(self._ledger.watch, self._member, seconds)
         metrics.register(MappingCollector("vapo_value", "Value service", self.numbers))
@@ -90,5 +84,6 @@ class Runtime:
     def _member(self) -> Member:
         version = self._replica.version.version
         state = str(self._follower.state)
-        return Member(self._name, "value", self._url, state, version, self.numbers(),
-                      reason=self._follower.failure or "")
+        return Member(
+            self._name, "value", self._url, state, version, self.numbers(), reason=self._follower.failure or ""
+        )

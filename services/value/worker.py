@@ -29,12 +29,7 @@ class ValueWorker:
     """A thread that feeds the scorer from the ledger."""
 
     def __init__(
-        self,
-        scorer: Scorer,
-        ledger: Ledger,
-        name: str,
-        calibration: Calibration,
-        may_start: threading.Event,
+        self, scorer: Scorer, ledger: Ledger, name: str, calibration: Calibration, may_start: threading.Event
     ) -> None:
         """``may_start`` is set once the newest critic is in use."""
         self._scorer, self._ledger, self._calibration = scorer, ledger, calibration
@@ -59,10 +54,12 @@ class ValueWorker:
             return
         sequences = [sequence_of(rollout) for _, rollout in fit]
         scored: Scored = self._scorer.submit(sequences).result(timeout=SCORE_SECONDS)
-        self._ledger.record_all_values([
-            (lease, Values(_without_end(rollout, values), scored.critic_version))
-            for (lease, rollout), values in zip(fit, scored.values, strict=True)
-        ])
+        self._ledger.record_all_values(
+            [
+                (lease, Values(_without_end(rollout, values), scored.critic_version))
+                for (lease, rollout), values in zip(fit, scored.values, strict=True)
+            ]
+        )
         for (_, rollout), values in zip(fit, scored.values, strict=True):
             if rollout.verdict is not None and rollout.verdict.reward is not None:
                 self._calibration.add(values[:-1], rollout.verdict.reward)

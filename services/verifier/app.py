@@ -70,14 +70,9 @@ class Hooks:
     on_stop: Callable[[], None]
 
 
-def build_app(
-    settings: Settings, service: VerifierService, metrics: CollectorRegistry, hooks: Hooks
-) -> FastAPI:
+def build_app(settings: Settings, service: VerifierService, metrics: CollectorRegistry, hooks: Hooks) -> FastAPI:
     """The verifier's HTTP app."""
-    app = create_app(
-        "verifier", settings, hooks.readiness, metrics,
-        on_start=hooks.on_start, on_stop=hooks.on_stop,
-    )  # fmt: skip
+    app = create_app("verifier", settings, hooks.readiness, metrics, on_start=hooks.on_start, on_stop=hooks.on_stop)
     room = WaitingRoom(settings.verifier.queue_limit, "verifier.queue_limit")
     threads = ThreadPoolExecutor(settings.verifier.workers, thread_name_prefix="judge")
 
@@ -97,9 +92,7 @@ def build_app(
     return app
 
 
-def judge_all(
-    service: VerifierService, threads: ThreadPoolExecutor, items: list[Item]
-) -> list[Verdict]:
+def judge_all(service: VerifierService, threads: ThreadPoolExecutor, items: list[Item]) -> list[Verdict]:
     """Verdicts in order: the cheap ones here, the others in worker processes side by side.
 
     Raises:
@@ -114,8 +107,6 @@ def judge_all(
         raise Problem(503, str(error), RETRY_LATER) from None
 
 
-def _begin(
-    service: VerifierService, threads: ThreadPoolExecutor, item: Item
-) -> Verdict | Future[Verdict]:
+def _begin(service: VerifierService, threads: ThreadPoolExecutor, item: Item) -> Verdict | Future[Verdict]:
     fields = item.verifier, item.response, item.reference
     return service.judge_cheaply(*fields) or threads.submit(service.judge_carefully, *fields)

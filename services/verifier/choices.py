@@ -23,9 +23,7 @@ _SMALL_LETTER = re.compile(r"\(?([a-j])[.)]?")
 _LETTERS = re.compile(r"\(?[A-J]\)?(?:\s?(?:,|;|and|&)\s?(?:and\s)?\(?[A-J]\)?)+")
 _RUN = re.compile(r"[A-J]{2,}")
 _NAMED = re.compile(r"(?:option|choice|answer)\s?:?\s?\(?([a-z])[.)]?", re.IGNORECASE)
-_WITH_TEXT = re.compile(
-    r"(?:\(([A-Z])\)\s?[:.]?|([A-Z])(?:\)\s?[:.]?|[.:](?!\S)))\s*(\S.*)", re.DOTALL
-)
+_WITH_TEXT = re.compile(r"(?:\(([A-Z])\)\s?[:.]?|([A-Z])(?:\)\s?[:.]?|[.:](?!\S)))\s*(\S.*)", re.DOTALL)
 _NO_OPTION = re.compile(r"[-+*/=^_,;&|!?]|(?:or|and|not|nor)(?![a-zA-Z])", re.IGNORECASE)
 _ANOTHER_LETTER = re.compile(
     r"(?<![\w\\{])(?:\(?[A-J]\)|[A-J]:)|^[A-HJ](?=$|[,;:.)/&|]|\s(?:or|and|[A-J])(?![a-zA-Z]))"

@@ -10,8 +10,7 @@ import re
 from functools import lru_cache
 
 _TIME = re.compile(
-    r"(\d{1,2})(?::([0-5]\d)(?::([0-5]\d))?|(?=\s*[ap]\s?\.?\s?m))\s*(?:([ap])\s?\.?\s?m\.?)?",
-    re.IGNORECASE,
+    r"(\d{1,2})(?::([0-5]\d)(?::([0-5]\d))?|(?=\s*[ap]\s?\.?\s?m))\s*(?:([ap])\s?\.?\s?m\.?)?", re.IGNORECASE
 )
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm)\s*\{([^{}]*)\}|[$~]|\\[,;:! ]")
 _HOURS = 12

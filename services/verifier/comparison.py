@@ -15,20 +15,8 @@ from fractions import Fraction
 from functools import lru_cache
 
 from services.verifier.arithmetic import Number
-from services.verifier.equations import (
-    FUNCTION_NAMES,
-    assigned,
-    contradicts,
-    denies,
-    with_argument,
-)
-from services.verifier.evaluation import (
-    constant,
-    has_variables,
-    is_formula,
-    same_equation,
-    same_value,
-)
+from services.verifier.equations import FUNCTION_NAMES, assigned, contradicts, denies, with_argument
+from services.verifier.evaluation import constant, has_variables, is_formula, same_equation, same_value
 from services.verifier.exact import read_number, same_number
 from services.verifier.exclusions import as_union
 from services.verifier.normalisation import plain
@@ -173,8 +161,7 @@ def _written_twice(reference: Structure, answer: Structure) -> _Decision:
         return _NOT_MINE
     verdicts = [compare(reference, item) for item in answer.items]
     if True not in verdicts or not all(
-        verdict or _is_rounding(item.text, reference.text)
-        for verdict, item in zip(verdicts, answer.items, strict=True)
+        verdict or _is_rounding(item.text, reference.text) for verdict, item in zip(verdicts, answer.items, strict=True)
     ):
         return _NOT_MINE
     return True, True
@@ -217,9 +204,7 @@ def _equations(reference: Structure, answer: Structure) -> _Decision:
         if renamed is not None:
             return True, compare(first[1], take_apart(renamed))
     if len(reference.items) == len(answer.items) == 2:
-        left, right = (
-            (side.items[0].text, side.items[1].text) for side in (reference, answer)
-        )
+        left, right = ((side.items[0].text, side.items[1].text) for side in (reference, answer))
         return True, same_equation(left, right)
     return True, None
 
@@ -395,6 +380,15 @@ def _compact(name: str) -> str:
 
 
 _RULES: tuple[Callable[[Structure, Structure], _Decision], ...] = (
-    _joined, _values, _written_twice, _labelled, _number_and_several, _equations, _one_equation,
-    _intervals, _sequences, _matrices, _lists,
-)  # fmt: skip
+    _joined,
+    _values,
+    _written_twice,
+    _labelled,
+    _number_and_several,
+    _equations,
+    _one_equation,
+    _intervals,
+    _sequences,
+    _matrices,
+    _lists,
+)

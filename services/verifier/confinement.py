@@ -30,8 +30,19 @@ _REFUSED_CALLS = {
     "x86_64": (0xC000003E, (41, 42, 43, 44, 49, 53, 57, 58, 59, 101, 319, 322, 425)),
     "aarch64": (0xC00000B7, (198, 203, 202, 206, 200, 199, 221, 117, 279, 281, 425)),
 }
-_REFUSED_EVENTS = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system",
-                   "os.remove", "os.rename", "os.rmdir", "shutil.", "pty.")  # fmt: skip
+_REFUSED_EVENTS = (
+    "socket.",
+    "subprocess.",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "os.system",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "shutil.",
+    "pty.",
+)
 
 
 def confine() -> bool:

@@ -18,8 +18,7 @@ _BETWEEN = (
     r"|choice|value|result|solution|number|of|exactly|simply|just)"
 )
 _DENIED_BEFORE = re.compile(
-    rf"(?<![a-zA-Z'’]){_DENIES}(?:[\s:*$({{\\]+{_BETWEEN}(?![a-zA-Z]))*[\s:*$({{\\=]*$",
-    re.IGNORECASE,
+    rf"(?<![a-zA-Z'’]){_DENIES}(?:[\s:*$({{\\]+{_BETWEEN}(?![a-zA-Z]))*[\s:*$({{\\=]*$", re.IGNORECASE
 )
 _HINT = re.compile(r"n[oe'’]|wrong|rrect|false|reject|mist|but|cept|stead|ather|other")
 """Found quickly where :data:`_DENIED_BEFORE` may match at all."""

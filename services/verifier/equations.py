@@ -25,9 +25,7 @@ UNNAMED = Structure(Kind.VALUE, "")
 FUNCTION_NAMES = frozenset({"y", "f(x)", "g(x)", "h(x)"})
 _DECIMAL = re.compile(r"-?\d*\.\d+")
 _NAMED_LEFT = re.compile(r"[a-zA-Z\\_{}()|,:'\s]*[a-zA-Z][a-zA-Z0-9\\_{}()|,:'\s]*")
-_NAMED_INVERSE = re.compile(
-    r"[A-Zfgh]\s?\^\s?(?:T|\\top|\*|\{\s?(?:-1|T|\\top|\*)\s?\})\s?(?:\(\s?[a-z]\s?\))?"
-)
+_NAMED_INVERSE = re.compile(r"[A-Zfgh]\s?\^\s?(?:T|\\top|\*|\{\s?(?:-1|T|\\top|\*)\s?\})\s?(?:\(\s?[a-z]\s?\))?")
 """An inverse function or matrix, or a transpose."""
 _NAME_WORDS = re.compile(r"[a-z]{3,}")
 _FUNCTION = re.compile(r"([a-zA-Z])\s?\(\s?([a-zA-Z])\s?\)|([a-zA-Z])_\s?\{?([a-zA-Z])\}?")

@@ -24,15 +24,7 @@ from functools import lru_cache
 from services.verifier import arithmetic
 from services.verifier.arithmetic import NotReal, Number, OutOfRange
 from services.verifier.customary_names import with_customary_values
-from services.verifier.formula import (
-    Node,
-    Unsupported,
-    has_imaginary_unit,
-    has_steps,
-    has_sum,
-    names,
-    read,
-)
+from services.verifier.formula import Node, Unsupported, has_imaginary_unit, has_steps, has_sum, names, read
 
 SAME_RELATIVE = 1e-10
 DIFFERENT_RELATIVE = 1e-7
@@ -49,12 +41,22 @@ CACHED_FORMULAS = 16_384
 
 _BASE_OF_LOG = "base of log"
 _FUNCTIONS: dict[str, Callable[[complex], complex]] = {
-    "sin": cmath.sin, "cos": cmath.cos, "tan": cmath.tan, "sinh": cmath.sinh, "cosh": cmath.cosh,
-    "tanh": cmath.tanh, "arcsin": cmath.asin, "arccos": cmath.acos, "arctan": cmath.atan,
-    "ln": cmath.log, "lg": cmath.log10, "exp": cmath.exp,
-    "cot": lambda z: 1 / cmath.tan(z), "sec": lambda z: 1 / cmath.cos(z),
+    "sin": cmath.sin,
+    "cos": cmath.cos,
+    "tan": cmath.tan,
+    "sinh": cmath.sinh,
+    "cosh": cmath.cosh,
+    "tanh": cmath.tanh,
+    "arcsin": cmath.asin,
+    "arccos": cmath.acos,
+    "arctan": cmath.atan,
+    "ln": cmath.log,
+    "lg": cmath.log10,
+    "exp": cmath.exp,
+    "cot": lambda z: 1 / cmath.tan(z),
+    "sec": lambda z: 1 / cmath.cos(z),
     "csc": lambda z: 1 / cmath.sin(z),
-}  # fmt: skip
+}
 _CONSTANTS: dict[str, Number] = {"pi": math.pi, "e": math.e, "i": 1j}
 
 
@@ -308,9 +310,7 @@ def _worked_out(node: Node, real: bool) -> Node:
     return whole
 
 
-def _values(
-    first: Node, second: Node, point: Mapping[str, Number], real: bool
-) -> tuple[complex, complex] | None:
+def _values(first: Node, second: Node, point: Mapping[str, Number], real: bool) -> tuple[complex, complex] | None:
     try:
         values = (evaluate(node, point, real) for node in (first, second))
         one, other = (complex(arithmetic.approximate(value)) for value in values)
@@ -334,6 +334,4 @@ def _points(variables: tuple[str, ...]) -> tuple[Mapping[str, float], ...]:
 def _wide_points(variables: tuple[str, ...]) -> tuple[Mapping[str, float], ...]:
     """More and far apart: two step functions are the same near 0 too easily."""
     generator = random.Random(20250409)
-    return tuple(
-        {name: generator.uniform(1, WIDEST) for name in variables} for _ in range(WIDE_POINTS)
-    )
+    return tuple({name: generator.uniform(1, WIDEST) for name in variables} for _ in range(WIDE_POINTS))

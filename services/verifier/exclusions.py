@@ -18,8 +18,7 @@ from services.verifier.structure import Kind, Structure, split, take_apart
 _NOT_EQUAL = re.compile(r"(?:\\?[a-zA-Z]+)\s?\\neq?(?![a-zA-Z])\s?(.+)", re.DOTALL)
 _AGAIN = re.compile(r"(?:\\?[a-zA-Z]+)\s?\\neq?(?![a-zA-Z])\s?")
 _WITHOUT = re.compile(
-    r"(?:[a-zA-Z]\s?\\in\s?)?\\mathbb\s?\{?R\}?\s?(?:\\setminus|\\backslash|-)\s?\\\{(.+)\\\}",
-    re.DOTALL,
+    r"(?:[a-zA-Z]\s?\\in\s?)?\\mathbb\s?\{?R\}?\s?(?:\\setminus|\\backslash|-)\s?\\\{(.+)\\\}", re.DOTALL
 )
 
 

@@ -24,9 +24,7 @@ _AFTER_FORMULA = 12
 
 _BRACE_OR_BOX = re.compile(r"\\{1,4}f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
 _SPECIAL_BOX = re.compile(r"<\|begin_of_box\|>([^<]*)<\|end_of_box\|>")
-_BETWEEN_BOXES = re.compile(
-    r"(?:[\s,;$.]|\\[()\[\],;:! ]|\\q?quad|and|or|\\text\s*\{\s*,?\s*(?:and|or)\s*\}){0,40}"
-)
+_BETWEEN_BOXES = re.compile(r"(?:[\s,;$.]|\\[()\[\],;:! ]|\\q?quad|and|or|\\text\s*\{\s*,?\s*(?:and|or)\s*\}){0,40}")
 _NOTHING = re.compile(
     r"(?:[\s${}~.]|\\[,;:! ]|\\(?:q?quad|[lc]?dots)(?![a-zA-Z])"
     r"|\\(?:text|mathrm|mbox)(?=\s*\{))*+"
@@ -34,14 +32,24 @@ _NOTHING = re.compile(
 """Content of a box that is left blank, or a placeholder of dots."""
 _SAME_SENTENCE = re.compile(r"[^.!?\n]{0,80}")
 _ANSWER_WORDS = (
-    "answer", "(?:correct|right) (?:option|choice)", "答案", "答え", "답", "réponse", "respuesta",
-    "resposta", "risposta", "antwort", "ответ",
-    "الإجابة", "الجواب", "उत्तर", "cevap", "jawaban",
-)  # fmt: skip
-_IS_WORDS = (
-    "is", "est", "es", "é", "è", "ist", "lautet", "是", "为", "為", "は",
-    "은", "는", "هي", "هو",
-)  # fmt: skip
+    "answer",
+    "(?:correct|right) (?:option|choice)",
+    "答案",
+    "答え",
+    "답",
+    "réponse",
+    "respuesta",
+    "resposta",
+    "risposta",
+    "antwort",
+    "ответ",
+    "الإجابة",
+    "الجواب",
+    "उत्तर",
+    "cevap",
+    "jawaban",
+)
+_IS_WORDS = ("is", "est", "es", "é", "è", "ist", "lautet", "是", "为", "為", "は", "은", "는", "هي", "هو")
 _PHRASE = re.compile(
     rf"(?:{'|'.join(_ANSWER_WORDS)})[\s*]{{0,5}}"
     rf"(?:(?:{'|'.join(_IS_WORDS)})(?![a-zA-Z])|[:：=])[\s*:：]{{0,5}}"
@@ -152,9 +160,7 @@ def _filled(boxes: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     return filled or boxes[-1:]
 
 
-def _joined(
-    text: str, boxes: list[tuple[int, int, str]], between: re.Pattern[str]
-) -> list[str]:
+def _joined(text: str, boxes: list[tuple[int, int, str]], between: re.Pattern[str]) -> list[str]:
     """Contents of the last boxes that nothing but ``between`` divides, in order."""
     start, _, content = boxes[-1]
     contents = [content]
@@ -279,9 +285,7 @@ def _is_formula_with_letters(expression: str) -> bool:
 
 def _is_formula(expression: str, follows_equals: bool) -> bool:
     balanced = all(expression.count(a) == expression.count(b) for a, b in ("()", "{}"))
-    return balanced and any(map(str.isdigit, expression)) and (
-        follows_equals or not _SYMBOL.isdisjoint(expression)
-    )
+    return balanced and any(map(str.isdigit, expression)) and (follows_equals or not _SYMBOL.isdisjoint(expression))
 
 
 def last_value(text: str) -> str | None:

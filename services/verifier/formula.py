@@ -34,24 +34,33 @@ _GREEK = frozenset(_GREEK_NAMES.split())
 _VARIANTS = {"varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi", "ell": "l"}
 """Two shapes of one letter."""
 _PLAIN_WORDS = {
-    **{name: f"\\{name}" for name in FUNCTIONS}, "pi": r"\pi", "arcsine": r"\arcsin",
-    "asin": r"\arcsin", "acos": r"\arccos", "atan": r"\arctan",
-}  # fmt: skip
-_OPERATORS = {
-    **dict.fromkeys((r"\times", r"\cdot", r"\ast", "*"), "*"),
-    **dict.fromkeys((r"\div", "/", ":"), "/"),
+    **{name: f"\\{name}" for name in FUNCTIONS},
+    "pi": r"\pi",
+    "arcsine": r"\arcsin",
+    "asin": r"\arcsin",
+    "acos": r"\arccos",
+    "atan": r"\arctan",
 }
+_OPERATORS = {**dict.fromkeys((r"\times", r"\cdot", r"\ast", "*"), "*"), **dict.fromkeys((r"\div", "/", ":"), "/")}
 _SPACES = frozenset({r"\,", r"\;", r"\:", r"\!", r"\ ", r"\quad", r"\qquad", r"\displaystyle"})
-_FONT = frozenset({r"\mathrm", r"\text", r"\textbf", r"\mathbf", r"\mathit", r"\operatorname",
-                   r"\boldsymbol", r"\bm"})  # fmt: skip
-_CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lfloor": r"\rfloor",
-            r"\lceil": r"\rceil", r"\lvert": r"\rvert"}  # fmt: skip
+_FONT = frozenset({r"\mathrm", r"\text", r"\textbf", r"\mathbf", r"\mathit", r"\operatorname", r"\boldsymbol", r"\bm"})
+_CLOSING = {
+    "(": ")",
+    "[": "]",
+    "{": "}",
+    r"\{": r"\}",
+    r"\lfloor": r"\rfloor",
+    r"\lceil": r"\rceil",
+    r"\lvert": r"\rvert",
+}
 _TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+|\\[a-zA-Z]+|\\.|[a-zA-Z]+|\S)", re.DOTALL)
 _ACCENTS = {
     **{name: name for name in ("hat", "bar", "vec", "dot", "ddot", "tilde")},
-    "widehat": "hat", "widetilde": "tilde", "overrightarrow": "vec",
+    "widehat": "hat",
+    "widetilde": "tilde",
+    "overrightarrow": "vec",
     "overline": "bar",
-}  # fmt: skip
+}
 """On a letter they make another name of it."""
 _UNKNOWN_FUNCTIONS = frozenset("fghFGHPQ")
 _MAXIMUM_LETTERS = 3

@@ -88,8 +88,7 @@ def judged(
 
     def judge(row: dict[str, Any]) -> dict[str, Any]:
         judgement = _judge(pool, row, verifier, _rules_of(row, rules))
-        return {**row, "verdict": str(judgement.outcome), "extracted": judgement.extracted,
-                "reason": judgement.reason}  # fmt: skip
+        return {**row, "verdict": str(judgement.outcome), "extracted": judgement.extracted, "reason": judgement.reason}
 
     with ThreadPoolExecutor(threads) as executor:
         for start in range(0, len(rows), BATCH_ROWS):

@@ -22,13 +22,7 @@ from services.verifier.columns import digits_of_column
 from services.verifier.comparison import compare, is_word, readable_in_parts, structure_of
 from services.verifier.described_roots import is_described_root
 from services.verifier.evaluation import beyond_range, same_value
-from services.verifier.exact import (
-    ExactNumber,
-    read_grouped,
-    read_number,
-    read_regional,
-    same_number,
-)
+from services.verifier.exact import ExactNumber, read_grouped, read_number, read_regional, same_number
 from services.verifier.extraction import answer_phrase, boxed_reference, extract, hashes
 from services.verifier.measures import in_radians, same_measure
 from services.verifier.normalisation import clean, is_letters_of_word, plain, unwrapped
@@ -69,9 +63,7 @@ class Answer:
     """Words after the value that may say something (:func:`services.verifier.remarks`)."""
 
 
-def judge_cheaply(
-    response: str, reference: str, rules: Sequence[str] = ("boxed",)
-) -> Judgement | None:
+def judge_cheaply(response: str, reference: str, rules: Sequence[str] = ("boxed",)) -> Judgement | None:
     """The judgement, if it needs no symbolic work, else None.
 
     Args:
@@ -132,9 +124,7 @@ def read_reference(reference: str) -> Answer:
     if not answer.plain:
         raise ReferenceFault("the reference is empty")
     if len(answer.cleaned) > MAXIMUM_CHARACTERS:
-        raise ReferenceFault(
-            f"the reference has {len(answer.cleaned)} characters; at most {MAXIMUM_CHARACTERS}"
-        )
+        raise ReferenceFault(f"the reference has {len(answer.cleaned)} characters; at most {MAXIMUM_CHARACTERS}")
     return answer
 
 

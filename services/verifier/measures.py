@@ -95,13 +95,18 @@ _BASE = {
     "resistance": (("current", -2), ("length", 2), ("mass", 1), ("time", -3)),
 }
 """What is measured by powers of other dimensions; any other dimension is one of its own."""
-_SHORT_PREFIXES = {
-    "n": -9, "µ": -6, "u": -6, "m": -3, "c": -2, "d": -1, "k": 3, "M": 6, "G": 9, "T": 12,
-}  # fmt: skip
+_SHORT_PREFIXES = {"n": -9, "µ": -6, "u": -6, "m": -3, "c": -2, "d": -1, "k": 3, "M": 6, "G": 9, "T": 12}
 _LONG_PREFIXES = {
-    "nano": -9, "micro": -6, "milli": -3, "centi": -2, "deci": -1, "kilo": 3, "mega": 6, "giga": 9,
+    "nano": -9,
+    "micro": -6,
+    "milli": -3,
+    "centi": -2,
+    "deci": -1,
+    "kilo": 3,
+    "mega": 6,
+    "giga": 9,
     "tera": 12,
-}  # fmt: skip
+}
 _METRIC_NAMES = """
     m metre meter l L liter litre g gram s second hz Hz hertz N newton Pa pascal W watt J joule Wh
     cal calorie eV electronvolt C coulomb A amp ampere V volt ohm Ω mol mole bit B byte bar
@@ -156,9 +161,7 @@ _POUNDS = {(("mass", 1),), (("pound", 1),)}
 """A pound may be either, so nothing is said of ``£5`` and ``5 pounds``."""
 _POWER_WORDS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf)|mbox|hbox)\s*\{([^{}]*)\}")
-_LAYOUT = re.compile(
-    r"\\[,;:!()\[\] ]|~|\\q?quad|(?<!\\)\$|\\(?:left|right|displaystyle)(?![a-zA-Z])"
-)
+_LAYOUT = re.compile(r"\\[,;:!()\[\] ]|~|\\q?quad|(?<!\\)\$|\\(?:left|right|displaystyle)(?![a-zA-Z])")
 _CURRENCY_FIRST = re.compile(r"(-?)\s?(\\\$|[€£¥₹])\s?(?=[\d.])(.*)", re.DOTALL)
 _DEGREE = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})")
 _TEMPERATURE = re.compile(r"\s(?:degrees?\s+)(?:(c|celsius)|f|fahrenheit)$", re.IGNORECASE)

@@ -24,9 +24,7 @@ _STYLE = re.compile(
     r"|\\(?:text)?color\s?(?:\[\w*\])?\s?\{[\w!#. ]*\}|\\underline(?![a-zA-Z])"
     r"|\\[hv]?phantom\s?(?:\{[^{}]*\}|[^\s\\{}])"
 )
-_LEADING_RELATION = re.compile(
-    r"^(?:=|\\(?:approx|therefore|implies|Rightarrow)(?![a-zA-Z])|:)\s*(?=[^\s=])"
-)
+_LEADING_RELATION = re.compile(r"^(?:=|\\(?:approx|therefore|implies|Rightarrow)(?![a-zA-Z])|:)\s*(?=[^\s=])")
 _RELATION_SIGNS = frozenset("=:\\")
 _GROUPED_ARGUMENT = re.compile(r"(?<=\{)\s?[1-9]\d{0,2}(?:,\d{3})+\s?(?=\})")
 _FRACTION = re.compile(r"\\(?:[dtcs]|nice)frac(?![a-zA-Z])")
@@ -34,9 +32,7 @@ _SHORT_FRACTION = re.compile(
     r"\\frac\s?(\d|[a-zA-Z]|\{[^{}]*\}|\\[a-zA-Z]+)\s?(\d|[a-zA-Z]|\{[^{}]*\}|\\(?!frac)[a-zA-Z]+)"
 )
 _DIGIT_GROUP = re.compile(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|,\\!\s?)(?=\d{3}(?!\d))")
-_UPRIGHT_LETTER = re.compile(
-    r"\\(?:math(?:rm|sf|normal)|operatorname|text(?:rm|normal)?)\s?\{\s?([ied])\s?\}"
-)
+_UPRIGHT_LETTER = re.compile(r"\\(?:math(?:rm|sf|normal)|operatorname|text(?:rm|normal)?)\s?\{\s?([ied])\s?\}")
 """ISO 80000-2 writes these letters of mathematics upright; they are no units."""
 _NEGATIVE_SPACE = re.compile(r"(?<!\\)\\!\s*")
 _SPACE = re.compile(r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\(?:hspace|vspace)\{[^{}]*\}")
@@ -157,9 +153,7 @@ def _without_bold(text: str) -> str:
 
 def _short_fractions(text: str) -> str:
     r"""``\frac12`` as ``\frac{1}{2}``."""
-    return _SHORT_FRACTION.sub(
-        lambda match: rf"\frac{_braced(match[1])}{_braced(match[2])}", text
-    )
+    return _SHORT_FRACTION.sub(lambda match: rf"\frac{_braced(match[1])}{_braced(match[2])}", text)
 
 
 def _braced(part: str) -> str:

@@ -42,18 +42,19 @@ _ORDINALS = {
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _THOUSANDS = {word: 10**power for word, power in _SCALES.items() if power > 2}
 _PARTS = {
-    "half": 2, "quarter": 4, "hundredth": 100, "thousandth": 1000,
+    "half": 2,
+    "quarter": 4,
+    "hundredth": 100,
+    "thousandth": 1000,
     **{word: value for word, value in _ORDINALS.items() if value > 2},
-}  # fmt: skip
+}
 _PLURAL_PARTS = {"halves": 2, **{f"{word}s": value for word, value in _PARTS.items()}}
 _NEGATIVE = ("minus", "negative")
 _ONE = ("a", "an", "one")
 _SCALED = re.compile(rf"(\d[\d,.]*)\s?({'|'.join(_SCALES)}|dozen)s?(?:\s([a-z. ]+))?")
 _POWER_OF_TEN = re.compile(r"([-+]?\d+(?:\.\d*)?|[-+]?\.\d+)[eE]([-+]?\d{1,3})")
 _ORDINAL = re.compile(r"(\d+)\s?(?:\^\{?)?\s?(?:st|nd|rd|th)\}?")
-_REPEATING = re.compile(
-    r"(-?)(\d*)\.(\d*)\\(?:overline|bar|dot|overbar)\s*(?:\{(\d+)\}|(\d))"
-)
+_REPEATING = re.compile(r"(-?)(\d*)\.(\d*)\\(?:overline|bar|dot|overbar)\s*(?:\{(\d+)\}|(\d))")
 _REPEATING_IN_BRACKETS = re.compile(r"(-?)(\d+)\.(\d*)\((\d+)\)()")
 _WORDS = re.compile(r"[a-zA-Z][a-zA-Z -]{2,99}\d{0,30}")
 """Words alone, but for the digits after a minus."""

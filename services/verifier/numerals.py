@@ -15,9 +15,7 @@ _BASE_NAMES = """
     two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 """
 _BASES = {name: value for value, name in enumerate(_BASE_NAMES.split(), start=2)}
-_NUMERAL = re.compile(
-    r"\(?\s?((?=[A-F]*\d)[0-9A-F]+)\s?\)?\s?_\s?(?:\{\s?(\d{1,2}|[a-z]+)\s?\}|(\d|[a-z]+))"
-)
+_NUMERAL = re.compile(r"\(?\s?((?=[A-F]*\d)[0-9A-F]+)\s?\)?\s?_\s?(?:\{\s?(\d{1,2}|[a-z]+)\s?\}|(\d|[a-z]+))")
 _WITHOUT_BASE = re.compile(r"[0-9]+|(?=\d*[A-F])[0-9A-F]{2,}")
 
 

@@ -92,9 +92,7 @@ class Pool:
         """Workers killed or lost so far."""
         for _ in range(limits.workers):
             self._orders.put(True)
-        self._starter = threading.Thread(
-            target=self._start_workers, name="verifier-pool", daemon=True
-        )
+        self._starter = threading.Thread(target=self._start_workers, name="verifier-pool", daemon=True)
         self._starter.start()
 
     def __enter__(self) -> Pool:
@@ -103,9 +101,7 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def judge(
-        self, verifier: str, rules: tuple[str, ...], response: str, reference: str
-    ) -> Judgement:
+    def judge(self, verifier: str, rules: tuple[str, ...], response: str, reference: str) -> Judgement:
         """Judge in a worker process.
 
         A worker that dies of anything but its memory limit is taken for a victim: the judgement is
@@ -196,9 +192,7 @@ class Pool:
             self._replace(worker)
         if self._closed.is_set():
             raise PoolError("the pool is closed")
-        raise PoolError(
-            f"none of {self._limits.workers} workers became free; raise verifier.workers"
-        )
+        raise PoolError(f"none of {self._limits.workers} workers became free; raise verifier.workers")
 
     def _replace(self, worker: _Worker) -> None:
         self._dispose(worker)
@@ -235,10 +229,20 @@ class _Worker:
 
     def __init__(self, limits: PoolLimits) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "services.verifier.worker_process", str(os.getpid()),
-             str(limits.memory_limit_mib), str(SOFT_SHARE * limits.time_limit_seconds)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), cwd=_ROOT, bufsize=0,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "services.verifier.worker_process",
+                str(os.getpid()),
+                str(limits.memory_limit_mib),
+                str(SOFT_SHARE * limits.time_limit_seconds),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(),
+            cwd=_ROOT,
+            bufsize=0,
+        )
         self._input = cast(IO[bytes], self.process.stdin)
         self._output = cast(IO[bytes], self.process.stdout)
         os.set_blocking(self._input.fileno(), False)

@@ -24,15 +24,9 @@ _UNIT_TEXT = re.compile(
     r"(?:\s*\^\s*(?:\d|\{-?\d\}))?\s*$"
 )
 _WORDS_AT_END = re.compile(r"(?<=[\d})])\s[a-zA-Z]{2,}(?:[ -][a-zA-Z]+){0,7}$")
-_REMARK = re.compile(
-    r"\\text\s*\{\s*\((?:[^{}]|\{[^{}]*\})*\}[^{}]*(?:\\text\s*\{[^{}]*\)\s*\})?\s*$"
-)
-_PLAIN_REMARK = re.compile(
-    r"(?<=[\d})])\s\((?!mod|base|in base|the base)[a-zA-Z]{2}[a-zA-Z0-9 ,'.-]*\)$"
-)
-_DEGREES = re.compile(
-    r"\^\s*(?:\\circ|\{\s*\\circ\s*\})\s*(?:\\(?:text|mathrm)\s*\{\s*[CFK]\s*\}|[CF])?\s*$"
-)
+_REMARK = re.compile(r"\\text\s*\{\s*\((?:[^{}]|\{[^{}]*\})*\}[^{}]*(?:\\text\s*\{[^{}]*\)\s*\})?\s*$")
+_PLAIN_REMARK = re.compile(r"(?<=[\d})])\s\((?!mod|base|in base|the base)[a-zA-Z]{2}[a-zA-Z0-9 ,'.-]*\)$")
+_DEGREES = re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})\s*(?:\\(?:text|mathrm)\s*\{\s*[CFK]\s*\}|[CF])?\s*$")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 _WORD = re.compile(r"[a-zA-Z]+")
 _NEGATION = re.compile(r"(?<![a-zA-Z])(?:not|never|cannot|isn't)(?![a-zA-Z])")

@@ -63,9 +63,7 @@ class RewardMapping:
         )
 
     def _overlong_term(self, tokens: int) -> float:
-        return soft_overlong_punishment(
-            tokens, self.overlong_limit_tokens, self.overlong_buffer_tokens
-        )
+        return soft_overlong_punishment(tokens, self.overlong_limit_tokens, self.overlong_buffer_tokens)
 
 
 def soft_overlong_punishment(tokens: int, limit: int, buffer: int) -> float:

@@ -18,9 +18,7 @@ class Runtime:
         self._service, self._url = service, url
         self._name = member_name("verifier")
         self._ledger = Ledger.open(settings)
-        self._worker = VerifierWorker(
-            service, self._ledger, self._name, settings.verifier.workers
-        )
+        self._worker = VerifierWorker(service, self._ledger, self._name, settings.verifier.workers)
         seconds = settings.ledger.heartbeat_seconds
         self._heartbeat = Heartbeat(self._ledger.watch, self._member, seconds)
 

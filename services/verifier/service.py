@@ -47,26 +47,19 @@ class VerifierService:
         self._default = settings.default
         self._verifier = lru_cache(maxsize=64)(self._create)
         self._verifier(self._default)
-        self.pool = Pool(
-            PoolLimits(settings.workers, settings.time_limit_seconds, settings.memory_limit_mib)
-        )
-        self._verdicts = Counter(
-            "vapo_verifier_verdicts", "Verdicts", ["verdict", "fault"], registry=metrics
-        )
+        self.pool = Pool(PoolLimits(settings.workers, settings.time_limit_seconds, settings.memory_limit_mib))
+        self._verdicts = Counter("vapo_verifier_verdicts", "Verdicts", ["verdict", "fault"], registry=metrics)
         self._unmatched = Counter(
             "vapo_verifier_format_timeouts",
             "Responses counted as not well formed: the pattern was not matched in time",
             registry=metrics,
         )
         self._seconds = Histogram(
-            "vapo_verifier_judgement_seconds", "Time of one judgement", ["path"],
-            registry=metrics, buckets=_SECONDS,
-        )  # fmt: skip
+            "vapo_verifier_judgement_seconds", "Time of one judgement", ["path"], registry=metrics, buckets=_SECONDS
+        )
         metrics.register(MappingCollector("vapo_verifier", "Worker processes", self._pool_metrics))
 
-    def judge_cheaply(
-        self, name: str, response: str, reference: str, tokens: int = 0
-    ) -> Verdict | None:
+    def judge_cheaply(self, name: str, response: str, reference: str, tokens: int = 0) -> Verdict | None:
         """The verdict if it needs no worker process, else None.
 
         Args:
@@ -87,9 +80,7 @@ class VerifierService:
             return None
         return self._verdict(judgement, Response(tokens=tokens), "cheap", started)
 
-    def judge_carefully(
-        self, name: str, response: str, reference: str, tokens: int = 0
-    ) -> Verdict:
+    def judge_carefully(self, name: str, response: str, reference: str, tokens: int = 0) -> Verdict:
         """The verdict of a worker process; arguments as for :meth:`judge_cheaply`.
 
         Raises:
@@ -121,9 +112,7 @@ class VerifierService:
     def _create(self, name: str) -> registry.Verifier:
         return registry.create(name, {"rules": self._rules})
 
-    def _verdict(
-        self, judgement: Judgement, response: Response, path: str, started: float
-    ) -> Verdict:
+    def _verdict(self, judgement: Judgement, response: Response, path: str, started: float) -> Verdict:
         self._seconds.labels(path).observe(time.perf_counter() - started)
         self._verdicts.labels(str(judgement.outcome), str(judgement.fault)).inc()
         return self._rewards.verdict(judgement, response)

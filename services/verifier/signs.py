@@ -54,23 +54,79 @@ _SAME = {
     **dict.fromkeys((r"\rightarrow", r"\longrightarrow"), r"\to"),
     **dict.fromkeys((r"\Rightarrow", r"\Longrightarrow"), r"\implies"),
     **dict.fromkeys((r"\Leftrightarrow", r"\Longleftrightarrow", r"\leftrightarrow"), r"\iff"),
-    r"\wedge": r"\land", r"\vee": r"\lor", r"\lnot": r"\neg", r"\backslash": r"\setminus",
+    r"\wedge": r"\land",
+    r"\vee": r"\lor",
+    r"\lnot": r"\neg",
+    r"\backslash": r"\setminus",
     **dict.fromkeys((r"\|", r"\lVert", r"\rVert"), r"\parallel"),
-    r"\mid": "|", r"\vert": "|", r"\prime": "'", r"\gt": ">", r"\lt": "<",
-    **dict.fromkeys((r"\leq", r"\leqslant"), r"\le"), r"\neq": r"\ne",
-    **dict.fromkeys((r"\geq", r"\geqslant"), r"\ge"), r"\measuredangle": r"\angle",
-    r"\bar": r"\overline", r"\overrightarrow": r"\vec", r"\widehat": r"\hat",
-    r"\mathbf": r"\mathbb", r"\bm": r"\mathbb", r"\boldsymbol": r"\mathbb",
-}  # fmt: skip
+    r"\mid": "|",
+    r"\vert": "|",
+    r"\prime": "'",
+    r"\gt": ">",
+    r"\lt": "<",
+    **dict.fromkeys((r"\leq", r"\leqslant"), r"\le"),
+    r"\neq": r"\ne",
+    **dict.fromkeys((r"\geq", r"\geqslant"), r"\ge"),
+    r"\measuredangle": r"\angle",
+    r"\bar": r"\overline",
+    r"\overrightarrow": r"\vec",
+    r"\widehat": r"\hat",
+    r"\mathbf": r"\mathbb",
+    r"\bm": r"\mathbb",
+    r"\boldsymbol": r"\mathbb",
+}
 _SYMMETRIC = frozenset(
-    (r"\perp", r"\parallel", r"\cong", r"\sim", r"\equiv", "=", r"\ne", r"\land", r"\lor", r"\cup",
-     r"\cap", r"\iff", r"\oplus")
-)  # fmt: skip
+    (
+        r"\perp",
+        r"\parallel",
+        r"\cong",
+        r"\sim",
+        r"\equiv",
+        "=",
+        r"\ne",
+        r"\land",
+        r"\lor",
+        r"\cup",
+        r"\cap",
+        r"\iff",
+        r"\oplus",
+    )
+)
 _OTHER_OPERATORS = frozenset(
-    ("+", "-", "*", "/", ",", ";", ":", "<", ">", "|", r"\to", r"\implies", r"\setminus", r"\le",
-     r"\ge", r"\in", r"\notin", r"\subset", r"\subseteq", r"\times", r"\circ", r"\neg", r"\forall",
-     r"\exists", r"\ominus", r"\otimes", r"\odot", r"\pmod", r"\mod", r"\bmod", r"\approx")
-)  # fmt: skip
+    (
+        "+",
+        "-",
+        "*",
+        "/",
+        ",",
+        ";",
+        ":",
+        "<",
+        ">",
+        "|",
+        r"\to",
+        r"\implies",
+        r"\setminus",
+        r"\le",
+        r"\ge",
+        r"\in",
+        r"\notin",
+        r"\subset",
+        r"\subseteq",
+        r"\times",
+        r"\circ",
+        r"\neg",
+        r"\forall",
+        r"\exists",
+        r"\ominus",
+        r"\otimes",
+        r"\odot",
+        r"\pmod",
+        r"\mod",
+        r"\bmod",
+        r"\approx",
+    )
+)
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _BRACED = re.compile(r"\{([^{}\\] ?|\\[a-zA-Z]+ ?)\}")
 _PRIMES = re.compile(r"\^ ?(?:\{((?:' ?)+)\}|')")

@@ -60,9 +60,7 @@ _CONJUNCTION = re.compile(r"and|\\wedge")
 _LETTER = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]")
 _CONDITION = re.compile(r"[<>=]|\\(?:leqslant|geqslant|leq?|geq?|lt|gt|neq?|in)(?![a-zA-Z])")
 _OPENING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle", r"\lbrace": "}"}
-_BRACKET = re.compile(
-    r"\\[lr]angle(?![a-zA-Z])|\\[{}]|[{}()\[\]]|\\begin\{[a-zA-Z*]+\}|\\end\{[a-zA-Z*]+\}"
-)
+_BRACKET = re.compile(r"\\[lr]angle(?![a-zA-Z])|\\[{}]|[{}()\[\]]|\\begin\{[a-zA-Z*]+\}|\\end\{[a-zA-Z*]+\}")
 _ENVIRONMENT = re.compile(
     r"\\begin\{([pbvBV]?matrix|smallmatrix|array|cases|aligned|align\*?|gathered)\}(?:\{[lcr|\s]*\})?(.*)\\end\{\1\}",
     re.DOTALL,
@@ -75,9 +73,7 @@ _RELATION = re.compile(
 )
 _LESS, _LESS_EQUAL = {"<", r"\lt"}, {"<=", r"\le", r"\leq", r"\leqslant"}
 _MORE, _MORE_EQUAL = {">", r"\gt"}, {">=", r"\ge", r"\geq", r"\geqslant"}
-_QUALIFIED = re.compile(
-    r"\\(?:forall|n?exists|not|neg|lnot|mid)(?![a-zA-Z])|:|^[^|]*\|[^|]*$"
-)
+_QUALIFIED = re.compile(r"\\(?:forall|n?exists|not|neg|lnot|mid)(?![a-zA-Z])|:|^[^|]*\|[^|]*$")
 """Before ``\\in``: more than what belongs to the set."""
 _OF_FIGURES = frozenset({r"\sim", r"\equiv", r"\approx"})
 """Similar, congruent or the like, where no side holds a digit."""
@@ -86,18 +82,18 @@ _GROUPED_NUMBER = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
 _REALS = re.compile(r"\\mathbb\s?(?:\{R\}|R)(.{0,12})", re.DOTALL)
 _SUFFIX_LAYOUT = re.compile(r"[\s_^{}]")
 _OF_REALS = {
-    "": r"(-\infty,\infty)", "+": r"(0,\infty)", ">0": r"(0,\infty)", r"\ge0": r"[0,\infty)",
-    r"\geq0": r"[0,\infty)", "-": r"(-\infty,0)", "<0": r"(-\infty,0)",
-}  # fmt: skip
+    "": r"(-\infty,\infty)",
+    "+": r"(0,\infty)",
+    ">0": r"(0,\infty)",
+    r"\ge0": r"[0,\infty)",
+    r"\geq0": r"[0,\infty)",
+    "-": r"(-\infty,0)",
+    "<0": r"(-\infty,0)",
+}
 _LEFT, _RIGHT = {"[": "[", "]": "("}, {"]": "]", "[": ")"}
 _OUTWARD = re.compile(r"([\[\]])([^\[\]()]*,[^\[\]()]*)([\[\]])")
-_BUILDER = re.compile(
-    r"\s*([a-zA-Z])\s*(?:\\in\s*\\mathbb\s?\{?[A-Z]\}?\s*)?(?::|\||\\mid(?![a-zA-Z]))(.+)",
-    re.DOTALL,
-)
-_VARIABLE = re.compile(
-    r"(?:\\[a-zA-Z]+|[a-zA-Z])'?\s?(?:_\s?(?:\{[^{}]*\}|\w))?\s?(?:\(\s?[a-z]\s?\))?"
-)
+_BUILDER = re.compile(r"\s*([a-zA-Z])\s*(?:\\in\s*\\mathbb\s?\{?[A-Z]\}?\s*)?(?::|\||\\mid(?![a-zA-Z]))(.+)", re.DOTALL)
+_VARIABLE = re.compile(r"(?:\\[a-zA-Z]+|[a-zA-Z])'?\s?(?:_\s?(?:\{[^{}]*\}|\w))?\s?(?:\(\s?[a-z]\s?\))?")
 _TEXT_NAME = re.compile(r"\\(?:text|mathrm|mathit|textit)\s*\{\s*([a-zA-Z][a-zA-Z ]*)\}")
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])")
 _UNION = re.compile(r"\\cup(?![a-zA-Z])|(?<=[\])}])\s*U\s*(?=[\[(\\{])")
@@ -165,9 +161,7 @@ def _outside(text: str) -> list[int]:
 
 def _inward(text: str) -> str:
     """``]0,1]`` as ``(0,1]``."""
-    return _OUTWARD.sub(
-        lambda match: f"{_LEFT[match[1]]}{match[2]}{_RIGHT[match[3]]}", text
-    )
+    return _OUTWARD.sub(lambda match: f"{_LEFT[match[1]]}{match[2]}{_RIGHT[match[3]]}", text)
 
 
 def _reals(text: str, level: int) -> Structure | None:
@@ -204,8 +198,7 @@ def _environment(text: str, level: int) -> Structure | None:
     if match[1] in ("vmatrix", "Vmatrix"):
         return None
     items = tuple(
-        Structure(Kind.SEQUENCE, "&".join(row), tuple(take_apart(cell, level + 1) for cell in row))
-        for row in cells
+        Structure(Kind.SEQUENCE, "&".join(row), tuple(take_apart(cell, level + 1) for cell in row)) for row in cells
     )
     return Structure(Kind.MATRIX, text, items)
 
@@ -234,9 +227,7 @@ def _related(text: str, level: int) -> Structure | None:
         return None
     if relations == [r"\in"]:
         inner = take_apart(sides[1], level + 1)
-        return Structure(
-            inner.kind, inner.text, inner.items, inner.brackets, _compact(sides[0])
-        )
+        return Structure(inner.kind, inner.text, inner.items, inner.brackets, _compact(sides[0]))
     if set(relations) <= _EQUAL | _NEARLY:
         items = tuple(take_apart(side, level + 1) for side in sides)
         return Structure(Kind.EQUATION, text, items, exact=not set(relations) & _NEARLY)
@@ -343,7 +334,4 @@ def _compact(name: str) -> str:
     return name.replace(" ", "")
 
 
-_READERS = (
-    _reals, _environment, _several, _related, _united, _built, _signed_tuple, _bracketed,
-    _both_signs,
-)  # fmt: skip
+_READERS = (_reals, _environment, _several, _related, _united, _built, _signed_tuple, _bracketed, _both_signs)

@@ -71,10 +71,7 @@ def parse(latex: str) -> Any:
     try:
         normal = normalize_latex(expand_plus_minus(latex), _NORMALISATION)
         return latex2sympy(
-            normal,
-            is_real=not should_treat_as_complex(normal),
-            convert_degrees=False,
-            normalization_config=None,
+            normal, is_real=not should_treat_as_complex(normal), convert_degrees=False, normalization_config=None
         )
     except Exception as error:  # the grammar raises bare Exception for a syntax error
         found = _second_reading(latex)
@@ -87,9 +84,8 @@ def _second_reading(latex: str) -> Any | None:
     """What math-verify reads with its own repairs; None when it finds no LaTeX mathematics."""
     try:
         found = math_verify.parse(
-            f"${latex}$", [_LATEX], fallback_mode="no_fallback",
-            parsing_timeout=None, raise_on_error=True,
-        )  # fmt: skip
+            f"${latex}$", [_LATEX], fallback_mode="no_fallback", parsing_timeout=None, raise_on_error=True
+        )
     except Exception:  # as above: any type; the caller reports the first reading's error
         return None
     return found[0] if found else None

@@ -38,8 +38,7 @@ class VerifierWorker:
             for k in range(processes + 1)
         ]
         self._threads = [
-            threading.Thread(target=stage.run, name=f"verify-{k}", daemon=True)
-            for k, stage in enumerate(self._stages)
+            threading.Thread(target=stage.run, name=f"verify-{k}", daemon=True) for k, stage in enumerate(self._stages)
         ]
 
     def start(self) -> None:

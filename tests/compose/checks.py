@@ -24,8 +24,7 @@ def all_healthy(platform: Platform, **counts: int) -> bool:
 
 def one_shots_done(platform: Platform) -> bool:
     """Whether the services that run once have ended well."""
-    states = [platform.state(one) for service in ("init", "prompts")
-              for one in platform.all_containers(service)]
+    states = [platform.state(one) for service in ("init", "prompts") for one in platform.all_containers(service)]
     return all(one["status"] == "exited" and one["exit_code"] == 0 for one in states)
 
 
@@ -43,13 +42,16 @@ def training_step(platform: Platform) -> int:
 def training_and_push(platform: Platform, clock: Clock, generators: int) -> None:
     """Two more steps, and a version newer than all that is loaded now in every replica."""
     begun = training_step(platform)
-    wait_for(f"training step {begun + 2}", STEP_SECONDS,
-             lambda: training_step(platform) >= begun + 2)
+    wait_for(f"training step {begun + 2}", STEP_SECONDS, lambda: training_step(platform) >= begun + 2)
     newest = platform.get("/v1/weights")["newest_version"]
-    wait_for(f"weight version above {newest} in every replica", STEP_SECONDS,
-             lambda: all_have(platform, newest + 1, generators))
-    loaded = sorted((one["part"], one["weight_version"]) for part in ("generator", "value")
-                    for one in platform.fleet(part))
+    wait_for(
+        f"weight version above {newest} in every replica",
+        STEP_SECONDS,
+        lambda: all_have(platform, newest + 1, generators),
+    )
+    loaded = sorted(
+        (one["part"], one["weight_version"]) for part in ("generator", "value") for one in platform.fleet(part)
+    )
     clock.say(f"training: step {training_step(platform)}; weights loaded: {loaded}")
 
 

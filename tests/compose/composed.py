@@ -38,9 +38,7 @@ class Platform:
     compose_command: list[str] = field(
         default_factory=lambda: shlex.split(os.environ.get("COMPOSE") or "docker compose")
     )
-    docker_command: list[str] = field(
-        default_factory=lambda: shlex.split(os.environ.get("DOCKER") or "docker")
-    )
+    docker_command: list[str] = field(default_factory=lambda: shlex.split(os.environ.get("DOCKER") or "docker"))
     files: tuple[str, ...] = ()
     """Compose files; none: docker-compose.yml alone."""
     options: tuple[str, ...] = ()
@@ -50,9 +48,7 @@ class Platform:
 
     # Commands ------------------------------------------------------------------------------
 
-    def compose(
-        self, *arguments: str, files: tuple[str, ...] = (), deadline: float | None = None
-    ) -> str:
+    def compose(self, *arguments: str, files: tuple[str, ...] = (), deadline: float | None = None) -> str:
         """Standard output of a compose command. Raises CheckFailed when it fails."""
         return self._run(self.words(*arguments, files=files), deadline or COMMAND_DEADLINE_SECONDS)
 
@@ -122,9 +118,7 @@ class Platform:
     def is_healthy(self, service: str, count: int = 1) -> bool:
         """Whether so many containers of a service run, all of them ready."""
         found = self.containers(service)
-        return len(found) == count and all(
-            self.state(one)["health"] == "healthy" for one in found
-        )
+        return len(found) == count and all(self.state(one)["health"] == "healthy" for one in found)
 
     # REST ----------------------------------------------------------------------------------
 

@@ -12,14 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.compose.checks import (
-    START_SECONDS,
-    all_healthy,
-    keep_logs,
-    one_shots_done,
-    read_token,
-    training_and_push,
-)
+from tests.compose.checks import START_SECONDS, all_healthy, keep_logs, one_shots_done, read_token, training_and_push
 from tests.compose.composed import ROOT, CheckFailed, Platform, require, wait_for
 from tests.compose.load import Clock, problem
 
@@ -53,8 +46,7 @@ def check(clock: Clock, built: Platform) -> None:
         CheckFailed: something did not hold; the containers' logs are kept.
     """
     environment = {**built.environment, **prepared(FOLDER)}
-    platform = Platform(PROJECT, built.port, environment, files=FILES,
-                        options=("--env-file", str(FOLDER / "gpu.env")))  # fmt: skip
+    platform = Platform(PROJECT, built.port, environment, files=FILES, options=("--env-file", str(FOLDER / "gpu.env")))
     try:
         remove(platform)
         exercise(platform, clock)
@@ -90,8 +82,10 @@ def prepared(folder: Path) -> dict[str, str]:
 def problems() -> str:
     """JSON lines as GSM8K has them: the answer stands behind ``####`` in a worked solution."""
     rows = (problem(number) for number in range(PROBLEMS))
-    lines = [{"question": row["prompt"], "solution": f"{row['prompt'][:-2]}={row['answer']}\n"
-              f"#### {row['answer']}"} for row in rows]  # fmt: skip
+    lines = [
+        {"question": row["prompt"], "solution": f"{row['prompt'][:-2]}={row['answer']}\n#### {row['answer']}"}
+        for row in rows
+    ]
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
@@ -114,8 +108,11 @@ def example_with(values: dict[str, str]) -> str:
 def exercise(platform: Platform, clock: Clock) -> None:
     """Up, two steps, weights in both generators, the ranks asked for."""
     platform.compose(*PROFILE, "up", "--detach", "--no-build")
-    wait_for("every part of the GPU composition healthy", START_SECONDS,
-             lambda: all_healthy(platform) and platform.is_healthy("generator-2"))
+    wait_for(
+        "every part of the GPU composition healthy",
+        START_SECONDS,
+        lambda: all_healthy(platform) and platform.is_healthy("generator-2"),
+    )
     wait_for("init and prompts done", 120, lambda: one_shots_done(platform))
     platform.token = read_token(platform)
     [kept] = platform.get("/v1/datasets")["datasets"]
@@ -124,8 +121,10 @@ def exercise(platform: Platform, clock: Clock) -> None:
     training_and_push(platform, clock, generators=2)
     ranks = trainer_ranks(platform)
     require(ranks == TRAINER_RANKS, f"the trainer runs {ranks} ranks, not {TRAINER_RANKS}")
-    restarts = {part: platform.state(platform.containers(part)[0])["restarts"]
-                for part in ("trainer", "generator", "generator-2", "value")}
+    restarts = {
+        part: platform.state(platform.containers(part)[0])["restarts"]
+        for part in ("trainer", "generator", "generator-2", "value")
+    }
     require(not any(restarts.values()), f"parts were started again: {restarts}")
     clock.say(f"GPU composition: {ranks} trainer ranks under torchrun, nothing was restarted")
 
@@ -133,8 +132,7 @@ def exercise(platform: Platform, clock: Clock) -> None:
 def trainer_ranks(platform: Platform) -> int:
     """Processes of the trainer's container that are ranks."""
     told = platform.docker("top", platform.containers("trainer")[0], "-eo", "pid,args")
-    return sum("-m trainer" in line and "distributed.run" not in line
-               for line in told.splitlines())
+    return sum("-m trainer" in line and "distributed.run" not in line for line in told.splitlines())
 
 
 def remove(platform: Platform) -> None:

@@ -69,10 +69,11 @@ def new_hosts() -> tuple[Platform, Platform]:
     files = (*HTTP_FILES, "deploy/compose.publish.yml")
     first = Platform("vapo-hosts-first", port, dict(common), files=files)
     address = os.environ.get("PUBLISH_ADDRESS") or bridge_address(first)
-    published = {"PUBLISH_ADDRESS": address, "REDIS_PUBLISHED_PORT": REDIS_PORT,
-                 "TRAINER_PUBLISHED_PORT": TRAINER_PORT}  # fmt: skip
-    known = {"VAPO__REDIS__URL": f"redis://{address}:{REDIS_PORT}/0",
-             "VAPO__WEIGHTS__SOURCE_URL": f"http://{address}:{TRAINER_PORT}"}  # fmt: skip
+    published = {"PUBLISH_ADDRESS": address, "REDIS_PUBLISHED_PORT": REDIS_PORT, "TRAINER_PUBLISHED_PORT": TRAINER_PORT}
+    known = {
+        "VAPO__REDIS__URL": f"redis://{address}:{REDIS_PORT}/0",
+        "VAPO__WEIGHTS__SOURCE_URL": f"http://{address}:{TRAINER_PORT}",
+    }
     first.environment = common | published
     return first, Platform("vapo-hosts-second", port, common | known, files=HTTP_FILES)
 
@@ -106,8 +107,7 @@ def start_first(first: Platform, clock: Clock) -> None:
     """The whole platform on one host, weights over its own relay."""
     first.compose("up", "--detach", "--no-build")
     parts = ("redis", "gateway", "verifier", "generator", "value", "trainer", "relay")
-    wait_for("every part healthy", START_SECONDS,
-             lambda: all(first.is_healthy(part) for part in parts))
+    wait_for("every part healthy", START_SECONDS, lambda: all(first.is_healthy(part) for part in parts))
     first.token = read_token(first)
     first.admin_token = read_token(first, "admin_token")
     wait_for("training step 2", STEP_SECONDS, lambda: training_step(first) >= 2)
@@ -147,18 +147,23 @@ def join(first: Platform, second: Platform, version: int, clock: Clock) -> None:
     whole = sum(sizes.values())
     before = number(first, "trainer", "vapo_weights_bytes_served")
     hand_over_secrets(first, second)
-    second.compose("up", "--detach", "--no-build", "--no-deps", "--scale",
-                   f"generator={GENERATORS}", *REPLICAS)
+    second.compose("up", "--detach", "--no-build", "--no-deps", "--scale", f"generator={GENERATORS}", *REPLICAS)
     kill_relay_in_the_middle(first, second, before, whole, clock)
-    wait_for(f"{GENERATORS} generators and a value service more, all on version {version}",
-             START_SECONDS, lambda: lowest_version(first, GENERATORS + 3) == version)
+    wait_for(
+        f"{GENERATORS} generators and a value service more, all on version {version}",
+        START_SECONDS,
+        lambda: lowest_version(first, GENERATORS + 3) == version,
+    )
     served = number(first, "trainer", "vapo_weights_bytes_served") - before
     relayed = number(second, "relay", "vapo_relay_bytes_served")
-    require(whole <= served < 1.25 * whole,
-            f"the trainer served {served:.0f} bytes of a version of {whole}; not one copy")
-    clock.say(f"second host: {GENERATORS} generators and a value service run on version {version}. "
-              f"It has {whole} bytes {sizes}; the trainer served {served:.0f}, the restarted relay "
-              f"{relayed:.0f}")
+    require(
+        whole <= served < 1.25 * whole, f"the trainer served {served:.0f} bytes of a version of {whole}; not one copy"
+    )
+    clock.say(
+        f"second host: {GENERATORS} generators and a value service run on version {version}. "
+        f"It has {whole} bytes {sizes}; the trainer served {served:.0f}, the restarted relay "
+        f"{relayed:.0f}"
+    )
 
 
 def file_sizes(first: Platform, version: int) -> dict[str, int]:
@@ -175,8 +180,7 @@ def hand_over_secrets(first: Platform, second: Platform) -> None:
     second.compose_bytes(*run, "-xf", "-", given=packed)
 
 
-def kill_relay_in_the_middle(first: Platform, second: Platform, before: float, whole: int,
-                             clock: Clock) -> None:
+def kill_relay_in_the_middle(first: Platform, second: Platform, before: float, whole: int, clock: Clock) -> None:
     """SIGKILL to the relay when a quarter of the bytes, and not all, have left the trainer."""
     deadline = time.monotonic() + START_SECONDS
     served = 0.0
@@ -188,53 +192,74 @@ def kill_relay_in_the_middle(first: Platform, second: Platform, before: float, w
     second.docker("exec", container, "sh", "-c", KILL_MAIN_PROCESS)
     require(served < whole, "the fetch was over before it could be cut")
     wait_for("the relay started again", RECOVERY_SECONDS, lambda: second.is_healthy("relay"))
-    clock.say(f"second host: relay killed when {served:.0f} of {whole} bytes had left the trainer; "
-              "it started again")
+    clock.say(f"second host: relay killed when {served:.0f} of {whole} bytes had left the trainer; it started again")
 
 
 def train_on_the_second_host(first: Platform, second: Platform, clock: Clock) -> None:
     """The first host's replicas leave; the training goes on with those of the second."""
-    first.compose("up", "--detach", "--no-build", "--no-recreate",
-                  "--scale", "generator=0", "--scale", "value=0")
-    wait_for("the first host's replicas to leave", RECOVERY_SECONDS,
-             lambda: len(first.fleet("generator")) == GENERATORS)
+    first.compose("up", "--detach", "--no-build", "--no-recreate", "--scale", "generator=0", "--scale", "value=0")
+    wait_for(
+        "the first host's replicas to leave", RECOVERY_SECONDS, lambda: len(first.fleet("generator")) == GENERATORS
+    )
     begun = training_step(first)
     control(first, "resume")
     steps_and_versions(first, begun + 2)
     wait_for("work for each generator of the second host", STEP_SECONDS, lambda: all_work(first))
     rollouts = [one["details"]["rollouts"] for one in first.fleet("generator")]
-    clock.say(f"steps {begun} to {training_step(first)} with replicas of the second host alone; "
-              f"rollouts of its generators: {rollouts}")
+    clock.say(
+        f"steps {begun} to {training_step(first)} with replicas of the second host alone; "
+        f"rollouts of its generators: {rollouts}"
+    )
 
 
 def steps_and_versions(first: Platform, step: int) -> None:
     """Wait for a step, and for a version newer than any there was, in every replica."""
     newest = first.get("/v1/weights")["newest_version"]
     wait_for(f"training step {step}", STEP_SECONDS, lambda: training_step(first) >= step)
-    wait_for(f"a version above {newest} in every replica", STEP_SECONDS,
-             lambda: lowest_version(first, GENERATORS + 1) > newest)
+    wait_for(
+        f"a version above {newest} in every replica",
+        STEP_SECONDS,
+        lambda: lowest_version(first, GENERATORS + 1) > newest,
+    )
 
 
 def outage(first: Platform, second: Platform, clock: Clock) -> None:
     """The relay's network goes away in the middle of a fetch, and comes back."""
     container, network = second.containers("relay")[0], f"{second.project}_default"
     fetched = scraped(second, container, "relay")["vapo_relay_bytes_fetched"]
-    wait_for("a fetch by the relay", TRANSFER_SECONDS, lambda: scraped(
-        second, container, "relay")["vapo_relay_bytes_fetched"] > fetched)
+    wait_for(
+        "a fetch by the relay",
+        TRANSFER_SECONDS,
+        lambda: scraped(second, container, "relay")["vapo_relay_bytes_fetched"] > fetched,
+    )
     second.docker("network", "disconnect", network, container)
     time.sleep(OUTAGE_SECONDS)
     second.docker("network", "connect", "--alias", "relay", network, container)
     steps_and_versions(first, training_step(first) + 2)
-    clock.say(f"second host: relay without network for {OUTAGE_SECONDS:.0f} s; newer versions "
-              f"reached every replica afterwards, step {training_step(first)}")
+    clock.say(
+        f"second host: relay without network for {OUTAGE_SECONDS:.0f} s; newer versions "
+        f"reached every replica afterwards, step {training_step(first)}"
+    )
 
 
 def audit(first: Platform, second: Platform, clock: Clock) -> None:
     """Stop all parts but Redis, then look for every sample ever asked for."""
     second.compose("stop")
     first.compose("stop", "trainer", "verifier", "gateway", "relay")
-    told = first.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "python", "gateway",
-                         "-m", "vapo.cli", "audit", "--config", "/run/vapo/settings.json")
+    told = first.compose(
+        "run",
+        "--rm",
+        "--no-deps",
+        "-T",
+        "--entrypoint",
+        "python",
+        "gateway",
+        "-m",
+        "vapo.cli",
+        "audit",
+        "--config",
+        "/run/vapo/settings.json",
+    )
     clock.say(f"audit of the ledger: {told.strip().splitlines()[-1]}")
 
 

@@ -31,9 +31,8 @@ def build_redis(platform: Platform, base_image: str, network: str, tag: str) -> 
     """A Redis image from the base image's package source, with whatever builder docker has."""
     arguments = ("--build-arg", f"BASE_IMAGE={base_image}") if base_image else ()
     platform.docker(
-        "build", "--quiet", "--network", network, *arguments,
-        "--file", "deploy/redis.Dockerfile", "--tag", tag, ".",
-    )  # fmt: skip
+        "build", "--quiet", "--network", network, *arguments, "--file", "deploy/redis.Dockerfile", "--tag", tag, "."
+    )
 
 
 def fetch_wheels() -> int:
@@ -81,10 +80,14 @@ def check_light(platform: Platform, prefix: str) -> str:
     for part in LIGHT_PARTS:
         image = f"{prefix}-{part}:cpu"
         size = size_of(platform, image)
-        require(size < LARGEST_LIGHT_BYTES, f"{image} has {size} bytes, {LARGEST_LIGHT_BYTES} "
-                "are allowed; is the base image a small one (deploy/base_image.sh)?")  # fmt: skip
-        held = platform.docker("run", "--rm", "--network", "none", "--entrypoint", "python", image,
-                               "-c", FIND_TORCH).strip()  # fmt: skip
+        require(
+            size < LARGEST_LIGHT_BYTES,
+            f"{image} has {size} bytes, {LARGEST_LIGHT_BYTES} "
+            "are allowed; is the base image a small one (deploy/base_image.sh)?",
+        )
+        held = platform.docker(
+            "run", "--rm", "--network", "none", "--entrypoint", "python", image, "-c", FIND_TORCH
+        ).strip()
         require(held == "False", f"{image} holds torch")
     return f"{' and '.join(LIGHT_PARTS)}: no torch, under {LARGEST_LIGHT_BYTES / 1e6:.0f} MB"
 

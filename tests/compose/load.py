@@ -17,11 +17,7 @@ def problem(number: int) -> dict[str, Any]:
     """A problem of the demo's kind; the same number gives the same one."""
     numbers = random.Random(number)
     first, second = numbers.randint(10, 99), numbers.randint(10, 99)
-    return {
-        "id": f"outside-{number}",
-        "prompt": f"{first}+{second}=?",
-        "answer": str(first + second),
-    }
+    return {"id": f"outside-{number}", "prompt": f"{first}+{second}=?", "answer": str(first + second)}
 
 
 class Load:

@@ -59,17 +59,16 @@ def check_prometheus(platform: Platform, clock: Clock, services: Sequence[str]) 
     """Prometheus finds every part, scrapes it and understands every expression."""
     if not os.environ.get("PROMETHEUS_IMAGE"):
         return
-    platform.compose("--profile", "monitoring", "up", "--detach", "--no-build", "--no-recreate",
-                     "--no-deps", "prometheus")  # fmt: skip
-    wait_for(f"Prometheus to scrape {sorted(services)}", SCRAPES_SECONDS,
-             lambda: jobs_up(platform) == set(services))
+    platform.compose(
+        "--profile", "monitoring", "up", "--detach", "--no-build", "--no-recreate", "--no-deps", "prometheus"
+    )
+    wait_for(f"Prometheus to scrape {sorted(services)}", SCRAPES_SECONDS, lambda: jobs_up(platform) == set(services))
     for one in expressions():
         require(_asked(platform, "query", one)["status"] == "success", f"not understood: {one}")
     rules = _asked(platform, "rules")["data"]["groups"]
     unwell = [rule["name"] for group in rules for rule in group["rules"] if rule["health"] == "err"]
     require(not unwell, f"alerts that cannot be evaluated: {unwell}")
-    clock.say(f"Prometheus scrapes {sorted(services)} and understands all {len(expressions())} "
-              "expressions")
+    clock.say(f"Prometheus scrapes {sorted(services)} and understands all {len(expressions())} expressions")
 
 
 def jobs_up(platform: Platform) -> set[str]:

@@ -116,8 +116,10 @@ def exercise(platform: Platform, clock: Clock) -> None:
         scale_under_load(platform, clock)
         kill_each_part(platform, clock)
         kill_by_operator(platform, clock)
-    clock.say(f"load: {load.next} prompts accepted from outside in all, {load.failures} posts "
-              "were sent again because the gateway was away")
+    clock.say(
+        f"load: {load.next} prompts accepted from outside in all, {load.failures} posts "
+        "were sent again because the gateway was away"
+    )
     down_and_up(platform, clock, load.next)
     finish_prompts(platform, clock, load.next)
     audit(platform, clock)
@@ -138,15 +140,18 @@ def check_containers(platform: Platform, clock: Clock) -> None:
         for container in platform.containers(part):
             state = platform.state(container)
             require(state["user"] not in ("", "0", "root"), f"{part} runs as root")
-            exposed = [one for one in state["environment"] if "TOKEN" in one.partition("=")[0]
-                       and "TOKENIZERS" not in one]
+            exposed = [
+                one for one in state["environment"] if "TOKEN" in one.partition("=")[0] and "TOKENIZERS" not in one
+            ]
             require(not exposed, f"{part} has secrets in its environment: {exposed}")
             published = platform.docker("port", container).split("\n")
             open_ports = [one for one in published if one and "127.0.0.1:" not in one]
             require(not open_ports, f"{part} is published beyond loopback: {open_ports}")
     require(refused(platform), "the gateway answers without a token")
-    clock.say("no container runs as root, none has a secret in its environment, only the "
-              f"gateway is published (127.0.0.1:{platform.port}), and it asks for the token")
+    clock.say(
+        "no container runs as root, none has a secret in its environment, only the "
+        f"gateway is published (127.0.0.1:{platform.port}), and it asks for the token"
+    )
 
 
 def refused(platform: Platform) -> bool:
@@ -183,8 +188,7 @@ def scale_under_load(platform: Platform, clock: Clock) -> None:
     urls = {one["url"] for one in platform.fleet("generator")}
     require(len(urls) == 3, f"generators share an address: {urls}")
     scale(platform, generator=1, verifier=1)
-    wait_for("two generators gone from the fleet", RECOVERY_SECONDS,
-             lambda: len(platform.fleet("generator")) == 1)
+    wait_for("two generators gone from the fleet", RECOVERY_SECONDS, lambda: len(platform.fleet("generator")) == 1)
     clock.say("scaled back to 1 generator and 1 verifier")
     training_and_push(platform, clock, generators=1)
 
@@ -204,8 +208,7 @@ def crash(platform: Platform, part: str) -> None:
     container = platform.containers(part)[0]
     before = platform.state(container)["restarts"]
     platform.docker("exec", container, "sh", "-c", KILL_MAIN_PROCESS)
-    wait_for(f"{part} restarted", RECOVERY_SECONDS,
-             lambda: platform.state(container)["restarts"] > before)
+    wait_for(f"{part} restarted", RECOVERY_SECONDS, lambda: platform.state(container)["restarts"] > before)
     wait_for(f"{part} healthy again", RECOVERY_SECONDS, lambda: platform.is_healthy(part))
 
 
@@ -243,16 +246,14 @@ def finish_prompts(platform: Platform, clock: Clock, prompts: int) -> None:
     wait_for("every prompt from outside trained", STEP_SECONDS, left)
     dead = platform.get("/v1/metrics")["depths"]["dead"]
     require(dead == 0, f"{dead} dead letters")
-    clock.say(f"all {prompts} prompts from outside were generated, judged and trained on; "
-              "no dead letters")
+    clock.say(f"all {prompts} prompts from outside were generated, judged and trained on; no dead letters")
 
 
 def has_ended(platform: Platform, prompt_id: str) -> bool:
     """Whether each rollout of a prompt was trained on (those whose payload is trimmed were)."""
     told = platform.get(f"/v1/prompts/{prompt_id}")
     ended = ("trained", "acknowledged")
-    return told["generated"] == told["samples"] and all(
-        one["state"] in ended for one in told["rollouts"])
+    return told["generated"] == told["samples"] and all(one["state"] in ended for one in told["rollouts"])
 
 
 def audit(platform: Platform, clock: Clock) -> None:
@@ -260,8 +261,20 @@ def audit(platform: Platform, clock: Clock) -> None:
     step = training_step(platform)
     counters = platform.get("/v1/metrics")["counters"]
     platform.compose("stop", "trainer", "value", "generator", "verifier", "gateway")
-    told = platform.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "python", "gateway",
-                            "-m", "vapo.cli", "audit", "--config", "/run/vapo/settings.json")
+    told = platform.compose(
+        "run",
+        "--rm",
+        "--no-deps",
+        "-T",
+        "--entrypoint",
+        "python",
+        "gateway",
+        "-m",
+        "vapo.cli",
+        "audit",
+        "--config",
+        "/run/vapo/settings.json",
+    )
     clock.say(f"step {step}; counters: {counters}")
     clock.say(f"audit of the ledger: {told.strip().splitlines()[-1]}")
 

@@ -6,8 +6,7 @@ import re
 
 from tests.compose.composed import Platform
 
-PORTS = {"gateway": 8000, "generator": 8001, "verifier": 8002, "value": 8003, "trainer": 8004,
-         "relay": 8005}  # fmt: skip
+PORTS = {"gateway": 8000, "generator": 8001, "verifier": 8002, "value": 8003, "trainer": 8004, "relay": 8005}
 SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 ASK = """
 import pathlib, sys, urllib.request

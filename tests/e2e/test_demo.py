@@ -40,9 +40,7 @@ def heed_interrupts() -> None:
 
 def started(folder: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        return subprocess.Popen(
-            command(folder), stdout=output, stderr=output, preexec_fn=heed_interrupts
-        )
+        return subprocess.Popen(command(folder), stdout=output, stderr=output, preexec_fn=heed_interrupts)
 
 
 def wait_for(log: Path, text: str, process: subprocess.Popen[bytes]) -> None:

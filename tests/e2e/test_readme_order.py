@@ -54,10 +54,17 @@ def environment() -> dict[str, str]:
 def up(words: list[str], folder: Path) -> Iterator[Callable[[str], None]]:
     """`vapo up` in the first terminal, until Ctrl-C; gives a wait for what it shows."""
     log = folder / "up.log"
-    with log.open("wb") as output, subprocess.Popen(
-        vapo(*words), cwd=folder, stdout=output, stderr=output, env=environment(),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:  # fmt: skip
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            vapo(*words),
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            env=environment(),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        ) as process,
+    ):
         try:
             wait_for("ready: http", log, process)
             yield lambda text: wait_for(text, log, process)
@@ -80,9 +87,14 @@ def wait_for(text: str, log: Path, process: subprocess.Popen[bytes]) -> None:
 def done(words: list[str], folder: Path) -> str:
     """What a command of the second terminal prints; it ends well and in time."""
     ended = subprocess.run(
-        vapo(*words), cwd=folder, capture_output=True, text=True, check=False,
-        timeout=DEADLINE_SECONDS, env=environment(),
-    )  # fmt: skip
+        vapo(*words),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+        env=environment(),
+    )
     assert ended.returncode == 0, f"{words}: {ended.stdout}\n{ended.stderr}"
     return ended.stdout
 

@@ -39,9 +39,7 @@ def make_ledger(redis_server: PrivateRedis) -> Iterator[Callable[..., Ledger]]:
 
 
 @pytest.fixture
-def make_gateway(
-    redis_server: PrivateRedis, tmp_path: Path
-) -> Iterator[Callable[..., RunningGateway]]:
+def make_gateway(redis_server: PrivateRedis, tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
     """Serves gateways of fresh runs; arguments are ``section.key=value`` settings."""
     with ExitStack() as running:
 

@@ -30,9 +30,7 @@ ALONE = Ranks(0, 1, torch.device("cpu"))
 class WatchedPolicy(Policy):
     """Remembers what its output head was given."""
 
-    def _score(
-        self, states: Tensor, actions: Tensor, temperatures: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _score(self, states: Tensor, actions: Tensor, temperatures: Tensor | None) -> tuple[Tensor, Tensor]:
         if temperatures is not None:  # an idle micro-batch has none
             self.seen = (states.dtype, temperatures.dtype, self.causal_lm.lm_head.weight.dtype)
         return super()._score(states, actions, temperatures)
@@ -70,13 +68,19 @@ def _learner(ranks: Ranks) -> Learner:
 
 
 def _update(learner: Learner, batch: Batch, ranks: Ranks) -> UpdateResult:
-    return update(learner, batch, Options(alpha=0.5, correction="token_tis"),
-                  UpdateOptions(7, Packing(64)), ranks, np.random.default_rng(0), Phases())
+    return update(
+        learner,
+        batch,
+        Options(alpha=0.5, correction="token_tis"),
+        UpdateOptions(7, Packing(64)),
+        ranks,
+        np.random.default_rng(0),
+        Phases(),
+    )
 
 
 def _check_near(result: UpdateResult, expected: UpdateResult) -> None:
-    for one, other in ((result.proximal_log_probs, expected.proximal_log_probs),
-                       (result.values, expected.values)):
+    for one, other in ((result.proximal_log_probs, expected.proximal_log_probs), (result.values, expected.values)):
         assert one.dtype == torch.float32
         torch.testing.assert_close(one, other, atol=0.1, rtol=0.02)
     for name in ("policy/gradient_norm", "value/gradient_norm", "policy/entropy", "value/loss"):

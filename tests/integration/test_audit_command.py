@@ -30,8 +30,9 @@ def _live(folder: RunFolder) -> Iterator[Ledger]:
     supervisor.start([spec])
     try:
         wait_ready(server)
-        settings = settings_for(server.settings, f"run.name={folder.directory.name}",
-                                f"run.directory={folder.directory}")
+        settings = settings_for(
+            server.settings, f"run.name={folder.directory.name}", f"run.directory={folder.directory}"
+        )
         folder.write_settings(settings)
         ledger = Ledger.open(settings)
         yield ledger
@@ -49,8 +50,11 @@ def _busy(ledger: Ledger) -> None:
 
 
 def _files(folder: Path) -> dict[str, str]:
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
 
 
 def _audit(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, dict[str, object]]:
@@ -67,9 +71,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     return RunFolder(tmp_path / "runs" / "mine")
 
 
-def test_a_live_run_has_lost_nothing(
-    folder: RunFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_live_run_has_lost_nothing(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     with _live(folder) as ledger:
         _busy(ledger)
         assert _audit(capsys) == (0, {"places": PLACES, "lost": 0, "lost_ids": []})
@@ -88,9 +90,7 @@ def test_a_stopped_run_is_read_and_not_changed(
     assert len(psutil.Process().children(recursive=True)) == processes
 
 
-def test_a_folder_that_was_moved_is_read_where_it_is(
-    folder: RunFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_was_moved_is_read_where_it_is(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     with _live(folder) as ledger:
         _busy(ledger)
     moved = folder.directory.rename(folder.directory.with_name("moved"))
@@ -111,9 +111,7 @@ def test_a_copy_is_read_as_it_is_whatever_became_of_its_original(
     assert told == {"places": PLACES, "lost": 0, "lost_ids": []}
 
 
-def test_a_loss_is_said_and_is_status_1(
-    folder: RunFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_loss_is_said_and_is_status_1(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     with _live(folder) as ledger:
         _busy(ledger)
         ledger.redis.xtrim(ledger.keys.stream(Stage.GENERATED), maxlen=0, approximate=False)
@@ -122,9 +120,7 @@ def test_a_loss_is_said_and_is_status_1(
     assert sorted(told["lost_ids"]) == ["done.0", "done.1", "done.2"]
 
 
-def test_what_cannot_be_read_is_never_called_healthy(
-    folder: RunFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_read_is_never_called_healthy(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     with _live(folder) as ledger:
         assert main(["audit", "--config", str(folder.settings_file), "--set", "run.name=x"]) == 1
         assert "holds nothing of 'x'" in capsys.readouterr().err

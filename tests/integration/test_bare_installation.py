@@ -70,8 +70,9 @@ def link_distribution(name: str, packages: Path) -> None:
 
 def said(vapo: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run([vapo, *words], cwd=folder, text=True, capture_output=True, check=False,
-                          timeout=60, env=environment)  # fmt: skip
+    return subprocess.run(
+        [vapo, *words], cwd=folder, text=True, capture_output=True, check=False, timeout=60, env=environment
+    )
 
 
 @pytest.mark.slow
@@ -85,9 +86,7 @@ def test_every_command_helps(bare: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [["up"], ["demo"], ["ablate"], ["base-model", "--out", "x"]])
-def test_what_needs_an_extra_names_it_in_one_line(
-    bare: Path, tmp_path: Path, words: list[str]
-) -> None:
+def test_what_needs_an_extra_names_it_in_one_line(bare: Path, tmp_path: Path, words: list[str]) -> None:
     done = said(bare, tmp_path, *words)
     assert done.returncode == 1
     assert done.stderr.startswith(f"vapo {words[0]}: not installed here: ")
@@ -102,8 +101,12 @@ def test_what_needs_none_works(bare: Path, tmp_path: Path) -> None:
     (tmp_path / "services" / "__init__.py").write_text("raise SystemExit('mine')")
     (tmp_path / "redis.py").write_text("raise SystemExit('mine')")
     assert json.loads(said(bare, tmp_path, "config").stdout)["run"]["name"] == "default"
-    assert said(bare, tmp_path, "plan", "--parameters", "7B", "--generator-rate", "9000",
-                "--trainer-rate", "60000").returncode == 0  # fmt: skip
+    assert (
+        said(
+            bare, tmp_path, "plan", "--parameters", "7B", "--generator-rate", "9000", "--trainer-rate", "60000"
+        ).returncode
+        == 0
+    )
     assert said(bare, tmp_path, "init", "--directory", "x").returncode == 0
 
 

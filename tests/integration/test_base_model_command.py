@@ -12,8 +12,11 @@ from transformers import AutoModelForCausalLM
 def base_model(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "vapo.cli", "base-model", *words],
-        capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
 
 
 def test_a_checkpoint_is_made_with_the_options_of_the_recipe(tmp_path: Path) -> None:

@@ -64,8 +64,5 @@ def test_the_newest_run_is_found_and_the_environment_comes_first(
     with connection() as client:
         assert client.get("/v1/metrics")["run"] == running.settings.run.name
     monkeypatch.setenv("VAPO_URL", "http://127.0.0.1:1")
-    with (
-        connection() as client,
-        pytest.raises(GatewayError, match=r"127\.0\.0\.1:1 does not answer"),
-    ):
+    with connection() as client, pytest.raises(GatewayError, match=r"127\.0\.0\.1:1 does not answer"):
         client.get("/v1/metrics")

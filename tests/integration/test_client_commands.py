@@ -40,9 +40,7 @@ def waiting(gateway: RunningGateway) -> list[str]:
 
 
 @pytest.mark.usefixtures("url")
-def test_submit_sends_a_file_once(
-    gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_submit_sends_a_file_once(gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"prompt": f"{number}+1=?", "answer": str(number + 1)} for number in range(3)]
     file = write_jsonl(tmp_path / "sums of 1.jsonl", [*rows, {**rows[0], "id": "mine"}, rows[0]])
     assert main(["submit", file]) == 0
@@ -57,18 +55,7 @@ def test_submit_sends_a_file_once(
 def test_submit_maps_the_columns_of_gsm8k(gateway: RunningGateway, tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "gsm.jsonl", [GSM8K_ROW])
     assert (
-        main(
-            [
-                "submit",
-                file,
-                "--prompt-field",
-                "question",
-                "--answer-pattern",
-                "#### (.*)",
-                "--append",
-                "\\nBox it.",
-            ]
-        )
+        main(["submit", file, "--prompt-field", "question", "--answer-pattern", "#### (.*)", "--append", "\\nBox it."])
         == 0
     )
     task = gateway.ledger.task(waiting(gateway)[0]).task
@@ -98,11 +85,7 @@ def test_submit_uploads_a_data_set(gateway: RunningGateway, tmp_path: Path) -> N
     ],
 )
 def test_submit_says_what_is_wrong(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    content: bytes,
-    words: list[str],
-    message: str,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, words: list[str], message: str
 ) -> None:
     file = tmp_path / "bad.jsonl"
     file.write_bytes(content)
@@ -129,8 +112,7 @@ def test_eval_waits_and_tells_the_scores(
     gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write_jsonl(
-        tmp_path / "held.jsonl",
-        [{"prompt": "1+1=?", "answer": "2"}, {"prompt": "1+2=?", "answer": "3"}],
+        tmp_path / "held.jsonl", [{"prompt": "1+1=?", "answer": "2"}, {"prompt": "1+2=?", "answer": "3"}]
     )
     stop = threading.Event()
 
@@ -224,15 +206,11 @@ def test_status_and_metrics(gateway: RunningGateway, capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     for words in ("paused", "step 2 of", "reward 0.6667", "waiting   nothing"):
         assert words in shown
-    assert ["generator", "READY", "v7", "http://g1"] in [
-        line.split()[:4] for line in shown.splitlines()
-    ]
+    assert ["generator", "READY", "v7", "http://g1"] in [line.split()[:4] for line in shown.splitlines()]
     assert main(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["latest"]["step"] == 2
     assert main(["metrics", "--format", "csv", "--fields", "step,reward", "--last", "1"]) == 0
-    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == [
-        {"step": "2", "reward": str(2 / 3)}
-    ]
+    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == [{"step": "2", "reward": str(2 / 3)}]
     assert main(["metrics"]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[0].split()[:2] == ["step", "reward"]

@@ -57,20 +57,15 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 @pytest.mark.usefixtures("guarded")
 def test_a_token_that_is_given_is_the_one_that_is_sent(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    guarded: RunningGateway,
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], guarded: RunningGateway
 ) -> None:
     """Whatever the gateway was found by: a wrong token fails, a right one is enough."""
     (here / "wrong").write_text("wrong\n")
     (here / "right").write_text(f"{USER_TOKEN}\n")
     places = ([], ["--run", "mine"], ["--url", guarded.url], ["--url", guarded.url + "/"])
     for place in places:
-        assert "token of --token is not enough" in refused(
-            capsys, "status", *place, "--token", "wrong"
-        )
-        assert "token of --token-file wrong" in refused(
-            capsys, "status", *place, "--token-file", "wrong"
-        )
+        assert "token of --token is not enough" in refused(capsys, "status", *place, "--token", "wrong")
+        assert "token of --token-file wrong" in refused(capsys, "status", *place, "--token-file", "wrong")
         assert main(["status", *place, "--token-file", "right"]) == 0
         assert main(["status", *place, "--token", USER_TOKEN]) == 0
     monkeypatch.setenv("VAPO_URL", guarded.url)
@@ -127,9 +122,14 @@ def test_what_cannot_be_reached_is_said_in_one_line_at_once(
 
 @pytest.mark.parametrize(
     "words",
-    [["submit", "problems.jsonl"], ["eval", "problems.jsonl"], ["watch"], ["status"],
-     ["submit", "problems.jsonl", "--dataset", "d"]],
-)  # fmt: skip
+    [
+        ["submit", "problems.jsonl"],
+        ["eval", "problems.jsonl"],
+        ["watch"],
+        ["status"],
+        ["submit", "problems.jsonl", "--dataset", "d"],
+    ],
+)
 def test_nobody_listens_and_no_run_is_live(
     capsys: pytest.CaptureFixture[str], free_port: int, words: list[str]
 ) -> None:
@@ -155,9 +155,7 @@ def test_a_run_that_has_ended_is_named_with_its_end(
     assert time.monotonic() - begun < AT_ONCE_SECONDS
 
 
-def test_a_wait_for_a_live_run_is_told(
-    capsys: pytest.CaptureFixture[str], free_port: int
-) -> None:
+def test_a_wait_for_a_live_run_is_told(capsys: pytest.CaptureFixture[str], free_port: int) -> None:
     """`vapo up` is there, its gateway not yet."""
     folder = in_folder(load_settings(environment={}), f"http://127.0.0.1:{free_port}")
     with kept(folder):
@@ -168,9 +166,11 @@ def test_a_wait_for_a_live_run_is_told(
 
 
 def test_a_wait_for_room_in_the_queue_is_told(
-    make_gateway: Callable[..., RunningGateway], here: Path, monkeypatch: pytest.MonkeyPatch,
+    make_gateway: Callable[..., RunningGateway],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     running = make_gateway("ledger.task_queue_limit=2")
     rows = [json.dumps({"prompt": f"{number}+1=?", "answer": "2"}) + "\n" for number in range(2)]
     (here / "many.jsonl").write_text("".join(rows))
@@ -211,9 +211,7 @@ class Stranger(http.server.BaseHTTPRequestHandler):
     ],
 )
 @pytest.mark.parametrize("command", ["status", "watch", "metrics"])
-def test_something_else_answers(
-    capsys: pytest.CaptureFixture[str], command: str, path: str, message: str
-) -> None:
+def test_something_else_answers(capsys: pytest.CaptureFixture[str], command: str, path: str, message: str) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -227,9 +225,8 @@ def test_something_else_answers(
 
 @pytest.mark.parametrize("asks_for_tokens", [False, True])
 def test_another_run_at_the_address_of_one_that_has_ended_is_not_taken_for_it(
-    make_gateway: Callable[..., RunningGateway], capsys: pytest.CaptureFixture[str],
-    asks_for_tokens: bool,
-) -> None:  # fmt: skip
+    make_gateway: Callable[..., RunningGateway], capsys: pytest.CaptureFixture[str], asks_for_tokens: bool
+) -> None:
     other = make_gateway(*(ASSIGNMENTS if asks_for_tokens else []))
     folder = in_folder(load_settings(environment={}, assignments=["run.name=ended"]), other.url)
     with kept(folder):

@@ -28,17 +28,25 @@ def crowded(tmp_path: Path) -> Path:
 
 def ended(words: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        words,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         env={**part_environment({**os.environ, "PYTHONPATH": ":"}, on_gpu=False), **environment},
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
     ("part", "ranks"),
-    [("gateway", 1), ("verifier", 1), ("generator", 1),
-     *(pytest.param(*one, marks=pytest.mark.slow)
-       for one in (("value", 1), ("trainer", 1), ("trainer", 2)))],
-)  # fmt: skip
+    [
+        ("gateway", 1),
+        ("verifier", 1),
+        ("generator", 1),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("value", 1), ("trainer", 1), ("trainer", 2))),
+    ],
+)
 def test_a_part_is_ours(part: str, ranks: int, crowded: Path) -> None:
     done = ended([*launcher(part, Shape(trainer_ranks=ranks)), "--config", "none.json"], crowded)
     assert "cannot read the settings file none.json" in done.stderr, done.stderr[-2000:]
@@ -54,8 +62,7 @@ def test_a_command_is_ours(search_path: str, crowded: Path) -> None:
     (crowded / "json.py").unlink()
     (crowded / "vapo.py").unlink()
     program = "import sys; from vapo.cli import main; sys.exit(main())"
-    done = ended([sys.executable, "-P", "-c", program, "status", "--run", "none"], crowded,
-                 PYTHONPATH=search_path)  # fmt: skip
+    done = ended([sys.executable, "-P", "-c", program, "status", "--run", "none"], crowded, PYTHONPATH=search_path)
     assert done.returncode == 1, done.stderr
     assert "of my own" not in done.stdout + done.stderr
     assert done.stderr.startswith("vapo status: no run 'none'")

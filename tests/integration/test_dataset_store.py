@@ -38,9 +38,7 @@ def add(store: DatasetStore, writer: int, barrier: threading.Barrier) -> tuple[i
     """The status a client would get, and the writer."""
     barrier.wait(30)
     try:
-        return (
-            201 if store.add("set", "train", io.BytesIO(content(writer))).is_new else 200
-        ), writer
+        return (201 if store.add("set", "train", io.BytesIO(content(writer))).is_new else 200), writer
     except Problem as problem:
         return problem.status, writer
 
@@ -90,9 +88,7 @@ def test_equal_uploads_that_meet_are_one_data_set(
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}\n", None])
-def test_rows_that_are_no_longer_whole_are_written_again(
-    tmp_path: Path, damage: bytes | None
-) -> None:
+def test_rows_that_are_no_longer_whole_are_written_again(tmp_path: Path, damage: bytes | None) -> None:
     store = store_in(tmp_path)
     assert store.add("set", "train", io.BytesIO(content(0))).is_new
     [file] = tmp_path.glob("*.jsonl")
@@ -106,9 +102,7 @@ def test_rows_that_are_no_longer_whole_are_written_again(
     assert not store.add("set", "train", io.BytesIO(content(0))).is_new
 
 
-def test_an_upload_that_cannot_be_written_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upload_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -148,16 +142,14 @@ def test_a_removed_data_set_may_come_again_with_other_rows(gateway: RunningGatew
 
 def test_removing_needs_the_admin_token(make_gateway: Any) -> None:
     gateway = make_gateway(
-        "security.user_token=user-token-0123456789", "security.admin_token=admin-token-0123456789",
+        "security.user_token=user-token-0123456789",
+        "security.admin_token=admin-token-0123456789",
         "security.service_token=service-token-0123456789",
-    )  # fmt: skip
-    headers = {
-        scope: {"Authorization": f"Bearer {scope}-token-0123456789"} for scope in ("user", "admin")
-    }
+    )
+    headers = {scope: {"Authorization": f"Bearer {scope}-token-0123456789"} for scope in ("user", "admin")}
     kept = gateway.client.post(
-        "/v1/datasets", params={"name": "sums", "split": "eval"}, content=rows(2),
-        headers=headers["user"],
-    )  # fmt: skip
+        "/v1/datasets", params={"name": "sums", "split": "eval"}, content=rows(2), headers=headers["user"]
+    )
     assert kept.status_code == 201
     assert gateway.client.delete("/v1/datasets/sums", headers=headers["user"]).status_code == 401
     assert gateway.client.delete("/v1/datasets/sums", headers=headers["admin"]).status_code == 204

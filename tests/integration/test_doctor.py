@@ -20,11 +20,14 @@ def test_a_redis_that_is_set_right_is_said_to_be(own_redis: RunningRedis) -> Non
     assert own_redis.settings.url in text
 
 
-@pytest.mark.parametrize(("option", "value", "level", "said"), [
-    ("maxmemory-policy", "allkeys-lfu", "error", "maxmemory-policy=allkeys-lfu"),
-    ("appendonly", "no", "warning", "appendonly yes"),
-    ("maxmemory", "1", "error", "it is full"),
-])
+@pytest.mark.parametrize(
+    ("option", "value", "level", "said"),
+    [
+        ("maxmemory-policy", "allkeys-lfu", "error", "maxmemory-policy=allkeys-lfu"),
+        ("appendonly", "no", "warning", "appendonly yes"),
+        ("maxmemory", "1", "error", "it is full"),
+    ],
+)
 def test_what_is_wrong_is_named_with_its_remedy(
     own_redis: RunningRedis, option: str, value: str, level: str, said: str
 ) -> None:
@@ -45,9 +48,7 @@ def test_where_nothing_may_be_asked_that_is_said(own_redis: RunningRedis) -> Non
     assert sum("could not be looked at" in text for _, text in found) == 3
 
 
-def test_without_a_named_redis_only_the_machine_is_looked_at(
-    capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_named_redis_only_the_machine_is_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     run(parser.parse_args(["--json"]))

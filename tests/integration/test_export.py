@@ -62,21 +62,14 @@ def first_weight(folder: Path) -> float:
 
 
 @pytest.mark.parametrize(
-    ("choice", "shift"),
-    [([], 9), (["--version", "1"], 1), (["--version", "2"], 2), (["--step", "4"], 9)],
+    ("choice", "shift"), [([], 9), (["--version", "1"], 1), (["--version", "2"], 2), (["--step", "4"], 9)]
 )
-def test_the_weights_asked_for_are_exported(
-    run_folder: Path, tmp_path: Path, choice: list[str], shift: float
-) -> None:
-    assert (
-        main(["export", "--run", str(run_folder), "--output", str(tmp_path / "out"), *choice]) == 0
-    )
+def test_the_weights_asked_for_are_exported(run_folder: Path, tmp_path: Path, choice: list[str], shift: float) -> None:
+    assert main(["export", "--run", str(run_folder), "--output", str(tmp_path / "out"), *choice]) == 0
     assert first_weight(tmp_path / "out") == shift
 
 
-def test_a_newer_weight_version_wins_over_an_older_checkpoint(
-    run_folder: Path, tmp_path: Path
-) -> None:
+def test_a_newer_weight_version_wins_over_an_older_checkpoint(run_folder: Path, tmp_path: Path) -> None:
     shutil.rmtree(run_folder / "checkpoints")
     write_checkpoint(run_folder / "checkpoints" / "00000001", 1)
     (run_folder / "checkpoints" / "00000007").mkdir()
@@ -84,9 +77,7 @@ def test_a_newer_weight_version_wins_over_an_older_checkpoint(
     assert first_weight(tmp_path / "out") == 2
 
 
-def test_transformers_loads_it_and_computes_what_the_weights_say(
-    run_folder: Path, tmp_path: Path
-) -> None:
+def test_transformers_loads_it_and_computes_what_the_weights_say(run_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["export", "--run", str(run_folder), "--output", str(out)]) == 0
     model = AutoModelForCausalLM.from_pretrained(out)
@@ -175,9 +166,7 @@ def test_the_type_asked_for(run_folder: Path, tmp_path: Path, dtype: str) -> Non
 
 
 @pytest.mark.parametrize(("key", "stated"), [("dtype", "bfloat16"), ("torch_dtype", "float16")])
-def test_the_type_of_the_base_model_is_the_default(
-    run_folder: Path, tmp_path: Path, key: str, stated: str
-) -> None:
+def test_the_type_of_the_base_model_is_the_default(run_folder: Path, tmp_path: Path, key: str, stated: str) -> None:
     base = tmp_path / "base"
     shutil.copytree(BASE, base)
     config = json.loads((base / "config.json").read_text())
@@ -196,14 +185,10 @@ def test_bfloat16_weights_are_declared_as_such(run_folder: Path, tmp_path: Path)
     halves = {name: tensor.bfloat16() for name, tensor in moved(3).items()}
     write_version(run_folder / "weights", 3, 8, {ACTOR: lambda path: save_file(halves, path)})
     assert main(["export", "--run", str(run_folder), "--output", str(tmp_path / "out")]) == 0
-    assert (
-        AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto").dtype == torch.bfloat16
-    )
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto").dtype == torch.bfloat16
 
 
-def test_what_cannot_be_exported_is_said(
-    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_exported_is_said(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "out")
 
     def refused(*words: str) -> str:

@@ -22,8 +22,7 @@ DEADLINE_SECONDS = 15
 
 def rows(count: int) -> bytes:
     lines = [
-        json.dumps({"id": f"row.{number}", "prompt": f"{number}+1=?", "answer": number + 1})
-        for number in range(count)
+        json.dumps({"id": f"row.{number}", "prompt": f"{number}+1=?", "answer": number + 1}) for number in range(count)
     ]
     return "\n".join(lines).encode()
 
@@ -61,10 +60,7 @@ def test_upload_list_read_delete(gateway: RunningGateway) -> None:
 
 
 def test_bad_rows_are_listed_and_nothing_is_kept(gateway: RunningGateway) -> None:
-    body = (
-        rows(3)
-        + b'\n{"prompt": "1"}\n{"prompt": "1", "answer": ""}\n{"prompt": "1", "answer": "1"}\n'
-    )
+    body = rows(3) + b'\n{"prompt": "1"}\n{"prompt": "1", "answer": ""}\n{"prompt": "1", "answer": "1"}\n'
     reply = upload(gateway, body)
     assert reply.status_code == 422
     assert [error["row"] for error in reply.json()["errors"]] == [4, 5]
@@ -83,9 +79,7 @@ def test_bad_rows_are_listed_and_nothing_is_kept(gateway: RunningGateway) -> Non
         (b"[1, 2]", "not an object"),
     ],
 )
-def test_a_file_that_is_no_data_set_is_refused(
-    gateway: RunningGateway, body: bytes, message: str
-) -> None:
+def test_a_file_that_is_no_data_set_is_refused(gateway: RunningGateway, body: bytes, message: str) -> None:
     reply = upload(gateway, body)
     assert reply.status_code == 422
     assert message in reply.json()["detail"]
@@ -96,9 +90,7 @@ def test_a_name_that_is_no_file_name_is_refused(gateway: RunningGateway, name: s
     assert upload(gateway, rows(1), name=name).status_code == 422
 
 
-def test_a_data_set_has_a_size_limit_of_its_own(
-    make_gateway: Callable[..., RunningGateway],
-) -> None:
+def test_a_data_set_has_a_size_limit_of_its_own(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("gateway.max_body_bytes=2000", "gateway.max_dataset_bytes=20000")
     assert upload(gateway, rows(100), split="eval").status_code == 201
     assert upload(gateway, rows(1000), name="big").status_code == 413
@@ -114,9 +106,7 @@ def test_parquet(gateway: RunningGateway, tmp_path: Path) -> None:
     assert (reply.status_code, reply.json()["rows"]) == (201, 2)
 
 
-def test_the_queue_is_topped_up_to_the_low_water_mark(
-    make_gateway: Callable[..., RunningGateway],
-) -> None:
+def test_the_queue_is_topped_up_to_the_low_water_mark(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("gateway.backlog_low_water=10")
     upload(gateway, rows(500))
     wait_for(lambda: gateway.ledger.depths()["backlog"] >= 10, "the queue is topped up")
@@ -127,9 +117,7 @@ def test_the_queue_is_topped_up_to_the_low_water_mark(
     assert task.metadata["id"].startswith("row.")
 
 
-def test_a_queue_smaller_than_a_step_of_feeding_is_fed(
-    make_gateway: Callable[..., RunningGateway],
-) -> None:
+def test_a_queue_smaller_than_a_step_of_feeding_is_fed(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("ledger.task_queue_limit=3")
     upload(gateway, rows(10))
     wait_for(lambda: gateway.ledger.depths()["backlog"] == 3, "as many as may wait")
@@ -146,9 +134,7 @@ class LeavesAllOut:
         raise RowError(number, "prompt", "does not fit")
 
 
-def test_data_sets_whose_every_row_is_left_out_do_not_keep_the_feeder_busy(
-    gateway: RunningGateway,
-) -> None:
+def test_data_sets_whose_every_row_is_left_out_do_not_keep_the_feeder_busy(gateway: RunningGateway) -> None:
     upload(gateway, rows(1))
     gateway.gateway.feeder.stop()
     dataset = gateway.gateway.datasets.find("sums")
@@ -159,9 +145,7 @@ def test_data_sets_whose_every_row_is_left_out_do_not_keep_the_feeder_busy(
     assert 0 < feeder.position(dataset).epoch - before < 100
 
 
-def test_each_epoch_serves_each_row_once_in_an_order_of_its_own(
-    make_gateway: Callable[..., RunningGateway],
-) -> None:
+def test_each_epoch_serves_each_row_once_in_an_order_of_its_own(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("gateway.backlog_low_water=250")
     upload(gateway, rows(100))
     wait_for(lambda: gateway.ledger.depths()["backlog"] >= 250, "two epochs and a half")
@@ -174,9 +158,7 @@ def test_each_epoch_serves_each_row_once_in_an_order_of_its_own(
     assert orders[0] == list(epoch_order(0, "sums", 0, 100))
 
 
-def test_two_data_sets_are_mixed_in_proportion_to_their_sizes(
-    make_gateway: Callable[..., RunningGateway],
-) -> None:
+def test_two_data_sets_are_mixed_in_proportion_to_their_sizes(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("gateway.backlog_low_water=2000")
     gateway.gateway.feeder.stop()
     upload(gateway, rows(100), name="small")

@@ -14,17 +14,12 @@ from tests.support.running_gateway import RunningGateway
 from vapo.ledger import Ledger, Stage
 from vapo.messages import Verdict
 
-PROBLEMS = [
-    {"id": "first", "prompt": "1+1=?", "answer": "2"},
-    {"id": "second", "prompt": "1+2=?", "answer": "3"},
-]
+PROBLEMS = [{"id": "first", "prompt": "1+1=?", "answer": "2"}, {"id": "second", "prompt": "1+2=?", "answer": "3"}]
 DEADLINE_SECONDS = 15
 
 
 def start(gateway: RunningGateway, **request: Any) -> dict[str, Any]:
-    reply = gateway.client.post(
-        "/v1/evaluations", json={"problems": PROBLEMS, "samples": 2, **request}
-    )
+    reply = gateway.client.post("/v1/evaluations", json={"problems": PROBLEMS, "samples": 2, **request})
     assert reply.status_code == 202, reply.text
     return reply.json()
 
@@ -82,9 +77,7 @@ def test_from_start_to_scores(gateway: RunningGateway) -> None:
         ("second", "3", 1),
     ]
     assert results[1]["extracted"] == ["2", "3"]
-    [event] = [
-        data for _, kind, data in gateway.ledger.journal.events("0", 0) if kind == "evaluation"
-    ]
+    [event] = [data for _, kind, data in gateway.ledger.journal.events("0", 0) if kind == "evaluation"]
     assert event["avg_at_k"] == 0.75
     assert gateway.client.get("/v1/evaluations").json()["evaluations"] == [done]
     assert gateway.ledger.depths()["admitted"] == 0, "evaluations take no training slots"
@@ -106,9 +99,7 @@ def test_an_id_makes_it_idempotent(gateway: RunningGateway) -> None:
     assert gateway.ledger.depths()["eval_tasks"] == 2
 
 
-def test_an_evaluation_whose_task_ids_prompts_have_is_refused_whole(
-    gateway: RunningGateway,
-) -> None:
+def test_an_evaluation_whose_task_ids_prompts_have_is_refused_whole(gateway: RunningGateway) -> None:
     prompt = {"id": "test:1", "prompt": "1+1=?", "answer": "2"}
     assert gateway.client.post("/v1/prompts", json=prompt).status_code == 202
     problems = [{"prompt": "1+1=?", "answer": "2"}] * 2
@@ -129,9 +120,7 @@ def test_partial_scores_while_it_runs(gateway: RunningGateway) -> None:
     assert document["pass_at_k"] == {"1": 1.0}
 
 
-def test_what_failed_or_could_not_be_judged_is_counted_apart_and_it_still_ends(
-    gateway: RunningGateway,
-) -> None:
+def test_what_failed_or_could_not_be_judged_is_counted_apart_and_it_still_ends(gateway: RunningGateway) -> None:
     evaluation = start(gateway)
     name = evaluation["id"]
     [first, second] = gateway.ledger.lease_tasks("generator", 10, version=0)
@@ -140,9 +129,7 @@ def test_what_failed_or_could_not_be_judged_is_counted_apart_and_it_still_ends(
     for sample in (0, 1):
         gateway.ledger.record_generated(second.id, sample, generated())
     gateway.ledger.finish_task_lease(second)
-    leases = {
-        lease.id: lease for lease in gateway.ledger.lease(Stage.GENERATED, "verifier", 10, 0.1)
-    }
+    leases = {lease.id: lease for lease in gateway.ledger.lease(Stage.GENERATED, "verifier", 10, 0.1)}
     gateway.ledger.bury(leases.pop(f"{name}:1.0"), "the verifier crashed")
     for lease in leases.values():
         verdict = NOT_JUDGED if lease.id == f"{name}:1.1" else CORRECT
@@ -156,10 +143,7 @@ def test_what_failed_or_could_not_be_judged_is_counted_apart_and_it_still_ends(
         NOT_JUDGED.reason,
     }
     letters = gateway.client.get("/v1/dead-letters").json()["dead_letters"]
-    assert [(letter["stage"], letter["samples"]) for letter in letters] == [
-        ("generated", ""),
-        ("eval_tasks", "1"),
-    ]
+    assert [(letter["stage"], letter["samples"]) for letter in letters] == [("generated", ""), ("eval_tasks", "1")]
     for letter in letters:
         path = f"/v1/dead-letters/{letter['entry']}/requeue"
         assert gateway.client.post(path).status_code == 200
@@ -178,9 +162,7 @@ def test_an_evaluation_of_which_everything_failed_has_no_score(gateway: RunningG
     done = wait_until_finished(gateway, evaluation)
     assert (done["state"], done["failed"], done["judged"]) == ("failed", 4, 0)
     assert not {"avg_at_k", "maj_at_k", "pass_at_k"} & set(done)
-    assert done["reasons"] == [
-        {"reason": "temperature must be in [0, 2], got 3.0.", "responses": 4}
-    ]
+    assert done["reasons"] == [{"reason": "temperature must be in [0, 2], got 3.0.", "responses": 4}]
 
 
 def test_a_greedy_evaluation_has_one_response_to_each_problem(gateway: RunningGateway) -> None:
@@ -221,8 +203,10 @@ def test_it_survives_trimming_of_its_rollouts(make_gateway: Callable[..., Runnin
         ({"problems": PROBLEMS, "sample": 1}, "sample"),
         ({"problems": PROBLEMS, "max_new_tokens": 511}, "max_new_tokens=511"),
         ({"problems": [{**PROBLEMS[0], "samples": 2}]}, "row 1, samples: all problems"),
-        ({"problems": [PROBLEMS[0], {**PROBLEMS[0], "id": "b", "sampling": {"temperature": 0}}]},
-         "row 2, sampling: all problems"),
+        (
+            {"problems": [PROBLEMS[0], {**PROBLEMS[0], "id": "b", "sampling": {"temperature": 0}}]},
+            "row 2, sampling: all problems",
+        ),
         ([], "evaluation"),
     ],
 )
@@ -234,13 +218,27 @@ def test_bad_requests(gateway: RunningGateway, request_body: Any, message: str) 
 
 
 ODD_VALUES = [
-    "", "x", "\ud800", "\x00", -1, 0, 0.5, 1e308, -(10**30), 2**63, True, [], [[]], [None], {},
-    {"a": None}, [{"prompt": "1", "answer": "1", "sampling": {"temperature": 1e9}}],
-]  # fmt: skip
+    "",
+    "x",
+    "\ud800",
+    "\x00",
+    -1,
+    0,
+    0.5,
+    1e308,
+    -(10**30),
+    2**63,
+    True,
+    [],
+    [[]],
+    [None],
+    {},
+    {"a": None},
+    [{"prompt": "1", "answer": "1", "sampling": {"temperature": 1e9}}],
+]
 
 
-@pytest.mark.parametrize("name", [
-    "samples", "temperature", "top_p", "max_new_tokens", "id", "dataset", "problems"])
+@pytest.mark.parametrize("name", ["samples", "temperature", "top_p", "max_new_tokens", "id", "dataset", "problems"])
 def test_nothing_odd_makes_a_defect(gateway: RunningGateway, name: str) -> None:
     for value in ODD_VALUES:
         body = json.dumps({"problems": PROBLEMS, "samples": 1, name: value})

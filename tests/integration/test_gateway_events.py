@@ -69,8 +69,7 @@ def test_many_listeners_hear_everything(gateway: RunningGateway) -> None:
     assert heard == [list(range(20))] * 12
 
 
-@pytest.mark.parametrize("after", ["yesterday", "18446744073709551616", "1-18446744073709551616",
-                                   "\u0661-\u0661"])
+@pytest.mark.parametrize("after", ["yesterday", "18446744073709551616", "1-18446744073709551616", "\u0661-\u0661"])
 def test_an_id_that_is_none_is_refused(gateway: RunningGateway, after: str) -> None:
     assert gateway.client.get("/v1/events", params={"after": after}).status_code == 422
 

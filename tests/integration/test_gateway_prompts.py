@@ -21,9 +21,7 @@ GOOD = {"prompt": "12+34=?", "answer": "46"}
 
 
 @pytest.fixture(scope="module")
-def shared_gateway(
-    redis_server: PrivateRedis, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningGateway]:
+def shared_gateway(redis_server: PrivateRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """One gateway for the tests that leave nothing behind."""
     folder = tmp_path_factory.mktemp("gateway")
     with RunningGateway(gateway_settings(redis_server.settings, folder)) as gateway:
@@ -63,9 +61,7 @@ def test_an_object_a_list_or_prompts(gateway: RunningGateway, body: Any) -> None
 
 def test_ndjson(gateway: RunningGateway) -> None:
     lines = "\n".join(json.dumps({**GOOD, "id": f"n{number}"}) for number in range(5)) + "\n\n"
-    reply = gateway.client.post(
-        "/v1/prompts", content=lines, headers={"Content-Type": "application/x-ndjson"}
-    )
+    reply = gateway.client.post("/v1/prompts", content=lines, headers={"Content-Type": "application/x-ndjson"})
     assert reply.json()["accepted"] == 5
 
 
@@ -101,9 +97,7 @@ def test_an_id_stands_for_one_problem(
     assert post(gateway, {**first, "metadata": {"try": 2}}).json()["already_known"] == 1
 
 
-def test_a_request_that_could_never_fit_is_not_told_to_come_back(
-    make_gateway: Callable[..., RunningGateway],
-) -> None:
+def test_a_request_that_could_never_fit_is_not_told_to_come_back(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("ledger.task_queue_limit=3")
     reply = post(gateway, {"prompts": [GOOD] * 4})
     assert reply.status_code == 413
@@ -123,11 +117,7 @@ def test_a_request_that_could_never_fit_is_not_told_to_come_back(
         ({"prompt": 7, "answer": "2"}, "prompt", "string"),
         ({"prompt": [{"role": "user", "content": "1"}], "answer": "2"}, "prompt", "into messages"),
         ({"prompt": "1", "answer": ["1", "2"]}, "answer", "2 different answers"),
-        (
-            {"messages": [{"role": "tool", "content": "1"}], "answer": "2"},
-            "messages.0.role",
-            "'user' or 'assistant'",
-        ),
+        ({"messages": [{"role": "tool", "content": "1"}], "answer": "2"}, "messages.0.role", "'user' or 'assistant'"),
         ({"answer": "2"}, "", "exactly one of"),
         ({"prompt": "1", "prompt_token_ids": [5], "answer": "2"}, "", "exactly one of"),
         ({**GOOD, "anwser": "2"}, "anwser", "unknown field"),
@@ -182,18 +172,14 @@ def test_a_bad_row_is_named_and_nothing_is_accepted(
     ],
 )
 def test_a_bad_body_is_refused(shared_gateway: RunningGateway, body: bytes, message: str) -> None:
-    reply = shared_gateway.client.post(
-        "/v1/prompts", content=body, headers={"Content-Type": "application/json"}
-    )
+    reply = shared_gateway.client.post("/v1/prompts", content=body, headers={"Content-Type": "application/json"})
     assert reply.status_code == 422
     assert message in reply.json()["detail"]
 
 
 def test_a_bad_line_of_ndjson_is_named(gateway: RunningGateway) -> None:
     body = json.dumps(GOOD).encode() + b'\n{"prompt": "\xff"}\n'
-    reply = gateway.client.post(
-        "/v1/prompts", content=body, headers={"Content-Type": "application/x-ndjson"}
-    )
+    reply = gateway.client.post("/v1/prompts", content=body, headers={"Content-Type": "application/x-ndjson"})
     assert reply.status_code == 422
     assert "row 2" in reply.json()["detail"]
     assert "UTF-8" in reply.json()["detail"]
@@ -215,9 +201,7 @@ def test_an_id_twice_in_one_request_is_refused(gateway: RunningGateway) -> None:
     assert "occurs twice" in reply.json()["detail"]
 
 
-def test_a_full_queue_answers_429_and_takes_nothing(
-    make_gateway: Callable[..., RunningGateway],
-) -> None:
+def test_a_full_queue_answers_429_and_takes_nothing(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("ledger.task_queue_limit=2")
     assert post(gateway, [GOOD, GOOD]).status_code == 202
     reply = post(gateway, GOOD)
@@ -228,9 +212,7 @@ def test_a_full_queue_answers_429_and_takes_nothing(
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_of_100_megabytes_is_refused_without_being_held(
-    gateway: RunningGateway, chunked: bool
-) -> None:
+def test_a_body_of_100_megabytes_is_refused_without_being_held(gateway: RunningGateway, chunked: bool) -> None:
     """Whether its length is declared or not, the client reads a 413 rather than a broken pipe."""
 
     def chunks() -> Any:
@@ -263,15 +245,11 @@ def test_the_state_of_a_prompt_and_its_rollouts(gateway: RunningGateway) -> None
     gateway.ledger.record_verdict(lease, gateway.ledger.rollout(lease.id), CORRECT)
     document = gateway.client.get("/v1/prompts/group/7").json()
     assert (document["state"], document["generated"]) == ("admitted", 1)
-    assert document["rollouts"] == [
-        {"id": "group/7.0", "state": "verified", "verdict": "correct", "reward": 1.0}
-    ]
+    assert document["rollouts"] == [{"id": "group/7.0", "state": "verified", "verdict": "correct", "reward": 1.0}]
     assert gateway.client.get("/v1/prompts/none").status_code == 404
 
 
-def test_tokens_separate_users_from_administrators(
-    make_gateway: Callable[..., RunningGateway],
-) -> None:
+def test_tokens_separate_users_from_administrators(make_gateway: Callable[..., RunningGateway]) -> None:
     names = ("user", "admin", "service")
     gateway = make_gateway(*(f"security.{name}_token={name * 6}" for name in names))
     bearer = {name: {"Authorization": f"Bearer {name * 6}"} for name in names}

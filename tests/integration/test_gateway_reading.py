@@ -112,9 +112,7 @@ def _of_all_ages(gateway: RunningGateway, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 4, 7, 30])
-def test_lists_are_of_the_newest_and_go_on_where_they_ended(
-    gateway: RunningGateway, limit: int
-) -> None:
+def test_lists_are_of_the_newest_and_go_on_where_they_ended(gateway: RunningGateway, limit: int) -> None:
     """Queue and archive together; some were generated in the same moment."""
     newest = _of_all_ages(gateway, 20)
     shown: list[str] = []
@@ -130,9 +128,7 @@ def test_lists_are_of_the_newest_and_go_on_where_they_ended(
         assert gateway.client.get("/v1/rollouts", params={"before": wrong}).status_code == 422
 
 
-def test_what_was_trimmed_or_is_made_again_is_not_listed(
-    make_gateway: Callable[..., RunningGateway],
-) -> None:
+def test_what_was_trimmed_or_is_made_again_is_not_listed(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("ledger.retained_rollouts=1")
     ledger = gateway.ledger
     for name in ("a", "b"):
@@ -158,9 +154,7 @@ def test_numbers_that_redis_cannot_hold_are_refused(gateway: RunningGateway) -> 
         assert "last" in reply.json()["detail"]
 
 
-def test_a_damaged_evaluation_does_not_end_the_chores(
-    make_gateway: Callable[..., RunningGateway],
-) -> None:
+def test_a_damaged_evaluation_does_not_end_the_chores(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("ledger.retained_rollouts=0")
     gateway.ledger.redis.hset(gateway.ledger.keys.named("evaluations"), "damaged", "{}")
     time.sleep(1.0)  # two rounds
@@ -181,9 +175,7 @@ def test_metrics_and_their_history(gateway: RunningGateway) -> None:
     assert get(gateway, "/v1/metrics")["latest"]["reward"] == 0.5
     history = get(gateway, "/v1/metrics/history")["metrics"]
     assert [row["step"] for row in history] == [1, 2, 3]
-    assert [
-        row["step"] for row in get(gateway, "/v1/metrics/history", after_step=1)["metrics"]
-    ] == [2, 3]
+    assert [row["step"] for row in get(gateway, "/v1/metrics/history", after_step=1)["metrics"]] == [2, 3]
     assert [row["step"] for row in get(gateway, "/v1/metrics/history", last=1)["metrics"]] == [3]
 
 
@@ -239,11 +231,7 @@ def test_pause_resume_and_stop(gateway: RunningGateway) -> None:
     assert control.stop_requested
     gateway.client.post("/v1/control/resume")
     assert not control.stop_requested
-    events = [
-        data["action"]
-        for _, kind, data in gateway.ledger.journal.events("0", 0)
-        if kind == "control"
-    ]
+    events = [data["action"] for _, kind, data in gateway.ledger.journal.events("0", 0) if kind == "control"]
     assert events == ["paused", "resumed", "stopping", "resumed"]
 
 
@@ -268,9 +256,7 @@ def test_unknown_paths_and_methods_are_problem_documents(gateway: RunningGateway
 
 
 @contextmanager
-def generator(
-    answer: str, fail: bool = False, busy: bool = False, breaks: bool = False
-) -> Iterator[str]:
+def generator(answer: str, fail: bool = False, busy: bool = False, breaks: bool = False) -> Iterator[str]:
     """A generator's HTTP side, saying who it is."""
     app = FastAPI()
 
@@ -309,19 +295,10 @@ CHAT = {"messages": [{"role": "user", "content": "1+1=?"}]}
 def test_chat_goes_to_ready_generators_in_turn(gateway: RunningGateway) -> None:
     assert gateway.client.post("/v1/chat/completions", json=CHAT).status_code == 503
     with generator("one") as one, generator("two") as two:
-        for name, url, state in (
-            ("1", one, "READY"),
-            ("2", two, "READY"),
-            ("3", "http://127.0.0.1:9", "LOADING"),
-        ):
+        for name, url, state in (("1", one, "READY"), ("2", two, "READY"), ("3", "http://127.0.0.1:9", "LOADING")):
             gateway.ledger.fleet.beat(Member(name, "generator", url, state, 0))
         replies = [gateway.client.post("/v1/chat/completions", json=CHAT).json() for _ in range(4)]
-        assert sorted(reply["choices"][0]["message"]["content"] for reply in replies) == [
-            "one",
-            "one",
-            "two",
-            "two",
-        ]
+        assert sorted(reply["choices"][0]["message"]["content"] for reply in replies) == ["one", "one", "two", "two"]
         assert replies[0]["asked"] == CHAT["messages"]
         streamed = gateway.client.post("/v1/chat/completions", json={**CHAT, "stream": True})
         assert streamed.headers["content-type"].startswith("text/event-stream")
@@ -391,28 +368,27 @@ def test_a_checkpoint_needs_a_trainer(gateway: RunningGateway) -> None:
 
 @pytest.mark.parametrize("module", ["services.gateway.process", "vapo.tokenizer", "vapo.scores"])
 def test_no_torch(module: str) -> None:
-    code = (
-        f"import sys, {module}\n"
-        "print([name for name in ('torch', 'transformers', 'vllm') if name in sys.modules])"
-    )
+    code = f"import sys, {module}\nprint([name for name in ('torch', 'transformers', 'vllm') if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env={**os.environ},
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env={**os.environ}
     )
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("path", "known"), [
-    ("/v1/rollouts?step=3", "state, purpose"), ("/v1/rollouts?limit=3&state=dead&Task=a", "task"),
-    ("/v1/metrics/history?before=3", "after_step"), ("/v1/metrics?last=3", "none"),
-    ("/v1/evaluations?dataset=a", "none"), ("/v1/dead-letters?reason=x", "known are"),
-    ("/v1/events?from=0", "after"), ("/v1/fleet?part=value", "none")])
-def test_a_filter_that_a_list_does_not_have_is_refused(
-        gateway: RunningGateway, path: str, known: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/v1/rollouts?step=3", "state, purpose"),
+        ("/v1/rollouts?limit=3&state=dead&Task=a", "task"),
+        ("/v1/metrics/history?before=3", "after_step"),
+        ("/v1/metrics?last=3", "none"),
+        ("/v1/evaluations?dataset=a", "none"),
+        ("/v1/dead-letters?reason=x", "known are"),
+        ("/v1/events?from=0", "after"),
+        ("/v1/fleet?part=value", "none"),
+    ],
+)
+def test_a_filter_that_a_list_does_not_have_is_refused(gateway: RunningGateway, path: str, known: str) -> None:
     reply = gateway.client.get(path)
     assert reply.status_code == 422
     assert "unknown parameter" in reply.json()["detail"]

@@ -28,17 +28,13 @@ def test_redis_killed_and_started_again_is_not_noticed_by_a_patient_client(
 ) -> None:
     with RunningGateway(gateway_settings(own_redis.settings, tmp_path / "run")) as gateway:
         assert (
-            gateway.client.post(
-                "/v1/prompts", json={"prompt": "1+1=?", "answer": "2", "id": "before"}
-            ).status_code
+            gateway.client.post("/v1/prompts", json={"prompt": "1+1=?", "answer": "2", "id": "before"}).status_code
             == 202
         )
         own_redis.kill()
         restart = threading.Timer(1.5, own_redis.start)
         restart.start()
-        reply = gateway.client.post(
-            "/v1/prompts", json={"prompt": "1+2=?", "answer": "3", "id": "meanwhile"}
-        )
+        reply = gateway.client.post("/v1/prompts", json={"prompt": "1+2=?", "answer": "3", "id": "meanwhile"})
         restart.join()
         assert reply.status_code == 202
         assert gateway.client.get("/v1/prompts/before").json()["state"] == "queued"
@@ -59,9 +55,7 @@ def test_redis_gone_is_a_503_within_seconds(own_redis: RunningRedis, tmp_path: P
         assert gateway.client.get("/readyz", timeout=30).status_code == 200
 
 
-def test_another_tokenizer_is_refused_at_the_start(
-    redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_another_tokenizer_is_refused_at_the_start(redis_server: PrivateRedis, tmp_path: Path) -> None:
     settings = gateway_settings(redis_server.settings, tmp_path / "run")
     ledger = Ledger.open(settings)
     ledger.control.agree("tokenizer", "that of another model", Path("/models/first"))
@@ -76,14 +70,14 @@ def test_another_tokenizer_is_refused_at_the_start(
         check=False,
     )
     assert done.returncode == os.EX_CONFIG
-    assert (f"the tokenizer of {settings.model.path} differs from the run's, which is that of "
-            "/models/first; start this part with") in done.stderr
+    assert (
+        f"the tokenizer of {settings.model.path} differs from the run's, which is that of "
+        "/models/first; start this part with"
+    ) in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_model_folder_without_tokenizer_is_refused_at_the_start(
-    redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_a_model_folder_without_tokenizer_is_refused_at_the_start(redis_server: PrivateRedis, tmp_path: Path) -> None:
     shutil.copytree("vapo/assets/chain-base", tmp_path / "model")
     (tmp_path / "model" / "tokenizer.json").unlink()
     words = [
@@ -93,11 +87,7 @@ def test_a_model_folder_without_tokenizer_is_refused_at_the_start(
     ]
     sets = [word for one in words for word in ("--set", one)]
     done = subprocess.run(
-        [sys.executable, "-m", "services.gateway", *sets],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        [sys.executable, "-m", "services.gateway", *sets], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == os.EX_CONFIG
     assert "tokenizer.json cannot be read" in done.stderr

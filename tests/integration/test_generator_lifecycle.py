@@ -24,8 +24,7 @@ TASKS, SAMPLES = 40, 4
 @pytest.fixture
 def generator(tmp_path: Path, own_redis: RunningRedis) -> Iterator[TinyGenerator]:
     """A generator that is not started yet."""
-    settings = tiny_settings(tmp_path, own_redis.settings, "lifecycle",
-                             sampling={"max_new_tokens": 400})
+    settings = tiny_settings(tmp_path, own_redis.settings, "lifecycle", sampling={"max_new_tokens": 400})
     generator = TinyGenerator(tmp_path, settings)
     yield generator
     generator.stop()
@@ -65,8 +64,7 @@ def generated(ledger: Ledger) -> int:
     return ledger.counters().get("generated", 0)
 
 
-def test_a_killed_generator_loses_and_repeats_nothing(generator: TinyGenerator,
-                                                      ledger: Ledger) -> None:
+def test_a_killed_generator_loses_and_repeats_nothing(generator: TinyGenerator, ledger: Ledger) -> None:
     first = generator.start()
     engines = engines_of(first)
     assert any("EngineCore" in " ".join(engine.cmdline()) for engine in engines)
@@ -86,7 +84,8 @@ def test_a_killed_generator_loses_and_repeats_nothing(generator: TinyGenerator,
 
 
 def test_a_redis_restart_is_survived_and_a_stop_gives_the_work_back(
-        generator: TinyGenerator, ledger: Ledger, own_redis: RunningRedis) -> None:
+    generator: TinyGenerator, ledger: Ledger, own_redis: RunningRedis
+) -> None:
     part = generator.start()
     engines = engines_of(part)
     names = submit_all(ledger, "a")

@@ -29,8 +29,9 @@ LONG_PROMPT = [3 + (7 * position) % 95 for position in range(150)]
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["untied", "tied"])
-def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
-              redis_server: PrivateRedis) -> Iterator[TinyGenerator]:
+def generator(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_server: PrivateRedis
+) -> Iterator[TinyGenerator]:
     """A running generator at version 0 or later."""
     folder = tmp_path_factory.mktemp("generator")
     settings = tiny_settings(folder, redis_server.settings, f"test-{uuid.uuid4().hex[:12]}")
@@ -50,13 +51,11 @@ def another_model(generator: TinyGenerator) -> Any:
     return tiny_model(seed=100 + generator.newest, tied=tied)
 
 
-async def _client(client: httpx.AsyncClient, number: int, over: asyncio.Event,
-                  answers: list[dict[str, Any]]) -> None:
+async def _client(client: httpx.AsyncClient, number: int, over: asyncio.Event, answers: list[dict[str, Any]]) -> None:
     turn = 0
     while not over.is_set():
         prompt = [3 + (number + position) % 95 for position in range(8)]
-        body = {"prompt_token_ids": prompt, "max_new_tokens": 400,
-                "seed": 1000 * number + turn}
+        body = {"prompt_token_ids": prompt, "max_new_tokens": 400, "seed": 1000 * number + turn}
         answer = await client.post("/v1/generate", json=body)
         if answer.status_code == 503 and "Retry-After" in answer.headers:
             await asyncio.sleep(0.05)  # turned away at the door, while there were no proven weights
@@ -71,8 +70,10 @@ async def busy(generator: TinyGenerator) -> AsyncIterator[list[dict[str, Any]]]:
     """Clients that keep ``CLIENTS`` requests in flight; the answers are complete on leaving."""
     over, answers = asyncio.Event(), []
     unlimited = httpx.Limits(max_connections=None)
-    async with (httpx.AsyncClient(base_url=generator.url, timeout=60, limits=unlimited) as client,
-                asyncio.TaskGroup() as group):
+    async with (
+        httpx.AsyncClient(base_url=generator.url, timeout=60, limits=unlimited) as client,
+        asyncio.TaskGroup() as group,
+    ):
         for number in range(CLIENTS):
             group.create_task(_client(client, number, over, answers))
         await asyncio.sleep(0.5)
@@ -89,7 +90,7 @@ def expected_log_probs(generator: TinyGenerator, answer: dict[str, Any]) -> list
     expected = []
     for span in answer["version_spans"]:
         every = log_probs_of(generator.models[span["version"]], tokens)
-        expected += every[start + span["start"]:start + span["end"]]
+        expected += every[start + span["start"] : start + span["end"]]
     return expected
 
 
@@ -116,8 +117,7 @@ async def test_requests_in_flight_survive_new_weights(generator: TinyGenerator) 
         assert first <= versions[0] <= versions[-1] <= generator.newest
     crossing = [answer for answer in answers if len(answer["version_spans"]) > 1]
     assert len(crossing) >= 32, "too few requests were in flight during a load"
-    worst = max(difference(expected_log_probs(generator, answer), answer["log_probs"])
-                for answer in crossing[:40])
+    worst = max(difference(expected_log_probs(generator, answer), answer["log_probs"]) for answer in crossing[:40])
     assert worst < AGREEMENT
 
 
@@ -150,7 +150,7 @@ def test_cached_keys_never_serve_other_weights(generator: TinyGenerator) -> None
     assert after["token_ids"] == again["token_ids"]
     for answer in (after, again):
         model = generator.models[generator.newest]
-        first = log_probs_of(model, LONG_PROMPT + answer["token_ids"])[len(LONG_PROMPT) - 1:]
+        first = log_probs_of(model, LONG_PROMPT + answer["token_ids"])[len(LONG_PROMPT) - 1 :]
         assert answer["version_spans"][0]["version"] == generator.newest
         # Greedy sampling: the log-prob is of a distribution with all its mass on one token, so the
         # choice itself is compared.
@@ -166,14 +166,13 @@ def greedy(model: Any, length: int) -> list[int]:
     with torch.no_grad():
         for _ in range(length):
             tokens.append(int(model(input_ids=torch.tensor([tokens])).logits[0, -1].argmax()))
-    return tokens[len(LONG_PROMPT):]
+    return tokens[len(LONG_PROMPT) :]
 
 
-@pytest.mark.parametrize("wrong", [
-    {"damage": True}, {"leave_out": "model.layers.1.mlp.up_proj.weight"}],
-    ids=["damaged", "incomplete"])
-def test_bad_files_are_refused_before_anything_pauses(
-        generator: TinyGenerator, wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"damage": True}, {"leave_out": "model.layers.1.mlp.up_proj.weight"}], ids=["damaged", "incomplete"]
+)
+def test_bad_files_are_refused_before_anything_pauses(generator: TinyGenerator, wrong: dict[str, Any]) -> None:
     before = generator.weights()
     generator.publish(another_model(generator), **wrong)
     seen = generator.wait_for(lambda seen: seen["failures"] > before["failures"])

@@ -61,8 +61,9 @@ def ready() -> GeneratorState:
 
 
 @asynccontextmanager
-async def working(engine: ScriptedEngine, ledger: Ledger, tokenizer: PromptTokenizer,
-                  state: GeneratorState | None = None) -> AsyncIterator[GenerationWorker]:
+async def working(
+    engine: ScriptedEngine, ledger: Ledger, tokenizer: PromptTokenizer, state: GeneratorState | None = None
+) -> AsyncIterator[GenerationWorker]:
     """A running worker; given up without goodbye at the end."""
     worker = GenerationWorker(engine, state or ready(), ledger, tokenizer, "worker-1")  # type: ignore[arg-type]
     running = asyncio.create_task(worker.run())
@@ -87,17 +88,18 @@ def made(ledger: Ledger, task_id: str) -> int:
     return record.made
 
 
-@pytest.mark.parametrize(("log_prob", "said"), [
-    (float("nan"), "'not finite'"), (float("inf"), "'not finite'"), (0.3, "0.3")])
+@pytest.mark.parametrize(
+    ("log_prob", "said"), [(float("nan"), "'not finite'"), (float("inf"), "'not finite'"), (0.3, "0.3")]
+)
 async def test_log_probs_that_no_model_gives_become_a_dead_letter(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer, log_prob: float, said: str
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer, log_prob: float, said: str
 ) -> None:
     ledger = make_ledger()
     ledger.submit(task("broken"))
     engine = ScriptedEngine(lambda sampling: completion(sampling, log_prob))
     async with working(engine, ledger, tokenizer):
         await eventually(lambda: bool(ledger.dead_letters.list()))
-        letter, = ledger.dead_letters.list()
+        (letter,) = ledger.dead_letters.list()
         assert (letter.id, letter.samples) == ("broken", "0,1")
         assert f"behaviour_log_probs is {said}" in letter.reason
         engine.behave = completion
@@ -106,7 +108,8 @@ async def test_log_probs_that_no_model_gives_become_a_dead_letter(
 
 
 async def test_a_log_prob_above_0_by_rounding_is_0(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
+) -> None:
     ledger = make_ledger()
     ledger.submit(task("sure", samples=1))
     engine = ScriptedEngine(lambda sampling: completion(sampling, 1e-7))
@@ -116,21 +119,22 @@ async def test_a_log_prob_above_0_by_rounding_is_0(
 
 
 async def test_one_bad_sample_does_not_cost_the_good_ones(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
+) -> None:
     ledger = make_ledger()
     ledger.submit(task("half", samples=4))
     calls = iter([-0.5, float("nan"), -0.5, -0.5])
     engine = ScriptedEngine(lambda sampling: completion(sampling, next(calls)))
     async with working(engine, ledger, tokenizer):
         await eventually(lambda: bool(ledger.dead_letters.list()))
-    letter, = ledger.dead_letters.list()
+    (letter,) = ledger.dead_letters.list()
     assert made(ledger, "half") == 3
     assert len(letter.samples.split(",")) == 1
 
 
 async def test_what_the_engine_refuses_is_buried_at_once_with_its_reason(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer,
-        caplog: pytest.LogCaptureFixture) -> None:
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
     ledger = make_ledger()
     ledger.submit(task("refused", samples=3))
 
@@ -139,15 +143,15 @@ async def test_what_the_engine_refuses_is_buried_at_once_with_its_reason(
 
     async with working(ScriptedEngine(refuse), ledger, tokenizer):
         await eventually(lambda: bool(ledger.dead_letters.list()))
-    letter, = ledger.dead_letters.list()
+    (letter,) = ledger.dead_letters.list()
     assert "temperature must be in [0, 2], got 3.0." in letter.reason
     assert letter.samples == "0,1,2"
     assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_attempts_that_fail_end_in_a_dead_letter_with_the_last_reason(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer,
-        caplog: pytest.LogCaptureFixture) -> None:
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
     ledger = make_ledger("ledger.lease_seconds=0.2", "ledger.max_attempts=3")
     attempts: list[int] = []
 
@@ -158,17 +162,17 @@ async def test_attempts_that_fail_end_in_a_dead_letter_with_the_last_reason(
     ledger.submit(task("broken", samples=1))
     async with working(ScriptedEngine(fail), ledger, tokenizer):
         await eventually(lambda: bool(ledger.dead_letters.list()))
-    letter, = ledger.dead_letters.list()
+    (letter,) = ledger.dead_letters.list()
     assert len(attempts) == 3
-    assert "failed 3 times (ledger.max_attempts=3); last: RuntimeError: attempt 3 broke" \
-        in letter.reason
+    assert "failed 3 times (ledger.max_attempts=3); last: RuntimeError: attempt 3 broke" in letter.reason
     told = [record for record in caplog.records if "broke" in record.getMessage()]
     assert len(told) == 3, "every attempt is told"
     assert sum(bool(record.exc_info) for record in told) == 1, "with one traceback"
 
 
 async def test_an_engine_that_dies_of_a_task_leaves_its_reason_for_the_dead_letter(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
+) -> None:
     ledger = make_ledger("ledger.lease_seconds=0.2", "ledger.max_attempts=2")
     ledger.submit(task("deadly", samples=1))
 
@@ -182,13 +186,14 @@ async def test_an_engine_that_dies_of_a_task_leaves_its_reason_for_the_dead_lett
             await asyncio.sleep(0.1)
     async with working(ScriptedEngine(), ledger, tokenizer):
         await eventually(lambda: bool(ledger.dead_letters.list()))
-    letter, = ledger.dead_letters.list()
+    (letter,) = ledger.dead_letters.list()
     assert "delivered 2 times without a result" in letter.reason
     assert "out of memory" in letter.reason
 
 
 async def test_every_sample_has_its_own_seed_whoever_generates_it(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
+) -> None:
     seeds = []
     for _ in range(2):
         ledger, engine = make_ledger(), ScriptedEngine()
@@ -201,7 +206,8 @@ async def test_every_sample_has_its_own_seed_whoever_generates_it(
 
 
 async def test_nothing_is_leased_without_proven_weights(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
+) -> None:
     ledger, state = make_ledger(), GeneratorState(time.monotonic, 1000.0)
     ledger.submit(task("waiting"))
     async with working(ScriptedEngine(), ledger, tokenizer, state):
@@ -213,7 +219,8 @@ async def test_nothing_is_leased_without_proven_weights(
 
 
 async def test_weights_that_are_late_are_waited_for(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
+) -> None:
     ledger, failures = make_ledger(), iter([True, True, False, False])
 
     def late(sampling: Sampling) -> Completion:
@@ -228,7 +235,8 @@ async def test_weights_that_are_late_are_waited_for(
 
 
 async def test_a_failed_engine_is_declared_dead_and_its_task_goes_to_another(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
+) -> None:
     ledger, state = make_ledger("ledger.lease_seconds=0.5"), ready()
 
     def fail(_: Sampling) -> Completion:
@@ -241,8 +249,7 @@ async def test_a_failed_engine_is_declared_dead_and_its_task_goes_to_another(
         await eventually(lambda: made(ledger, "moved") == 2)
 
 
-async def test_stopping_gives_the_leases_back(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+async def test_stopping_gives_the_leases_back(make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
     ledger = make_ledger()
     ledger.submit(task("long"))
     async with working(ScriptedEngine(seconds=60), ledger, tokenizer) as worker:
@@ -255,7 +262,8 @@ async def test_stopping_gives_the_leases_back(
 
 
 async def test_a_dead_workers_task_is_taken_over_and_only_missing_samples_are_made(
-        make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
+    make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
+) -> None:
     ledger = make_ledger("ledger.lease_seconds=0.5")
     ledger.submit(task("shared", samples=2))
     calls = iter([0.0, 60.0])
@@ -274,10 +282,10 @@ async def test_a_dead_workers_task_is_taken_over_and_only_missing_samples_are_ma
     assert len(survivor.samplings) == 1
 
 
-async def test_it_outlives_a_redis_that_is_killed(
-        own_redis: RunningRedis, tokenizer: PromptTokenizer) -> None:
-    settings: Settings = load_settings(None, ["ledger.lease_seconds=2"], {}, {
-        "run": {"name": "restart"}, "redis": own_redis.settings.model_dump()})
+async def test_it_outlives_a_redis_that_is_killed(own_redis: RunningRedis, tokenizer: PromptTokenizer) -> None:
+    settings: Settings = load_settings(
+        None, ["ledger.lease_seconds=2"], {}, {"run": {"name": "restart"}, "redis": own_redis.settings.model_dump()}
+    )
     ledger = Ledger.open(settings, patience_seconds=1.0)
     for number in range(20):
         ledger.submit(task(f"t{number}"))

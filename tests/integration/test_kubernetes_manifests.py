@@ -41,10 +41,7 @@ OLDEST, NEWEST = "1.31", "1.37"
 SCHEMAS = Path(rendering.__file__).with_name("schemas")
 KEDA = {OLDEST: "2.17.0", NEWEST: "2.20.2"}
 """Releases of KEDA whose definitions are in SCHEMAS: the oldest that will do, and a new one."""
-SECRETS = {
-    "vapo-tokens": {"user_token", "admin_token", "service_token"},
-    "vapo-redis-password": {"password"},
-}
+SECRETS = {"vapo-tokens": {"user_token", "admin_token", "service_token"}, "vapo-redis-password": {"password"}}
 """What the operator makes, docs/operations.md; they must never be in a file here."""
 LAYOUTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cpu": ("cpu", ()),
@@ -112,8 +109,7 @@ def test_every_object_fits_its_schema(objects: Sequence[Manifest], release: str)
 
 
 def test_validation_refuses_an_unknown_field() -> None:
-    [deployment] = [one for one in rendering.overlay("cpu")
-                    if key_of(one) == "Deployment vapo-gateway"]
+    [deployment] = [one for one in rendering.overlay("cpu") if key_of(one) == "Deployment vapo-gateway"]
     changed = {**deployment, "spec": {**deployment["spec"], "replica": 2}}
     with pytest.raises(kubernetes_validate.ValidationError):
         validate(changed, NEWEST)
@@ -130,9 +126,7 @@ def test_validation_refuses_an_unknown_field_of_keda(release: str, tmp_path: Pat
 
 def test_names_are_unique_and_all_in_the_namespace(objects: Sequence[Manifest]) -> None:
     assert len({key_of(one) for one in objects}) == len(objects)
-    assert {one["metadata"].get("namespace") for one in objects if one["kind"] != "Namespace"} == {
-        "vapo"
-    }
+    assert {one["metadata"].get("namespace") for one in objects if one["kind"] != "Namespace"} == {"vapo"}
 
 
 def test_whatever_a_pod_refers_to_is_there(objects: Sequence[Manifest]) -> None:
@@ -149,8 +143,11 @@ def test_whatever_a_pod_refers_to_is_there(objects: Sequence[Manifest]) -> None:
 
 def test_services_select_pods_that_have_their_ports(objects: Sequence[Manifest]) -> None:
     for name, service in of_kind(objects, "Service").items():
-        [template] = [one for one in pod_templates(objects).values()
-                      if service["spec"]["selector"].items() <= one["metadata"]["labels"].items()]
+        [template] = [
+            one
+            for one in pod_templates(objects).values()
+            if service["spec"]["selector"].items() <= one["metadata"]["labels"].items()
+        ]
         ports = {one["name"]: one["containerPort"] for one in container(template)["ports"]}
         for port in service["spec"]["ports"]:
             assert ports[port["targetPort"]] == port["port"], name
@@ -161,26 +158,24 @@ def test_controllers_select_their_own_pods_and_nobody_elses(objects: Sequence[Ma
     for one in objects:
         if one["kind"] not in ("Deployment", "DaemonSet", "StatefulSet", "PodDisruptionBudget"):
             continue
-        chosen = [name for name, template in templates.items()
-                  if selects(one["spec"]["selector"], template["metadata"]["labels"])]
+        chosen = [
+            name
+            for name, template in templates.items()
+            if selects(one["spec"]["selector"], template["metadata"]["labels"])
+        ]
         assert chosen == [one["metadata"]["name"]]
 
 
-def test_every_pod_that_can_be_evicted_has_a_disruption_budget(
-    objects: Sequence[Manifest],
-) -> None:
+def test_every_pod_that_can_be_evicted_has_a_disruption_budget(objects: Sequence[Manifest]) -> None:
     evicted = set(pod_templates(objects)) - set(of_kind(objects, "DaemonSet"))
     assert set(of_kind(objects, "PodDisruptionBudget")) == evicted
 
 
-def test_the_settings_load_and_agree_with_the_pods(
-    objects: Sequence[Manifest], tmp_path: Path
-) -> None:
+def test_the_settings_load_and_agree_with_the_pods(objects: Sequence[Manifest], tmp_path: Path) -> None:
     for part in http_parts(objects):
         settings = settings_of(objects, part, tmp_path)
         section = getattr(settings, part)
-        [http] = [one for one in container(part_templates(objects)[part])["ports"]
-                  if one["name"] == "http"]
+        [http] = [one for one in container(part_templates(objects)[part])["ports"] if one["name"] == "http"]
         assert section.port == http["containerPort"]
         assert not is_loopback(section.host)
         assert settings.network.advertise_host == "10.0.0.7"
@@ -192,8 +187,9 @@ def test_parts_are_started_as_the_project_starts_them(objects: Sequence[Manifest
     modules = {**MODULES, "relay": "services.relay"}
     for part in http_parts(objects):
         template = part_templates(objects)[part]
-        command = expanded(container(template)["command"], {
-            **environment(objects, template), "JOB_COMPLETION_INDEX": "0"})
+        command = expanded(
+            container(template)["command"], {**environment(objects, template), "JOB_COMPLETION_INDEX": "0"}
+        )
         assert command[:2] == ["python", "-m"]
         assert command[-4:] == ["-m", modules[part], "--config", "/etc/vapo/settings.toml"]
 
@@ -209,8 +205,11 @@ def test_the_demo_overlay_has_the_demos_settings(tmp_path: Path) -> None:
 def test_mounts_have_volumes_and_cover_the_files_that_settings_name(
     objects: Sequence[Manifest], tmp_path: Path
 ) -> None:
-    claims = {one["metadata"]["name"]: one["spec"].get("volumeClaimTemplates", [])
-              for one in objects if one["kind"] == "StatefulSet"}
+    claims = {
+        one["metadata"]["name"]: one["spec"].get("volumeClaimTemplates", [])
+        for one in objects
+        if one["kind"] == "StatefulSet"
+    }
     for name, template in pod_templates(objects).items():
         volumes = {one["name"] for one in template["spec"]["volumes"]}
         volumes |= {one["metadata"]["name"] for one in claims.get(name, [])}
@@ -219,8 +218,7 @@ def test_mounts_have_volumes_and_cover_the_files_that_settings_name(
         assert len({one["mountPath"] for one in mounts}) == len(mounts)
     for part in PARTS:
         settings = settings_of(objects, part, tmp_path)
-        folders = [one["mountPath"] for one in container(part_templates(objects)[part])[
-            "volumeMounts"]]
+        folders = [one["mountPath"] for one in container(part_templates(objects)[part])["volumeMounts"]]
         assert str(settings.redis.password_file).startswith(tuple(folders))
         if part != "verifier":
             inside_image = settings.model.path.is_relative_to(Path(demo_base()["model"]["path"]))
@@ -232,13 +230,13 @@ def mounts(objects: Sequence[Manifest], part: str) -> dict[str, tuple[Manifest, 
     """Mount path to the volume there and whether it can be written."""
     template = part_templates(objects)[part]
     volumes = {one["name"]: one for one in template["spec"]["volumes"]}
-    return {one["mountPath"]: (volumes[one["name"]], not one.get("readOnly", False))
-            for one in container(template)["volumeMounts"]}
+    return {
+        one["mountPath"]: (volumes[one["name"]], not one.get("readOnly", False))
+        for one in container(template)["volumeMounts"]
+    }
 
 
-def test_published_weights_reach_generators_and_value_services(
-    objects: Sequence[Manifest], tmp_path: Path
-) -> None:
+def test_published_weights_reach_generators_and_value_services(objects: Sequence[Manifest], tmp_path: Path) -> None:
     settings = settings_of(objects, "generator", tmp_path)
     run = str(settings.run.directory)
     trainer, writable = mounts(objects, "trainer")[run]
@@ -252,8 +250,8 @@ def test_published_weights_reach_generators_and_value_services(
         else:
             assert run not in found
             [(volume, writable)] = [
-                found[place] for place in found
-                if settings.weights_cache_directory.is_relative_to(place)]
+                found[place] for place in found if settings.weights_cache_directory.is_relative_to(place)
+            ]
             assert "emptyDir" in volume
             assert writable
     assert trainer["persistentVolumeClaim"]["claimName"] == "vapo-trainer"
@@ -263,9 +261,11 @@ def test_a_volume_that_several_nodes_mount_may_be(objects: Sequence[Manifest]) -
     claims = of_kind(objects, "PersistentVolumeClaim")
     nodes = of_kind(objects, "Job")["vapo-trainer"]["spec"]["completions"]
     for name, claim in claims.items():
-        users = sum(nodes if owner == "vapo-trainer" else 1
-                    for owner, template in pod_templates(objects).items()
-                    if ("PersistentVolumeClaim", name, None) in references(template))
+        users = sum(
+            nodes if owner == "vapo-trainer" else 1
+            for owner, template in pod_templates(objects).items()
+            if ("PersistentVolumeClaim", name, None) in references(template)
+        )
         assert users >= 1
         wanted = "ReadWriteMany" if users > 1 else "ReadWriteOnce"
         assert claim["spec"]["accessModes"] == [wanted]
@@ -281,8 +281,11 @@ def test_replicas_ask_the_relay_of_their_node(objects: Sequence[Manifest], tmp_p
     assert service["internalTrafficPolicy"] == "Local"
     assert "vapo-relay" in of_kind(objects, "DaemonSet")
     place = settings_of(objects, "relay", tmp_path).relay_directory
-    assert [path for path, (volume, writable) in mounts(objects, "relay").items()
-            if place.is_relative_to(path) and "emptyDir" in volume and writable]
+    assert [
+        path
+        for path, (volume, writable) in mounts(objects, "relay").items()
+        if place.is_relative_to(path) and "emptyDir" in volume and writable
+    ]
 
 
 def test_probes_ask_what_the_services_answer(objects: Sequence[Manifest]) -> None:
@@ -327,10 +330,13 @@ def test_every_part_reaches_the_ledger_and_nothing_else_does(objects: Sequence[M
     assert not may_connect(objects, Pod("vapo", {"app.kubernetes.io/name": "other"}), redis, 6379)
 
 
-HTTP = {"gateway": 8000, "generator": 8001, "verifier": 8002, "value": 8003, "trainer": 8004,
-        "relay": 8005}
-ARROWS = {("gateway", "generator", 8001), ("gateway", "trainer", 8004),
-          ("trainer", "trainer", 29400), ("trainer", "trainer", 40000)}
+HTTP = {"gateway": 8000, "generator": 8001, "verifier": 8002, "value": 8003, "trainer": 8004, "relay": 8005}
+ARROWS = {
+    ("gateway", "generator", 8001),
+    ("gateway", "trainer", 8004),
+    ("trainer", "trainer", 29400),
+    ("trainer", "trainer", 40000),
+}
 """What goes over HTTP or between ranks; everything else goes through the ledger."""
 RELAY_ARROWS = {("generator", "relay", 8005), ("value", "relay", 8005), ("relay", "trainer", 8004)}
 
@@ -338,10 +344,12 @@ RELAY_ARROWS = {("generator", "relay", 8005), ("value", "relay", 8005), ("relay"
 def test_parts_reach_one_another_only_where_they_must(objects: Sequence[Manifest]) -> None:
     parts = http_parts(objects)
     needed = ARROWS | (RELAY_ARROWS if "relay" in parts else set())
-    asked = {(source, target, HTTP[target]) for source in parts for target in parts
-             if target != "gateway"} | needed
-    allowed = {(source, target, port) for source, target, port in asked
-               if may_connect(objects, pod(objects, source), pod(objects, target), port)}
+    asked = {(source, target, HTTP[target]) for source in parts for target in parts if target != "gateway"} | needed
+    allowed = {
+        (source, target, port)
+        for source, target, port in asked
+        if may_connect(objects, pod(objects, source), pod(objects, target), port)
+    }
     assert allowed == {*needed, ("trainer", "trainer", 8004)}
 
 
@@ -366,8 +374,7 @@ def test_the_trainers_nodes_are_counted_alike_everywhere(objects: Sequence[Manif
     job = of_kind(objects, "Job")["vapo-trainer"]["spec"]
     variables = environment(objects, job["template"])
     budget = of_kind(objects, "PodDisruptionBudget")["vapo-trainer"]["spec"]["minAvailable"]
-    assert (job["completions"] == job["parallelism"] == budget
-            == int(variables["TRAINER_NODES"]))
+    assert job["completions"] == job["parallelism"] == budget == int(variables["TRAINER_NODES"])
     gpus = container(job["template"])["resources"]["limits"].get("nvidia.com/gpu")
     assert gpus is None or gpus == int(variables["TRAINER_PROCESSES"])
 
@@ -388,9 +395,7 @@ def test_torchrun_understands_the_trainers_command(objects: Sequence[Manifest]) 
     assert arguments.training_script == "trainer"
 
 
-def test_a_killed_trainer_is_replaced_and_a_finished_one_is_not(
-    objects: Sequence[Manifest],
-) -> None:
+def test_a_killed_trainer_is_replaced_and_a_finished_one_is_not(objects: Sequence[Manifest]) -> None:
     job = of_kind(objects, "Job")["vapo-trainer"]["spec"]
     assert job["completionMode"] == "Indexed"
     assert job["template"]["spec"]["restartPolicy"] == "Never"
@@ -401,12 +406,9 @@ def test_a_killed_trainer_is_replaced_and_a_finished_one_is_not(
     assert grace > int(variables["TRAINER_SHUTDOWN_SECONDS"])
 
 
-def test_a_generators_gpus_are_its_tensor_parallel_size(
-    objects: Sequence[Manifest], tmp_path: Path
-) -> None:
+def test_a_generators_gpus_are_its_tensor_parallel_size(objects: Sequence[Manifest], tmp_path: Path) -> None:
     settings = settings_of(objects, "generator", tmp_path)
-    gpus = container(part_templates(objects)["generator"])["resources"]["limits"].get(
-        "nvidia.com/gpu", 1)
+    gpus = container(part_templates(objects)["generator"])["resources"]["limits"].get("nvidia.com/gpu", 1)
     assert gpus == settings.generator.tensor_parallel_size
 
 
@@ -420,11 +422,8 @@ def test_a_part_that_is_given_gpus_does_not_start_without(
     assert getattr(settings, part).device == promised
 
 
-def test_generators_are_scaled_on_a_number_the_gateway_tells(
-    objects: Sequence[Manifest], tmp_path: Path
-) -> None:
-    scalers = [one for one in objects
-               if one["kind"] in ("ScaledObject", "HorizontalPodAutoscaler")]
+def test_generators_are_scaled_on_a_number_the_gateway_tells(objects: Sequence[Manifest], tmp_path: Path) -> None:
+    scalers = [one for one in objects if one["kind"] in ("ScaledObject", "HorizontalPodAutoscaler")]
     generator = of_kind(objects, "Deployment")["vapo-generator"]["spec"]
     if not scalers:
         assert generator["replicas"] == 1
@@ -437,8 +436,7 @@ def test_generators_are_scaled_on_a_number_the_gateway_tells(
     if scaler["kind"] == "ScaledObject":
         [trigger] = scaler["spec"]["triggers"]
         section, name = trigger["metadata"]["valueLocation"].split(".")
-        authentication = of_kind(objects, "TriggerAuthentication")[
-            trigger["authenticationRef"]["name"]]
+        authentication = of_kind(objects, "TriggerAuthentication")[trigger["authenticationRef"]["name"]]
         for secret in authentication["spec"]["secretTargetRef"]:
             assert secret["key"] in SECRETS[secret["name"]]
     else:
@@ -451,15 +449,18 @@ def test_generators_are_scaled_on_a_number_the_gateway_tells(
 def made_secrets(*names: str) -> dict[str, Manifest]:
     answer = subprocess.run(
         [sys.executable, rendering.MANIFESTS / "new_secrets.py", *names],
-        capture_output=True, text=True, check=True, timeout=60)
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     return {one["metadata"]["name"]: one for one in json.loads(answer.stdout)["items"]}
 
 
 def test_secrets_are_made_new_with_the_keys_that_pods_read() -> None:
     made, again = made_secrets(*SECRETS), made_secrets(*SECRETS)
     assert {name: set(one["stringData"]) for name, one in made.items()} == SECRETS
-    values = [value for one in (*made.values(), *again.values())
-              for value in one["stringData"].values()]
+    values = [value for one in (*made.values(), *again.values()) for value in one["stringData"].values()]
     assert len(set(values)) == len(values) == 8
     assert min(map(len, values)) >= 32
     for one in made.values():

@@ -30,14 +30,21 @@ def node_command(index: int, port: int, config: Path) -> list[str]:
     """What pod ``index`` of the Job runs, with this machine in the place of the first pod."""
     job = of_kind(rendering.overlay("cpu"), "Job")["vapo-trainer"]
     template = job["spec"]["template"]
-    variables = {**environment(rendering.overlay("cpu"), template), "TRAINER_NODES": str(NODES),
-                 "JOB_COMPLETION_INDEX": str(index)}
+    variables = {
+        **environment(rendering.overlay("cpu"), template),
+        "TRAINER_NODES": str(NODES),
+        "JOB_COMPLETION_INDEX": str(index),
+    }
     replaced = {"python": sys.executable, "/etc/vapo/settings.toml": str(config)}
-    command = [replaced.get(word, word)
-               for word in expanded(container(template)["command"], variables)]
-    command = ["--master-addr=127.0.0.1" if word.startswith("--master-addr=") else
-               f"--master-port={port}" if word.startswith("--master-port=") else word
-               for word in command]
+    command = [replaced.get(word, word) for word in expanded(container(template)["command"], variables)]
+    command = [
+        "--master-addr=127.0.0.1"
+        if word.startswith("--master-addr=")
+        else f"--master-port={port}"
+        if word.startswith("--master-port=")
+        else word
+        for word in command
+    ]
     return [*command, "--set", "trainer.port=0"]
 
 
@@ -45,10 +52,15 @@ def node_command(index: int, port: int, config: Path) -> list[str]:
 def running_nodes(config: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """All nodes of the Job as processes."""
     [port] = free_ports(1)
-    nodes = [subprocess.Popen(node_command(index, port, config),
-                              env={**os.environ, "OMP_NUM_THREADS": "1"},
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-             for index in range(NODES)]
+    nodes = [
+        subprocess.Popen(
+            node_command(index, port, config),
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for index in range(NODES)
+    ]
     try:
         yield nodes
     finally:
@@ -72,9 +84,7 @@ class Nodes:
 
 
 @pytest.mark.slow
-def test_an_interrupted_node_finishes_no_node_and_all_resume(
-    make_run: Callable[..., Run], tmp_path: Path
-) -> None:
+def test_an_interrupted_node_finishes_no_node_and_all_resume(make_run: Callable[..., Run], tmp_path: Path) -> None:
     run = make_run("nodes", trainer={"max_steps": STEPS, "checkpoint_every_steps": 50})
     config = tmp_path / "nodes.json"
     config.write_text(json.dumps(dump_settings(run.settings)), encoding="utf-8")

@@ -62,14 +62,16 @@ def test_a_task_larger_than_the_capacity_is_admitted_in_portions(make_ledger: Ma
         assert ledger.depths()["admitted"] <= ledger.settings.admission_capacity == 16
         _train_all(ledger)
     assert [(lease.id, len(lease.samples)) for lease in portions] == [
-        ("large", 16), ("large", 16), ("large", 8), ("small", 1)]
+        ("large", 16),
+        ("large", 16),
+        ("large", 8),
+        ("small", 1),
+    ]
     samples = [sample for lease in portions[:3] for sample in lease.samples]
     assert samples == list(range(40))
 
 
-def test_a_task_that_does_not_fit_waits_only_while_a_batch_is_admitted(
-    make_ledger: MakeLedger,
-) -> None:
+def test_a_task_that_does_not_fit_waits_only_while_a_batch_is_admitted(make_ledger: MakeLedger) -> None:
     ledger = make_ledger("ledger.max_staleness=1")
     ledger.submit_all([task("a", 8), task("large", 9)])
     assert [lease.id for lease in ledger.lease_tasks("g", 9, version=0)] == ["a"]
@@ -97,9 +99,7 @@ def test_with_no_staleness_what_was_dropped_is_made_up_for(make_ledger: MakeLedg
     assert ledger.depths()["admitted"] == 8
 
 
-def test_a_group_is_never_admitted_in_part_where_groups_are_trained_whole(
-    make_ledger: MakeLedger,
-) -> None:
+def test_a_group_is_never_admitted_in_part_where_groups_are_trained_whole(make_ledger: MakeLedger) -> None:
     ledger = make_ledger("ledger.max_staleness=0", "algorithm.estimator=group")
     ledger.submit_all([task("a", 7), task("b", 5), task("c", 1)])
     leases = ledger.lease_tasks("g", 9, version=0)
@@ -252,9 +252,7 @@ class RandomRun:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_happens_the_bound_holds_and_nothing_is_lost(
-    make_ledger: MakeLedger, seed: int
-) -> None:
+def test_whatever_happens_the_bound_holds_and_nothing_is_lost(make_ledger: MakeLedger, seed: int) -> None:
     ledger = make_ledger("ledger.max_staleness=0", "ledger.retained_rollouts=3")
     run = RandomRun(ledger, seed)
     for step in range(600):

@@ -42,8 +42,7 @@ def test_every_sample_is_found_wherever_it_is(ledger: Ledger) -> None:
     _spread_over_all_places(ledger)
     found = audit(ledger)
     assert found.lost == ()
-    assert found.places == {"trained": 1, "scored": 1, "dropped": 1, "generated": 1,
-                            "to be generated": 2}
+    assert found.places == {"trained": 1, "scored": 1, "dropped": 1, "generated": 1, "to be generated": 2}
 
 
 def test_a_trimmed_payload_is_not_a_loss(ledger: Ledger) -> None:

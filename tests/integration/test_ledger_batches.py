@@ -7,15 +7,7 @@ import threading
 import pytest
 
 from tests.integration.test_ledger_moves import take_one
-from tests.support.ledger_records import (
-    CORRECT,
-    NOT_JUDGED,
-    close,
-    generated,
-    settings_for,
-    task,
-    values,
-)
+from tests.support.ledger_records import CORRECT, NOT_JUDGED, close, generated, settings_for, task, values
 from tests.support.running_redis import RunningRedis
 from vapo.ledger import Lease, Ledger, Stage
 from vapo.ledger.scripts import MOVES_PER_PIPELINE
@@ -48,8 +40,7 @@ def test_a_batch_is_loaded_in_order_whatever_its_size(ledger: Ledger) -> None:
     loaded = ledger.load(held)
     assert [lease for lease, _ in loaded] == held
     assert [rollout.id for _, rollout in loaded] == [f"a.{sample}" for sample in range(COUNT)]
-    assert [rollout.generated.token_ids.size for _, rollout in loaded] == [
-        1 + sample % 5 for sample in range(COUNT)]
+    assert [rollout.generated.token_ids.size for _, rollout in loaded] == [1 + sample % 5 for sample in range(COUNT)]
     assert ledger.load([]) == []
     assert ledger.rollouts(["a.1", "nobody.0", "a.0"])[1] is None
 
@@ -72,12 +63,10 @@ def test_a_batch_of_verdicts_sends_each_rollout_where_its_own_does(ledger: Ledge
         for sample in lease.samples:
             ledger.record_generated(lease.id, sample, generated())
     work = ledger.load(ledger.lease(Stage.GENERATED, "verifier", COUNT + 1, 1.0))
-    judged = [(lease, rollout, NOT_JUDGED if rollout.id == "a.3" else CORRECT)
-              for lease, rollout in work]
+    judged = [(lease, rollout, NOT_JUDGED if rollout.id == "a.3" else CORRECT) for lease, rollout in work]
     assert ledger.record_all_verdicts(judged) == COUNT + 1
     assert ledger.record_all_verdicts(judged) == 0
-    assert (ledger.state("a.0"), ledger.state("a.3"), ledger.state("e.0")) == (
-        "verified", "dropped", "done")
+    assert (ledger.state("a.0"), ledger.state("a.3"), ledger.state("e.0")) == ("verified", "dropped", "done")
     assert ledger.depths()["verified"] == COUNT - 1
     assert ledger.evaluation_results("held-out")["e.0"]["verdict"] == "correct"
     assert ledger.record_all_verdicts([]) == 0
@@ -90,8 +79,7 @@ def test_batches_of_the_trainer_count_each_rollout_once(ledger: Ledger) -> None:
     assert ledger.mark_all_trained(notes) == COUNT
     assert ledger.mark_all_trained(notes) == 0
     assert ledger.depths()["admitted"] == 0
-    assert [rollout.training["step"] for rollout in ledger.rollouts([name for name, _ in notes])
-            ] == list(range(COUNT))
+    assert [rollout.training["step"] for rollout in ledger.rollouts([name for name, _ in notes])] == list(range(COUNT))
     assert ledger.acknowledge_all(pairs[:100]) == 100
     assert ledger.acknowledge_all(pairs) == COUNT - 100
     assert ledger.counters()["trained"] == COUNT
@@ -129,9 +117,12 @@ def test_a_redis_that_forgot_the_scripts_is_told_them_again(ledger: Ledger) -> N
 def test_a_redis_killed_between_batches_of_moves_does_each_once(own_redis: RunningRedis) -> None:
     ledger = Ledger.open(settings_for(own_redis.settings, "trainer.prompts_per_step=2000"))
     held = make_scored(ledger, 2000)
-    work = threading.Thread(target=lambda: (
-        ledger.mark_all_trained((lease.id, {"step": 1}) for lease in held),
-        ledger.acknowledge_all((lease.entry, lease.id) for lease in held)))
+    work = threading.Thread(
+        target=lambda: (
+            ledger.mark_all_trained((lease.id, {"step": 1}) for lease in held),
+            ledger.acknowledge_all((lease.entry, lease.id) for lease in held),
+        )
+    )
     work.start()
     while ledger.counters().get("trained", 0) < 100:
         assert work.is_alive()

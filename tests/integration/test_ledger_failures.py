@@ -10,14 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.integration.test_ledger_moves import make_generated, make_scored, take_one
-from tests.support.ledger_records import (
-    CORRECT,
-    close,
-    generated,
-    settings_for,
-    task,
-    values,
-)
+from tests.support.ledger_records import CORRECT, close, generated, settings_for, task, values
 from tests.support.running_redis import RunningRedis
 from vapo.ledger import Ledger, Stage
 from vapo.ledger.audit import Audit, audit
@@ -44,9 +37,7 @@ def test_a_dead_workers_rollout_is_taken_over(make_ledger: MakeLedger) -> None:
     assert (taken.id, taken.entry, taken.deliveries) == ("a.0", lost.entry, 2)
     assert ledger.take_over(Stage.GENERATED, "third", 10) == []
     assert ledger.record_verdict(taken, ledger.rollout("a.0"), CORRECT)
-    assert not ledger.record_verdict(lost, ledger.rollout("a.0"), CORRECT), (
-        "it was not dead after all"
-    )
+    assert not ledger.record_verdict(lost, ledger.rollout("a.0"), CORRECT), "it was not dead after all"
     assert ledger.depths()["verified"] == 1
 
 
@@ -60,14 +51,10 @@ def test_a_renewed_lease_is_not_taken_over(make_ledger: MakeLedger) -> None:
         assert ledger.take_over(Stage.GENERATED, "greedy", 10) == []
     assert ledger.record_verdict(lease, ledger.rollout("a.0"), CORRECT)
     ledger.renew("slow", [lease])
-    assert ledger.pending(Stage.GENERATED, "slow") == [], (
-        "renewing what is done brings nothing back"
-    )
+    assert ledger.pending(Stage.GENERATED, "slow") == [], "renewing what is done brings nothing back"
 
 
-def test_only_the_missing_samples_of_a_dead_generator_are_made_again(
-    make_ledger: MakeLedger,
-) -> None:
+def test_only_the_missing_samples_of_a_dead_generator_are_made_again(make_ledger: MakeLedger) -> None:
     ledger = make_ledger(*SHORT_LEASE)
     ledger.submit(task("a", 4))
     [lease] = ledger.lease_tasks("dead", 1, version=0)
@@ -104,17 +91,13 @@ def test_samples_made_and_trimmed_are_never_made_again(make_ledger: MakeLedger) 
     assert not ledger.record_generated("a", 0, generated())
 
 
-def test_an_id_delivered_too_often_becomes_a_dead_letter_and_can_be_revived(
-    make_ledger: MakeLedger,
-) -> None:
+def test_an_id_delivered_too_often_becomes_a_dead_letter_and_can_be_revived(make_ledger: MakeLedger) -> None:
     ledger = make_ledger(*SHORT_LEASE)
     make_generated(ledger)
     take_one(ledger, Stage.GENERATED, "crashing")
     for delivery in (2, 3):
         let_leases_expire()
-        assert [lease.deliveries for lease in ledger.take_over(Stage.GENERATED, "crashing", 9)] == [
-            delivery
-        ]
+        assert [lease.deliveries for lease in ledger.take_over(Stage.GENERATED, "crashing", 9)] == [delivery]
     let_leases_expire()
     assert ledger.take_over(Stage.GENERATED, "crashing", 9) == []
     [letter] = ledger.dead_letters.list()
@@ -211,8 +194,8 @@ def test_the_record_of_a_task_that_has_not_ended_is_kept(make_ledger: MakeLedger
         assert record.task is not None, name
     assert ledger.task("ended") is None
     assert audit(ledger) == Audit(
-        {"ended, payload trimmed": 3, "dead": 1, "scored": 1, "to be generated": 1,
-         "ended, record removed": 1}, ())
+        {"ended, payload trimmed": 3, "dead": 1, "scored": 1, "to be generated": 1, "ended, record removed": 1}, ()
+    )
     [letter] = ledger.dead_letters.list()
     assert ledger.dead_letters.revive(letter.entry)
     assert audit(ledger).lost == ()
@@ -329,9 +312,7 @@ def test_redis_killed_in_the_middle_loses_nothing(own_redis: RunningRedis) -> No
     """Every call that was cut off is sent again; a lease whose reply was lost is taken over."""
     total = 400
     ledger = Ledger.open(
-        settings_for(
-            own_redis.settings, f"trainer.prompts_per_step={total}", "ledger.lease_seconds=1"
-        )
+        settings_for(own_redis.settings, f"trainer.prompts_per_step={total}", "ledger.lease_seconds=1")
     )
     done = threading.Event()
 
@@ -372,9 +353,5 @@ def test_redis_killed_in_the_middle_loses_nothing(own_redis: RunningRedis) -> No
             assert not thread.is_alive()
     scored = [lease.id for lease in ledger.lease(Stage.SCORED, "trainer", 2 * total, 0)]
     assert sorted(scored) == sorted(f"t{number}.0" for number in range(total))
-    assert ledger.depths() == {
-        **dict.fromkeys(ledger.depths(), 0),
-        "scored_leased": total,
-        "admitted": total,
-    }
+    assert ledger.depths() == {**dict.fromkeys(ledger.depths(), 0), "scored_leased": total, "admitted": total}
     close(ledger)

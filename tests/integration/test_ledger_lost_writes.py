@@ -85,9 +85,7 @@ def test_a_task_leased_as_writes_were_lost_is_made_by_the_next_generator(
     assert ledger.missing_samples(again) == [1, 2, 3]
 
 
-def test_an_entry_that_is_another_rollouts_by_then_is_left_alone(
-    make_ledger: Callable[..., Ledger],
-) -> None:
+def test_an_entry_that_is_another_rollouts_by_then_is_left_alone(make_ledger: Callable[..., Ledger]) -> None:
     """A promoted replica whose clock is behind may give a lost entry's id to another rollout."""
     ledger = make_ledger()
     make_generated(ledger, "a")

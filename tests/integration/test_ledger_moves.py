@@ -36,9 +36,7 @@ def make_scored(ledger: Ledger, task_id: str = "a", samples: int = 1) -> list[Le
     return ledger.lease(Stage.SCORED, "trainer", samples, 0.1)
 
 
-def test_without_a_critic_a_verdict_sends_a_rollout_straight_to_the_trainer(
-    ledger: Ledger
-) -> None:
+def test_without_a_critic_a_verdict_sends_a_rollout_straight_to_the_trainer(ledger: Ledger) -> None:
     algorithm = ledger.settings.algorithm.model_copy(update={"estimator": "group"})
     settings = ledger.settings.model_copy(update={"algorithm": algorithm})
     without_critic = Ledger(ledger.redis, settings)
@@ -56,11 +54,7 @@ def test_a_rollout_passes_all_stages_and_keeps_what_each_adds(ledger: Ledger) ->
     [lease] = make_scored(ledger)
     assert ledger.mark_trained("a.0", {"step": 3, "advantages": generated().behaviour_log_probs})
     rollout = ledger.rollout("a.0")
-    assert (rollout.state, rollout.verdict, rollout.values.critic_version) == (
-        "trained",
-        CORRECT,
-        0,
-    )
+    assert (rollout.state, rollout.verdict, rollout.values.critic_version) == ("trained", CORRECT, 0)
     assert rollout.training["step"] == 3
     assert set(rollout.timestamps) >= {"generated", "verdict", "values", "trained"}
     assert ledger.depths()["admitted"] == 0
@@ -88,9 +82,7 @@ def test_a_full_queue_accepts_all_of_a_batch_or_nothing(make_ledger: Callable[..
     assert ledger.submit_all([task("a"), task("c")]) == [False, True]
 
 
-def test_an_evaluation_task_does_not_count_against_the_queue(
-    make_ledger: Callable[..., Ledger],
-) -> None:
+def test_an_evaluation_task_does_not_count_against_the_queue(make_ledger: Callable[..., Ledger]) -> None:
     ledger = make_ledger("ledger.task_queue_limit=1")
     ledger.submit(task("a"))
     assert ledger.submit(task("b", purpose="eval", evaluation="e"))
@@ -143,11 +135,7 @@ def test_a_response_that_cannot_be_judged_is_dropped_with_its_verdict(ledger: Le
     lease = take_one(ledger, Stage.GENERATED)
     assert ledger.record_verdict(lease, ledger.rollout("a.0"), NOT_JUDGED)
     rollout = ledger.rollout("a.0")
-    assert (rollout.state, rollout.dropped, rollout.verdict) == (
-        "dropped",
-        "verdict_error",
-        NOT_JUDGED,
-    )
+    assert (rollout.state, rollout.dropped, rollout.verdict) == ("dropped", "verdict_error", NOT_JUDGED)
     assert ledger.depths()["admitted"] == 0
     assert ledger.counters()["dropped:verdict_error"] == 1
 
@@ -197,9 +185,7 @@ def test_a_generator_behind_the_newest_weights_leases_nothing(ledger: Ledger) ->
     assert len(ledger.lease_tasks("generator", 1, version=2)) == 1
 
 
-def test_concurrent_workers_move_every_rollout_exactly_once(
-    make_ledger: Callable[..., Ledger],
-) -> None:
+def test_concurrent_workers_move_every_rollout_exactly_once(make_ledger: Callable[..., Ledger]) -> None:
     ledger = make_ledger("trainer.prompts_per_step=60")
     ledger.submit_all([task(f"t{number}", 1) for number in range(60)])
 

@@ -15,14 +15,22 @@ from tests.support.stand_in_stack import read_until, started
 from vapo.ledger.connection import connect
 from vapo.startup import StartupError
 
-NAMES = ['say "so"', "it's", "back\\slash \\n", "two  spaces ", "täglich", "new\nline", "$HOME #1",
-         "\\x41", "tab\there", "percent %d"]  # fmt: skip
+NAMES = [
+    'say "so"',
+    "it's",
+    "back\\slash \\n",
+    "two  spaces ",
+    "täglich",
+    "new\nline",
+    "$HOME #1",
+    "\\x41",
+    "tab\there",
+    "percent %d",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_private_redis_keeps_its_data_in_a_folder_of_any_name(
-    tmp_path: Path, name: str
-) -> None:
+def test_the_private_redis_keeps_its_data_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name / "redis"
     for expected in (1, 2):
         server = RunningRedis(folder)
@@ -63,9 +71,7 @@ def test_sockets_have_a_short_path_and_leave_nothing(
     assert not Path(base).exists()
 
 
-def test_a_folder_for_sockets_that_is_named_and_too_long_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_folder_for_sockets_that_is_named_and_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "/" + "x" * 100)
     with pytest.raises(StartupError, match=f"{VARIABLE}=/x.* is too long"), socket_folder():
         pytest.fail("used")

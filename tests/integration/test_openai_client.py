@@ -33,14 +33,13 @@ REFUSALS = (openai.UnprocessableEntityError, openai.NotFoundError)
 
 
 @pytest.fixture(scope="module")
-def generator(tmp_path_factory: pytest.TempPathFactory,
-              redis_server: PrivateRedis) -> Iterator[TinyGenerator]:
+def generator(tmp_path_factory: pytest.TempPathFactory, redis_server: PrivateRedis) -> Iterator[TinyGenerator]:
     """A running generator that asks for tokens."""
     folder = tmp_path_factory.mktemp("openai")
-    tokens = {f"{scope}_token": TOKEN if scope == "user" else f"{TOKEN}-{scope}"
-              for scope in ("user", "service", "admin")}
-    settings = tiny_settings(folder, redis_server.settings, f"test-{uuid.uuid4().hex[:12]}",
-                             security=tokens)
+    tokens = {
+        f"{scope}_token": TOKEN if scope == "user" else f"{TOKEN}-{scope}" for scope in ("user", "service", "admin")
+    }
+    settings = tiny_settings(folder, redis_server.settings, f"test-{uuid.uuid4().hex[:12]}", security=tokens)
     generator = TinyGenerator(folder, settings)
     try:
         generator.start()
@@ -71,21 +70,25 @@ def ask(client: OpenAI, call: Call, **body: Any) -> Any:
     """A short answer; ``body`` stands over the defaults."""
     if call == "chat":
         return client.chat.completions.create(
-            model="policy", messages=MESSAGES, max_tokens=body.pop("max_tokens", 4),
-            extra_body=body)
+            model="policy", messages=MESSAGES, max_tokens=body.pop("max_tokens", 4), extra_body=body
+        )
     return client.completions.create(
-        model="policy", prompt="12+34=", max_tokens=body.pop("max_tokens", 4), extra_body=body)
+        model="policy", prompt="12+34=", max_tokens=body.pop("max_tokens", 4), extra_body=body
+    )
 
 
 def examples(chosen: Callable[[Parameter], tuple[Any, ...]]) -> list[Any]:
     """Each example value of each row, with a name to find it by."""
-    return [pytest.param(call, row.name, value, id=f"{call}-{row.name}-{number}")
-            for row in TABLE for call in row.calls for number, value in enumerate(chosen(row))]
+    return [
+        pytest.param(call, row.name, value, id=f"{call}-{row.name}-{number}")
+        for row in TABLE
+        for call in row.calls
+        for number, value in enumerate(chosen(row))
+    ]
 
 
 @pytest.mark.parametrize(("call", "name", "value"), examples(lambda row: row.takes))
-def test_the_documented_table_is_taken_at_its_word(
-        client: OpenAI, call: Call, name: str, value: Any) -> None:
+def test_the_documented_table_is_taken_at_its_word(client: OpenAI, call: Call, name: str, value: Any) -> None:
     if name == "max_completion_tokens":
         assert ask(client, call, max_tokens=None, max_completion_tokens=value).choices
     elif name == "stream_options":
@@ -95,8 +98,7 @@ def test_the_documented_table_is_taken_at_its_word(
 
 
 @pytest.mark.parametrize(("call", "name", "value"), examples(lambda row: row.refuses))
-def test_the_documented_table_refuses_by_name(
-        client: OpenAI, call: Call, name: str, value: Any) -> None:
+def test_the_documented_table_refuses_by_name(client: OpenAI, call: Call, name: str, value: Any) -> None:
     with pytest.raises(REFUSALS) as refusal:
         ask(client, call, **{name: value})
     error = refusal.value
@@ -104,13 +106,16 @@ def test_the_documented_table_refuses_by_name(
     assert error.message == f"Error code: {error.status_code} - {document['detail']}"
     assert (error.type, error.code) == (document["error"]["type"], document["error"]["code"])
     places = (str(error.param), error.message)
-    assert any(name.removeprefix("max_completion_") in place or "token" in place
-               for place in places), places
+    assert any(name.removeprefix("max_completion_") in place or "token" in place for place in places), places
 
 
-@pytest.mark.parametrize(("call", "create", "model"), [
-    ("chat", chat_create_params.CompletionCreateParamsBase, ChatRequest),
-    ("completions", completion_create_params.CompletionCreateParamsBase, CompletionRequest)])
+@pytest.mark.parametrize(
+    ("call", "create", "model"),
+    [
+        ("chat", chat_create_params.CompletionCreateParamsBase, ChatRequest),
+        ("completions", completion_create_params.CompletionCreateParamsBase, CompletionRequest),
+    ],
+)
 def test_the_table_is_complete(call: Call, create: Any, model: Any) -> None:
     documented = {row.name for row in TABLE if call in row.calls}
     assert set(create.__annotations__) | {"stream"} <= documented
@@ -147,12 +152,13 @@ def test_every_refusal_reaches_the_user_in_words(client: OpenAI, gateway: Runnin
     assert refusal_of_size.value.status_code == 413
 
 
-def test_without_a_generator_it_says_so(redis_server: PrivateRedis,
-                                        generator: TinyGenerator) -> None:
+def test_without_a_generator_it_says_so(redis_server: PrivateRedis, generator: TinyGenerator) -> None:
     alone = generator.settings.run.model_copy(update={"name": f"test-{uuid.uuid4().hex[:12]}"})
-    with RunningGateway(generator.settings.model_copy(update={"run": alone})) as gateway, \
-            OpenAI(base_url=f"{gateway.url}/v1", api_key=TOKEN, max_retries=0) as client, \
-            pytest.raises(openai.InternalServerError, match="no generator is READY"):
+    with (
+        RunningGateway(generator.settings.model_copy(update={"run": alone})) as gateway,
+        OpenAI(base_url=f"{gateway.url}/v1", api_key=TOKEN, max_retries=0) as client,
+        pytest.raises(openai.InternalServerError, match="no generator is READY"),
+    ):
         ask(client, "chat")
 
 
@@ -169,18 +175,26 @@ def test_prompts_are_answered_in_order_each_n_times(client: OpenAI) -> None:
 
 @pytest.mark.parametrize("max_tokens", [0, 1])
 def test_an_echoed_prompt_has_the_models_log_probs_as_lm_eval_asks_for_them(
-        client: OpenAI, generator: TinyGenerator, max_tokens: int) -> None:
+    client: OpenAI, generator: TinyGenerator, max_tokens: int
+) -> None:
     tokens = tiny_tokenizer().encode("12+34=46")
     answer = client.completions.create(
-        model="policy", prompt=[tokens, tokens[:5]], echo=True, logprobs=1, max_tokens=max_tokens,
-        temperature=0, seed=1234)
+        model="policy",
+        prompt=[tokens, tokens[:5]],
+        echo=True,
+        logprobs=1,
+        max_tokens=max_tokens,
+        temperature=0,
+        seed=1234,
+    )
     for choice, prompt in zip(answer.choices, (tokens, tokens[:5]), strict=True):
         told = choice.logprobs
         assert len(told.tokens) == len(prompt) + max_tokens
         assert "".join(told.tokens) == choice.text
         assert told.token_logprobs[0] is None
-        np.testing.assert_allclose(told.token_logprobs[1:len(prompt)],
-                                   log_probs_of(generator.models[0], prompt), atol=1e-4)
+        np.testing.assert_allclose(
+            told.token_logprobs[1 : len(prompt)], log_probs_of(generator.models[0], prompt), atol=1e-4
+        )
         for top, own in zip(told.top_logprobs[1:], told.token_logprobs[1:], strict=True):
             assert max(top.values()) >= own
     assert answer.usage.completion_tokens == 2 * max_tokens
@@ -188,8 +202,8 @@ def test_an_echoed_prompt_has_the_models_log_probs_as_lm_eval_asks_for_them(
 
 def test_chat_log_probs_name_the_likeliest_first(client: OpenAI) -> None:
     answer = client.chat.completions.create(
-        model="policy", messages=MESSAGES, max_tokens=8, temperature=0, logprobs=True,
-        top_logprobs=3)
+        model="policy", messages=MESSAGES, max_tokens=8, temperature=0, logprobs=True, top_logprobs=3
+    )
     content = answer.choices[0].logprobs.content
     said = [one.token for one in content if one.token not in SPECIAL]
     assert "".join(said) == answer.choices[0].message.content
@@ -202,7 +216,8 @@ def test_chat_log_probs_name_the_likeliest_first(client: OpenAI) -> None:
 
 def test_a_narrow_nucleus_leaves_no_infinity_in_the_answer(client: OpenAI) -> None:
     answer = client.chat.completions.create(
-        model="policy", messages=MESSAGES, max_tokens=8, top_p=0.01, logprobs=True, top_logprobs=5)
+        model="policy", messages=MESSAGES, max_tokens=8, top_p=0.01, logprobs=True, top_logprobs=5
+    )
     told = [top.logprob for one in answer.choices[0].logprobs.content for top in one.top_logprobs]
     assert all(math.isfinite(number) for number in told)
     assert min(told) == -9999.0
@@ -210,16 +225,22 @@ def test_a_narrow_nucleus_leaves_no_infinity_in_the_answer(client: OpenAI) -> No
 
 @pytest.mark.parametrize("echo", [False, True])
 def test_completions_stream_what_they_answer_whole(client: OpenAI, echo: bool) -> None:
-    body: Any = {"model": "policy", "prompt": ["12+34=", "7+8="], "n": 2, "seed": 5,
-                 "max_tokens": 12, "logprobs": 2, "echo": echo}
+    body: Any = {
+        "model": "policy",
+        "prompt": ["12+34=", "7+8="],
+        "n": 2,
+        "seed": 5,
+        "max_tokens": 12,
+        "logprobs": 2,
+        "echo": echo,
+    }
     whole = client.completions.create(**body)
     texts: dict[int, str] = defaultdict(str)
     tokens: dict[int, list[str]] = defaultdict(list)
     offsets: dict[int, list[int]] = defaultdict(list)
     ends: dict[int, str] = {}
     usage = None
-    for chunk in client.completions.create(
-            **body, stream=True, stream_options={"include_usage": True}):
+    for chunk in client.completions.create(**body, stream=True, stream_options={"include_usage": True}):
         usage = chunk.usage or usage
         for choice in chunk.choices:
             texts[choice.index] += choice.text
@@ -228,8 +249,7 @@ def test_completions_stream_what_they_answer_whole(client: OpenAI, echo: bool) -
             if choice.finish_reason:
                 assert choice.index not in ends
                 ends[choice.index] = choice.finish_reason
-    assert [texts[choice.index] for choice in whole.choices] == [
-        choice.text for choice in whole.choices]
+    assert [texts[choice.index] for choice in whole.choices] == [choice.text for choice in whole.choices]
     for choice in whole.choices:
         assert tokens[choice.index] == choice.logprobs.tokens
         assert offsets[choice.index] == choice.logprobs.text_offset
@@ -246,8 +266,7 @@ def test_a_chat_streams_several_answers(client: OpenAI) -> None:
         for choice in chunk.choices:
             said[choice.index] += choice.delta.content or ""
             roles += [choice.delta.role] if choice.delta.role else []
-    assert [said[index] for index in range(3)] == [
-        choice.message.content for choice in whole.choices]
+    assert [said[index] for index in range(3)] == [choice.message.content for choice in whole.choices]
     assert roles == ["assistant"] * 3
 
 
@@ -267,8 +286,7 @@ def test_a_message_without_a_text_is_named_as_that(client: OpenAI) -> None:
 
 def test_steering_steers(client: OpenAI) -> None:
     only = tiny_tokenizer().encode("7")[0]
-    answer = ask(client, "completions", logit_bias={str(only): 100}, return_token_ids=True,
-                 ignore_eos=True)
+    answer = ask(client, "completions", logit_bias={str(only): 100}, return_token_ids=True, ignore_eos=True)
     assert answer.choices[0].text == "7777"
     assert answer.choices[0].token_ids == [only] * 4
     assert answer.choices[0].prompt_token_ids == tiny_tokenizer().encode("12+34=")

@@ -39,8 +39,7 @@ def test_it_dies_with_a_killed_parent(method: str, tmp_path: object) -> None:
     with open(script, "w", encoding="utf-8") as file:
         file.write(PARENT.format(method=method))
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True,
-                              env=environment)
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment)
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
     try:

@@ -133,19 +133,12 @@ def test_values_that_no_row_can_hold_are_named(table: pyarrow.Table, cause: str)
 
 def test_bytes_that_are_no_text_are_told_by_their_number() -> None:
     table = pyarrow.table({"prompt": [b"\xff\xfe", b"1"], "picture": [b"", b"\x89PNG"]})
-    assert read(file_of(table)) == [
-        {"prompt": {"bytes": 2}, "picture": ""},
-        {"prompt": "1", "picture": {"bytes": 4}},
-    ]
+    assert read(file_of(table)) == [{"prompt": {"bytes": 2}, "picture": ""}, {"prompt": "1", "picture": {"bytes": 4}}]
 
 
 def test_nan_is_no_value_and_infinity_a_text() -> None:
-    table = pyarrow.table(
-        {"answer": [1.5, math.nan, -math.inf], "metadata": [{"x": math.nan}, None, None]}
-    )
-    assert read(file_of(table)) == [
-        {"answer": 1.5, "metadata": {"x": None}}, {}, {"answer": "-inf"}
-    ]  # fmt: skip
+    table = pyarrow.table({"answer": [1.5, math.nan, -math.inf], "metadata": [{"x": math.nan}, None, None]})
+    assert read(file_of(table)) == [{"answer": 1.5, "metadata": {"x": None}}, {}, {"answer": "-inf"}]
 
 
 def test_deep_nesting_is_refused_by_row() -> None:
@@ -189,9 +182,7 @@ def test_a_cut_file_is_a_problem(codec: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_damaged_file_ends_in_rows_or_a_problem(codec: str) -> None:
-    whole = file_of(
-        pyarrow.Table.from_pylist(problems(500)), compression=codec, row_group_size=100
-    )
+    whole = file_of(pyarrow.Table.from_pylist(problems(500)), compression=codec, row_group_size=100)
     seeded, refused = random.Random(codec), 0
     # Half of the damage in the description of the file, where readers trust most.
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
@@ -251,9 +242,7 @@ def test_a_reader_that_does_not_do_its_work_is_ended(
     assert caught.value.status == status
 
 
-def test_rows_that_are_not_wanted_any_more_end_the_reader(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_rows_that_are_not_wanted_any_more_end_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     replace_reader(monkeypatch, "while True: print('{}')")
     before = len(readers())
     with tempfile.TemporaryFile() as upload:
@@ -295,13 +284,9 @@ def test_a_wrong_row_is_named_and_nothing_is_kept(gateway: RunningGateway) -> No
     assert gateway.client.get("/v1/datasets").json() == {"datasets": []}
 
 
-def test_the_gateway_answers_while_a_file_is_read(
-    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_gateway_answers_while_a_file_is_read(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     started = threading.Event()
-    replace_reader(
-        monkeypatch, "import sys; sys.stdin.buffer.readline(); import time; time.sleep(600)"
-    )
+    replace_reader(monkeypatch, "import sys; sys.stdin.buffer.readline(); import time; time.sleep(600)")
     monkeypatch.setattr(gateway.gateway.datasets, "_limits", ReadingLimits(10**6, seconds=5))
     replies: list[Any] = []
 

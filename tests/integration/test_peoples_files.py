@@ -48,14 +48,18 @@ def kept(gateway: RunningGateway, name: str) -> list[Row]:
 @pytest.mark.parametrize("write", [write_jsonl, write_parquet])
 @pytest.mark.parametrize("as_dataset", [True, False])
 def test_the_columns_hold_for_every_format_and_both_ways_of_sending(
-    gateway: RunningGateway,
-    tmp_path: Path,
-    write: Callable[[Path, list[Any]], str],
-    as_dataset: bool,
+    gateway: RunningGateway, tmp_path: Path, write: Callable[[Path, list[Any]], str], as_dataset: bool
 ) -> None:
     row = {"prompt": "58+48-29=?", "answer": "58+48=106, 106-29=77\n#### 77", "source": "mine"}
-    words = ["submit", write(tmp_path / "cot", [row]), "--answer-pattern", "#### (.*)",
-             "--append", "\\nBox it.", *(["--dataset", "cot"] * as_dataset)]  # fmt: skip
+    words = [
+        "submit",
+        write(tmp_path / "cot", [row]),
+        "--answer-pattern",
+        "#### (.*)",
+        "--append",
+        "\\nBox it.",
+        *(["--dataset", "cot"] * as_dataset),
+    ]
     assert main(words) == 0
     if as_dataset:
         [problem] = kept(gateway, "cot")
@@ -69,10 +73,7 @@ def test_the_columns_hold_for_every_format_and_both_ways_of_sending(
 @pytest.mark.usefixtures("url")
 @pytest.mark.parametrize("write", [write_jsonl, write_parquet])
 def test_verl_s_files_are_known(
-    gateway: RunningGateway,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    write: Callable[[Path, list[Any]], str],
+    gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str], write: Callable[[Path, list[Any]], str]
 ) -> None:
     file = write(tmp_path / "train", [VERL])
     assert main(["submit", file, "--dataset", "verl", "--append", " Box it."]) == 0
@@ -105,10 +106,7 @@ def test_verl_s_files_are_known(
     ],
 )
 def test_options_that_cannot_hold_are_refused_with_status_2(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    message: str,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     file = write_jsonl(tmp_path / "file", [{"prompt": "1+1=?", "answer": "2"}])
     words = [file if word == "FILE" else word for word in words]
@@ -123,13 +121,11 @@ def test_options_that_cannot_hold_are_refused_with_status_2(
 @pytest.mark.usefixtures("url")
 @pytest.mark.parametrize("extra", [[], ["--dataset", "sums"]])
 def test_too_long_problems_are_named_with_their_line_and_left_out_on_demand(
-    gateway: RunningGateway,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    extra: list[str],
+    gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: list[str]
 ) -> None:
-    lines = [json.dumps({"prompt": LONG if number % 3 == 0 else f"{number}+1=?", "answer": "1"})
-             for number in range(60)]  # fmt: skip
+    lines = [
+        json.dumps({"prompt": LONG if number % 3 == 0 else f"{number}+1=?", "answer": "1"}) for number in range(60)
+    ]
     file = tmp_path / "long.jsonl"
     file.write_text("\n" + "\n".join(lines))
     assert main(["submit", str(file), *extra]) == 1
@@ -173,14 +169,10 @@ def test_prompts_with_one_id_are_not_taken_for_one(
 @pytest.mark.usefixtures("url")
 @pytest.mark.parametrize("extra", [[], ["--dataset", "sums"]])
 def test_wrong_rows_are_left_out_and_listed_on_demand(
-    gateway: RunningGateway,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    extra: list[str],
+    gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: list[str]
 ) -> None:
     good = {"prompt": "1+1=?", "answer": "2"}
-    wrong = [{"prompt": "1+1=?", "answer": ""}, {"prompt": LONG, "answer": "2"},
-             {**good, "samples": -1}]  # fmt: skip
+    wrong = [{"prompt": "1+1=?", "answer": ""}, {"prompt": LONG, "answer": "2"}, {**good, "samples": -1}]
     file = write_jsonl(tmp_path / "file", [wrong[0], good, *wrong[1:], good])
     assert main(["submit", file, *extra]) == 1
     assert "1 line is refused\n  line 1, answer: is empty" in capsys.readouterr().err
@@ -196,18 +188,20 @@ def test_wrong_rows_are_left_out_and_listed_on_demand(
 @pytest.mark.parametrize("local", [False, True])
 @pytest.mark.parametrize("extra", [[], ["--dataset", "sums"]])
 def test_a_dry_run_shows_prompts_and_refusals_and_sends_nothing(
-    gateway: RunningGateway,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    local: bool,
-    extra: list[str],
+    gateway: RunningGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str], local: bool, extra: list[str]
 ) -> None:
     rows = [{"question": f"{number}+1=?", "answer": number + 1} for number in range(4)]
     file = write_jsonl(tmp_path / "file", [{"question": LONG, "answer": 1}, *rows])
     words = ["submit", file, "--dry-run", "--append", "\\n", *extra]
     if local:
-        words += ["--model", str(BASE_MODEL), "--set", "model.max_context_tokens=512",
-                  "--set", "sampling.max_new_tokens=64"]  # fmt: skip
+        words += [
+            "--model",
+            str(BASE_MODEL),
+            "--set",
+            "model.max_context_tokens=512",
+            "--set",
+            "sampling.max_new_tokens=64",
+        ]
     assert main(words) == 1
     told = capsys.readouterr().out
     assert "4 of 5 problems would be taken, 1 refused" in told
@@ -223,9 +217,7 @@ def test_a_dry_run_shows_prompts_and_refusals_and_sends_nothing(
     assert gateway.client.get("/v1/datasets").json() == {"datasets": []}
 
 
-def test_a_dry_run_with_a_model_that_is_none_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_with_a_model_that_is_none_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_jsonl(tmp_path / "file", [{"prompt": "1+1=?", "answer": "2"}])
     assert main(["submit", file, "--dry-run", "--model", str(tmp_path)]) == 1
     told = capsys.readouterr().err
@@ -252,9 +244,7 @@ def test_eval_names_wrong_rows_and_leaves_out_long_ones(
 
 
 @pytest.mark.parametrize("command", ["submit", "eval"])
-@pytest.mark.parametrize(
-    "content", [b'{"prompt": "1", "answer": NaN}', b'{"prompt": "\\ud83d", "answer": "1"}']
-)
+@pytest.mark.parametrize("content", [b'{"prompt": "1", "answer": NaN}', b'{"prompt": "\\ud83d", "answer": "1"}'])
 def test_what_json_cannot_hold_is_named_without_a_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, content: bytes
 ) -> None:
@@ -266,12 +256,16 @@ def test_what_json_cannot_hold_is_named_without_a_traceback(
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--temperature", "nan"), ("--temperature", "-1"), ("--top-p", "inf"), ("--top-p", "-0.1"),
-     ("--top-p", "nan"), ("--temperature", "warm")],
+    [
+        ("--temperature", "nan"),
+        ("--temperature", "-1"),
+        ("--top-p", "inf"),
+        ("--top-p", "-0.1"),
+        ("--top-p", "nan"),
+        ("--temperature", "warm"),
+    ],
 )
-def test_numbers_of_eval_that_are_none_are_refused_with_status_2(
-    tmp_path: Path, option: str, value: str
-) -> None:
+def test_numbers_of_eval_that_are_none_are_refused_with_status_2(tmp_path: Path, option: str, value: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["eval", str(tmp_path / "none.jsonl"), f"{option}={value}"])
     assert ended.value.code == 2

@@ -25,8 +25,7 @@ STUBBORN = (
     sys.executable,
     "-S",
     "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True);"
-    "time.sleep(600)",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True);time.sleep(600)",
 )
 # A part that starts two children as an engine does: one plain, one that leaves its group and
 # session.
@@ -60,12 +59,8 @@ def gone(pid: int) -> bool:
         return True
 
 
-def spec(
-    folder: Path, command: tuple[str, ...], grace: float = 5.0, name: str = "part"
-) -> ProcessSpec:
-    return ProcessSpec(
-        name, command, folder / f"{name}.log", folder / f"{name}.pid", grace_seconds=grace
-    )
+def spec(folder: Path, command: tuple[str, ...], grace: float = 5.0, name: str = "part") -> ProcessSpec:
+    return ProcessSpec(name, command, folder / f"{name}.log", folder / f"{name}.pid", grace_seconds=grace)
 
 
 def family_pids(one: ProcessSpec) -> list[int]:
@@ -90,9 +85,7 @@ def supervisor() -> Iterator[Supervisor]:
 
 
 def test_exit_status_is_the_commands(tmp_path: Path) -> None:
-    process = ManagedProcess(
-        spec(tmp_path, (sys.executable, "-S", "-c", "print('hi'); raise SystemExit(7)"))
-    )
+    process = ManagedProcess(spec(tmp_path, (sys.executable, "-S", "-c", "print('hi'); raise SystemExit(7)")))
     assert process.wait(10) == 7
     assert process.log_tail() == "hi"
 
@@ -165,9 +158,7 @@ def test_supervisor_starts_a_killed_process_again(tmp_path: Path, supervisor: Su
     assert "part ended (killed by signal 9)" in supervisor.messages[0]  # type: ignore[attr-defined]
 
 
-def test_supervisor_gives_up_with_the_last_log_lines_and_stops_the_rest(
-    tmp_path: Path, supervisor: Supervisor
-) -> None:
+def test_supervisor_gives_up_with_the_last_log_lines_and_stops_the_rest(tmp_path: Path, supervisor: Supervisor) -> None:
     broken = (sys.executable, "-S", "-c", "print('no such model folder'); raise SystemExit(3)")
     supervisor.start([spec(tmp_path, SLEEP, name="sound"), spec(tmp_path, broken, name="broken")])
     eventually(lambda: supervisor.pids()["sound"])
@@ -180,9 +171,7 @@ def test_supervisor_gives_up_with_the_last_log_lines_and_stops_the_rest(
     eventually(lambda: gone(sound))
 
 
-def test_a_process_that_is_misconfigured_is_not_started_again(
-    tmp_path: Path, supervisor: Supervisor
-) -> None:
+def test_a_process_that_is_misconfigured_is_not_started_again(tmp_path: Path, supervisor: Supervisor) -> None:
     code = f"print('no such model folder'); raise SystemExit({os.EX_CONFIG})"
     supervisor.start([spec(tmp_path, (sys.executable, "-S", "-c", code), name="broken")])
     eventually(lambda: supervisor.failure)

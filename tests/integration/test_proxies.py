@@ -21,9 +21,7 @@ NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture(params=["http", "socks5"])
-def proxy(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RecordingProxy]:
+def proxy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingProxy]:
     """A proxy that the whole environment points to, with no exception for this machine."""
     listener = RecordingProxy()
     for name, address in listener.variables(request.param).items():
@@ -34,9 +32,7 @@ def proxy(
     listener.close()
 
 
-def test_parts_reach_one_another_directly(
-    proxy: RecordingProxy, gateway: RunningGateway
-) -> None:
+def test_parts_reach_one_another_directly(proxy: RecordingProxy, gateway: RunningGateway) -> None:
     wait_ready({"gateway": Awaited(gateway.url, 10.0)})
     with pytest.raises(WeightsError):
         WeightSource(lambda: gateway.url, {"Authorization": f"Bearer {TOKEN}"}, 5.0, 1).manifest(1)
@@ -48,12 +44,11 @@ def test_parts_reach_one_another_directly(
     assert proxy.seen == []
 
 
-def test_commands_reach_the_gateway_directly(
-    proxy: RecordingProxy, gateway: RunningGateway
-) -> None:
+def test_commands_reach_the_gateway_directly(proxy: RecordingProxy, gateway: RunningGateway) -> None:
     words = ["-m", "vapo.cli", "status", "--url", gateway.url, "--token", TOKEN]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60,
-                          check=False, env=dict(os.environ))
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ)
+    )
     assert done.returncode == 0, done.stderr
     assert f"run {gateway.settings.run.name}" in done.stdout
     assert proxy.seen == []

@@ -74,9 +74,7 @@ def start(folder: Path, name: str, configuration: str, *options: str) -> Managed
     file = folder / f"{name}.conf"
     file.write_text(configuration)
     command = (str(find_binary()), str(file), *options)
-    return ManagedProcess(
-        ProcessSpec(name, command, folder / f"{name}.log", folder / f"{name}.pid")
-    )
+    return ManagedProcess(ProcessSpec(name, command, folder / f"{name}.log", folder / f"{name}.pid"))
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 30.0) -> None:

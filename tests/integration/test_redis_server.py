@@ -29,9 +29,7 @@ def supervised(tmp_path: Path) -> Iterator[tuple[PrivateRedis, Supervisor]]:
     supervisor.stop()
 
 
-def test_the_password_is_asked_for_and_is_on_no_command_line(
-    supervised: tuple[PrivateRedis, Supervisor],
-) -> None:
+def test_the_password_is_asked_for_and_is_on_no_command_line(supervised: tuple[PrivateRedis, Supervisor]) -> None:
     server, supervisor = supervised
     with Redis(port=server.port) as stranger, pytest.raises(AuthenticationError):
         stranger.ping()
@@ -44,9 +42,7 @@ def test_the_password_is_asked_for_and_is_on_no_command_line(
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_data_survives_sigkill_at_the_same_address(
-    supervised: tuple[PrivateRedis, Supervisor],
-) -> None:
+def test_data_survives_sigkill_at_the_same_address(supervised: tuple[PrivateRedis, Supervisor]) -> None:
     server, supervisor = supervised
     client = connect(server.settings)
     client.xadd("stream", {"rollout": "task.0"})
@@ -74,9 +70,7 @@ def test_a_later_start_on_the_same_folder_finds_the_data(tmp_path: Path) -> None
         assert time.monotonic() - stopping < 5.0
 
 
-def test_an_old_server_on_path_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_old_server_on_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = tmp_path / "redis-server"
     old.write_text("#!/bin/sh\necho 'Redis server v=5.0.7 sha=00000000:0'\n")
     old.chmod(0o755)

@@ -46,8 +46,11 @@ class Harm:
 
 
 def configured(name: str, value: str, usual: str, said: str) -> Harm:
-    return Harm(lambda server, redis, prefix: redis.config_set(name, value),
-                lambda server, redis, prefix: redis.config_set(name, usual), said)
+    return Harm(
+        lambda server, redis, prefix: redis.config_set(name, value),
+        lambda server, redis, prefix: redis.config_set(name, usual),
+        said,
+    )
 
 
 def fail_to_save(server: RunningRedis, redis: Redis, prefix: str) -> None:
@@ -68,32 +71,37 @@ def save_again(server: RunningRedis, redis: Redis, prefix: str) -> None:
 
 def renamed(key: str, gone: str) -> Harm:
     """One key is gone, as if evicted, and comes back."""
-    return Harm(lambda server, redis, prefix: redis.rename(prefix + key, "elsewhere"),
-                lambda server, redis, prefix: redis.rename("elsewhere", prefix + key), gone,
-                readable=False)
+    return Harm(
+        lambda server, redis, prefix: redis.rename(prefix + key, "elsewhere"),
+        lambda server, redis, prefix: redis.rename("elsewhere", prefix + key),
+        gone,
+        readable=False,
+    )
 
 
 HARMS = {
-    "full": configured("maxmemory", "1", "0", "Redis refuses writes: OOM command not allowed when "
-                                              "used memory > 'maxmemory'; it is full"),
-    "evicts": configured("maxmemory-policy", "allkeys-lru", "noeviction",
-                         "Redis has maxmemory-policy=allkeys-lru"),
-    "no replicas": configured("min-replicas-to-write", "1", "0",
-                              "Redis refuses writes: NOREPLICAS"),
-    "read-only": Harm(lambda server, redis, prefix: redis.replicaof("127.0.0.1", 1),
-                      lambda server, redis, prefix: redis.replicaof("NO", "ONE"),
-                      "Redis refuses writes: READONLY You can't write against a read only replica"),
+    "full": configured(
+        "maxmemory",
+        "1",
+        "0",
+        "Redis refuses writes: OOM command not allowed when used memory > 'maxmemory'; it is full",
+    ),
+    "evicts": configured("maxmemory-policy", "allkeys-lru", "noeviction", "Redis has maxmemory-policy=allkeys-lru"),
+    "no replicas": configured("min-replicas-to-write", "1", "0", "Redis refuses writes: NOREPLICAS"),
+    "read-only": Harm(
+        lambda server, redis, prefix: redis.replicaof("127.0.0.1", 1),
+        lambda server, redis, prefix: redis.replicaof("NO", "ONE"),
+        "Redis refuses writes: READONLY You can't write against a read only replica",
+    ),
     "disk full": Harm(fail_to_save, save_again, "Redis refuses writes: MISCONF"),
     "lost": renamed("run", "Redis has lost this run: it holds nothing of it"),
-    "evicted a queue": renamed("stream:generated",
-                               "Redis has lost this run: the queue generated is gone"),
+    "evicted a queue": renamed("stream:generated", "Redis has lost this run: the queue generated is gone"),
 }
 
 
 @pytest.fixture
 def gateway(own_redis: RunningRedis, tmp_path: Path) -> Iterator[RunningGateway]:
-    settings = gateway_settings(own_redis.settings, tmp_path / "run",
-                                "ledger.heartbeat_seconds=0.2")
+    settings = gateway_settings(own_redis.settings, tmp_path / "run", "ledger.heartbeat_seconds=0.2")
     with RunningGateway(settings) as running:
         yield running
 
@@ -102,8 +110,7 @@ def admin(server: RunningRedis) -> Redis:
     """A connection of the test's own."""
     assert server.settings.password_file is not None
     password = server.settings.password_file.read_text().strip()
-    return Redis.from_url(server.settings.url, password=password, decode_responses=True,
-                          socket_timeout=10)
+    return Redis.from_url(server.settings.url, password=password, decode_responses=True, socket_timeout=10)
 
 
 def wait_until(done: Callable[[], object]) -> None:
@@ -145,9 +152,7 @@ def test_the_true_cause_is_said_and_nothing_is_accepted(
 
 
 @pytest.mark.parametrize("way", ["flush", "no append-only file"])
-def test_an_emptied_redis_never_begins_the_run_anew(
-    way: str, own_redis: RunningRedis, gateway: RunningGateway
-) -> None:
+def test_an_emptied_redis_never_begins_the_run_anew(way: str, own_redis: RunningRedis, gateway: RunningGateway) -> None:
     redis = admin(own_redis)
     if way == "flush":
         redis.flushall()
@@ -189,9 +194,7 @@ def test_keys_that_were_evicted_are_not_forgotten_when_the_policy_is_right_again
 
 
 @pytest.mark.parametrize("part", ["gateway", "verifier"])
-def test_a_start_on_a_full_redis_waits_and_then_says_so(
-    part: str, own_redis: RunningRedis, tmp_path: Path
-) -> None:
+def test_a_start_on_a_full_redis_waits_and_then_says_so(part: str, own_redis: RunningRedis, tmp_path: Path) -> None:
     redis = admin(own_redis)
     redis.config_set("maxmemory", "1")
     redis.close()
@@ -202,9 +205,7 @@ def test_a_start_on_a_full_redis_waits_and_then_says_so(
     assert "Traceback" not in done.stderr
 
 
-def test_a_flush_between_the_look_and_the_writing_accepts_nothing(
-    own_redis: RunningRedis, settings: Settings
-) -> None:
+def test_a_flush_between_the_look_and_the_writing_accepts_nothing(own_redis: RunningRedis, settings: Settings) -> None:
     ledger = Ledger.open(settings_for(own_redis.settings))
     ledger.redis.flushall()
     with pytest.raises(Exception, match="Redis has lost this run"):
@@ -213,9 +214,7 @@ def test_a_flush_between_the_look_and_the_writing_accepts_nothing(
     close(ledger)
 
 
-def test_a_silent_redis_is_said_within_seconds_and_waited_for(
-    own_redis: RunningRedis, gateway: RunningGateway
-) -> None:
+def test_a_silent_redis_is_said_within_seconds_and_waited_for(own_redis: RunningRedis, gateway: RunningGateway) -> None:
     begun = time.monotonic()
     with stopped(own_redis):
         assert "Redis does not answer" in readiness(gateway.client)
@@ -254,9 +253,7 @@ def test_the_log_says_it_once(
     redis.close()
 
 
-def test_parts_started_on_an_emptied_redis_are_refused_with_the_remedy(
-    own_redis: RunningRedis, tmp_path: Path
-) -> None:
+def test_parts_started_on_an_emptied_redis_are_refused_with_the_remedy(own_redis: RunningRedis, tmp_path: Path) -> None:
     settings = settings_for(own_redis.settings, f"run.directory={tmp_path / 'run'}")
     parts = Parts(settings, tmp_path / "parts")
     try:
@@ -298,8 +295,7 @@ def test_the_log_of_a_verifier_is_not_flooded(own_redis: RunningRedis, tmp_path:
 
 
 def test_work_that_cannot_be_recorded_is_not_buried(own_redis: RunningRedis) -> None:
-    settings = settings_for(own_redis.settings, "ledger.lease_seconds=0.3",
-                            "ledger.max_attempts=2")
+    settings = settings_for(own_redis.settings, "ledger.lease_seconds=0.3", "ledger.max_attempts=2")
     ledger, redis = Ledger.open(settings), admin(own_redis)
     judged: list[str] = []
 
@@ -330,9 +326,7 @@ def test_work_that_cannot_be_recorded_is_not_buried(own_redis: RunningRedis) -> 
 
 
 @pytest.mark.parametrize("part", ["gateway", "verifier", "relay", "generator"])
-def test_a_redis_that_evicts_is_refused_at_the_start(
-    part: str, own_redis: RunningRedis, tmp_path: Path
-) -> None:
+def test_a_redis_that_evicts_is_refused_at_the_start(part: str, own_redis: RunningRedis, tmp_path: Path) -> None:
     redis = admin(own_redis)
     redis.config_set("maxmemory-policy", "volatile-ttl")
     redis.close()
@@ -344,13 +338,17 @@ def test_a_redis_that_evicts_is_refused_at_the_start(
     assert "Traceback" not in done.stderr
 
 
-def started(
-    part: str, redis: RunningRedis, folder: Path, *changes: str
-) -> subprocess.CompletedProcess[str]:
+def started(part: str, redis: RunningRedis, folder: Path, *changes: str) -> subprocess.CompletedProcess[str]:
     """A part that ends by itself."""
-    sets = [f"redis.url={redis.settings.url}", f"run.directory={folder / 'run'}",
-            f"redis.password_file={redis.settings.password_file}", f"{part}.port=0", *changes]
+    sets = [
+        f"redis.url={redis.settings.url}",
+        f"run.directory={folder / 'run'}",
+        f"redis.password_file={redis.settings.password_file}",
+        f"{part}.port=0",
+        *changes,
+    ]
     sets += ["weights.transport=http"] if part == "relay" else []
     words = [word for one in sets for word in ("--set", one)]
-    return subprocess.run([sys.executable, "-m", f"services.{part}", *words], capture_output=True,
-                          text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", f"services.{part}", *words], capture_output=True, text=True, timeout=60, check=False
+    )

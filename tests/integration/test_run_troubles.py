@@ -57,23 +57,18 @@ def test_a_sound_run_has_no_troubles(run: Ledger, http: httpx.Client) -> None:
     assert texts(run, http, "trainer") == {}
 
 
-def test_dead_letters_are_told_with_their_number_and_the_newest_reason(
-    run: Ledger, http: httpx.Client
-) -> None:
+def test_dead_letters_are_told_with_their_number_and_the_newest_reason(run: Ledger, http: httpx.Client) -> None:
     bury(run, "a", "first")
     bury(run, "b", "ValueError: temperature must be in\n [0, 2], got 2.5")
     assert texts(run, http)["dead letters"] == (
-        "2 tasks or rollouts failed for good, at last b (tasks): ValueError: temperature must be "
-        "in [0, 2], got 2.5"
+        "2 tasks or rollouts failed for good, at last b (tasks): ValueError: temperature must be in [0, 2], got 2.5"
     )
 
 
 def test_a_generator_that_refuses_new_weights_is_told(run: Ledger, http: httpx.Client) -> None:
     details = {"reason": "version 3 lacks 1 tensors of the model"}
     run.fleet.beat(Member("g", "generator", "http://g", "READY", 0, details))
-    assert texts(run, http)["g"] == (
-        "stays at weights version 0: version 3 lacks 1 tensors of the model"
-    )
+    assert texts(run, http)["g"] == ("stays at weights version 0: version 3 lacks 1 tensors of the model")
 
 
 def test_rollouts_that_are_all_dropped_are_told(run: Ledger, http: httpx.Client) -> None:
@@ -90,9 +85,7 @@ def test_rollouts_that_are_all_dropped_are_told(run: Ledger, http: httpx.Client)
     assert told.text.endswith("were dropped: verdict_error 40")
 
 
-def test_work_that_waits_and_does_not_move_is_told_and_movement_ends_it(
-    run: Ledger, http: httpx.Client
-) -> None:
+def test_work_that_waits_and_does_not_move_is_told_and_movement_ends_it(run: Ledger, http: httpx.Client) -> None:
     run.submit(task("a"))
     teller, watch = Teller(), Watch(run, {}, lambda name: name == "trainer")
     assert not list(teller.lines(watch.troubles(http), 0.0))
@@ -104,9 +97,7 @@ def test_work_that_waits_and_does_not_move_is_told_and_movement_ends_it(
     assert list(teller.lines(watch.troubles(http), STILL_SECONDS + 200)) == ["the run: well again"]
 
 
-def test_a_part_that_is_not_ready_is_told_while_its_process_runs(
-    run: Ledger, http: httpx.Client
-) -> None:
+def test_a_part_that_is_not_ready_is_told_while_its_process_runs(run: Ledger, http: httpx.Client) -> None:
     parts = {"value": Awaited(f"http://127.0.0.1:{free_ports(1)[0]}", 1.0)}
     (told,) = Watch(run, parts, lambda name: True).troubles(http)
     assert (told.subject, told.patience_seconds) == ("value", UNREADY_SECONDS)
@@ -144,10 +135,15 @@ def test_a_trouble_is_told_once_and_again_when_it_changes_but_not_all_the_time()
     teller = Teller()
     told = {
         second: list(teller.lines([Trouble("a", text, 0.0)], second))
-        for second, text in ((0, "x"), (5, "x"), (10, "y"), (BETWEEN_CHANGES_SECONDS, "y"),
-                             (BETWEEN_REPEATS_SECONDS, "y"),
-                             (BETWEEN_CHANGES_SECONDS + BETWEEN_REPEATS_SECONDS, "y"))
-    }  # fmt: skip
+        for second, text in (
+            (0, "x"),
+            (5, "x"),
+            (10, "y"),
+            (BETWEEN_CHANGES_SECONDS, "y"),
+            (BETWEEN_REPEATS_SECONDS, "y"),
+            (BETWEEN_CHANGES_SECONDS + BETWEEN_REPEATS_SECONDS, "y"),
+        )
+    }
     assert list(told.values()) == [["a: x"], [], [], ["a: y"], [], ["a: y"]]
     assert list(teller.lines([], 2000.0)) == ["a: well again"]
 

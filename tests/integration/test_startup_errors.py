@@ -52,8 +52,15 @@ def ended(words: list[str], cwd: Path | None = None) -> subprocess.CompletedProc
     """`python -m WORDS`, run until it ends by itself."""
     root = str(Path(__file__).parents[2])
     environment = {**part_environment(os.environ, on_gpu=False), "PYTHONPATH": root}
-    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, cwd=cwd,
-                          timeout=DEADLINE_SECONDS, check=False, env=environment)
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+        env=environment,
+    )
 
 
 def sets(*assignments: str) -> list[str]:
@@ -65,12 +72,15 @@ def told(part: str, redis: PrivateRedis, folder: Path, *changes: str) -> tuple[i
     return last_line(started(part, redis, folder, *changes), module(part))
 
 
-def started(
-    part: str, redis: PrivateRedis, folder: Path, *changes: str
-) -> subprocess.CompletedProcess[str]:
-    usual = [f"redis.url={redis.settings.url}", f"redis.password_file={redis.password_file}",
-             f"run.directory={folder / 'run'}", f"run.name=startup-{part}", f"{part}.port=0",
-             "redis.patience_seconds=0.2"]
+def started(part: str, redis: PrivateRedis, folder: Path, *changes: str) -> subprocess.CompletedProcess[str]:
+    usual = [
+        f"redis.url={redis.settings.url}",
+        f"redis.password_file={redis.password_file}",
+        f"run.directory={folder / 'run'}",
+        f"run.name=startup-{part}",
+        f"{part}.port=0",
+        "redis.patience_seconds=0.2",
+    ]
     usual += ["weights.transport=http"] if part == "relay" else []
     return ended([module(part), *sets(*usual, *changes)])
 
@@ -84,9 +94,7 @@ def last_line(done: subprocess.CompletedProcess[str], program: str) -> tuple[int
 
 
 @pytest.mark.parametrize("part", [*LIGHT, *HEAVY])
-def test_a_password_file_that_is_not_there(
-    part: str, redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_a_password_file_that_is_not_there(part: str, redis_server: PrivateRedis, tmp_path: Path) -> None:
     change = f"redis.password_file={tmp_path / 'none'}"
     status, line = told(part, redis_server, tmp_path, change)
     assert status == os.EX_CONFIG
@@ -103,9 +111,7 @@ def test_a_wrong_password(part: str, redis_server: PrivateRedis, tmp_path: Path)
 
 
 @pytest.mark.parametrize("part", TAKES_REDIS)
-def test_a_redis_that_does_not_answer(
-    part: str, redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_a_redis_that_does_not_answer(part: str, redis_server: PrivateRedis, tmp_path: Path) -> None:
     status, line = told(part, redis_server, tmp_path, f"redis.url={NOWHERE}")
     assert status == os.EX_UNAVAILABLE
     assert f"redis.url={NOWHERE} did not answer within 0.2 s" in line
@@ -113,18 +119,14 @@ def test_a_redis_that_does_not_answer(
 
 
 @pytest.mark.parametrize("part", LIGHT)
-def test_a_port_in_use(
-    part: str, redis_server: PrivateRedis, tmp_path: Path, taken_port: int
-) -> None:
+def test_a_port_in_use(part: str, redis_server: PrivateRedis, tmp_path: Path, taken_port: int) -> None:
     status, line = told(part, redis_server, tmp_path, f"{part}.port={taken_port}")
     assert status == os.EX_UNAVAILABLE
     assert f"cannot bind 127.0.0.1:{taken_port}: Address already in use; choose another" in line
 
 
 @pytest.mark.parametrize("part", ["generator", *HEAVY])
-def test_a_model_folder_without_weights(
-    part: str, redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_a_model_folder_without_weights(part: str, redis_server: PrivateRedis, tmp_path: Path) -> None:
     shutil.copytree(MODEL, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
     change = f"model.path={tmp_path / 'model'}"
     status, line = told(part, redis_server, tmp_path, change)
@@ -148,9 +150,7 @@ def described(folder: Path, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize("part", ["gateway", "generator", *HEAVY])
-def test_a_model_type_that_is_not_supported(
-    part: str, redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_a_model_type_that_is_not_supported(part: str, redis_server: PrivateRedis, tmp_path: Path) -> None:
     change = described(tmp_path / "model", model_type="gemma2")
     status, line = told(part, redis_server, tmp_path, change)
     assert status == os.EX_CONFIG
@@ -158,18 +158,14 @@ def test_a_model_type_that_is_not_supported(
 
 
 @pytest.mark.parametrize("part", ["gateway", "generator", *HEAVY])
-def test_a_context_longer_than_the_model(
-    part: str, redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_a_context_longer_than_the_model(part: str, redis_server: PrivateRedis, tmp_path: Path) -> None:
     status, line = told(part, redis_server, tmp_path, "model.max_context_tokens=100000")
     assert status == os.EX_CONFIG
     assert "model.max_context_tokens=100000 is more than the 2048 tokens that model.path=" in line
 
 
 @pytest.mark.parametrize("part", ["generator", *HEAVY])
-def test_a_model_that_lacks_a_layer(
-    part: str, redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_a_model_that_lacks_a_layer(part: str, redis_server: PrivateRedis, tmp_path: Path) -> None:
     change = described(tmp_path / "model", num_hidden_layers=4)
     status, line = told(part, redis_server, tmp_path, change)
     assert status == os.EX_CONFIG
@@ -187,22 +183,17 @@ def test_a_setting_that_the_engine_refuses(redis_server: PrivateRedis, tmp_path:
 
 
 @pytest.mark.parametrize("part", ["gateway", "generator"])
-def test_chat_templates_of_which_none_is_chosen(
-    part: str, redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_chat_templates_of_which_none_is_chosen(part: str, redis_server: PrivateRedis, tmp_path: Path) -> None:
     change = described(tmp_path / "model")
     (tmp_path / "model" / "additional_chat_templates").mkdir()
-    (tmp_path / "model" / "chat_template.jinja").rename(
-        tmp_path / "model" / "additional_chat_templates" / "rag.jinja")
+    (tmp_path / "model" / "chat_template.jinja").rename(tmp_path / "model" / "additional_chat_templates" / "rag.jinja")
     status, line = told(part, redis_server, tmp_path, change)
     assert status == os.EX_CONFIG
     assert "choose one with model.chat_template_name (it has rag)" in line
 
 
 @pytest.mark.slow
-def test_a_weights_folder_that_cannot_be_written(
-    redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_a_weights_folder_that_cannot_be_written(redis_server: PrivateRedis, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "weights").touch()
     done = started("trainer", redis_server, tmp_path)
@@ -212,18 +203,14 @@ def test_a_weights_folder_that_cannot_be_written(
     assert done.stderr.count("computing on the CPU (trainer.device=auto: torch ") == 1
 
 
-def test_a_gateway_that_cannot_keep_data_sets(
-    redis_server: PrivateRedis, tmp_path: Path, no_folder: Path
-) -> None:
+def test_a_gateway_that_cannot_keep_data_sets(redis_server: PrivateRedis, tmp_path: Path, no_folder: Path) -> None:
     status, line = told("gateway", redis_server, tmp_path, f"run.directory={no_folder}")
     assert status == os.EX_CONFIG
     assert f"run.directory: {no_folder / 'datasets'} cannot be written: Not a directory" in line
 
 
 @pytest.mark.parametrize("part", HEAVY)
-def test_a_gpu_that_is_promised_and_not_there(
-    part: str, redis_server: PrivateRedis, tmp_path: Path
-) -> None:
+def test_a_gpu_that_is_promised_and_not_there(part: str, redis_server: PrivateRedis, tmp_path: Path) -> None:
     status, line = told(part, redis_server, tmp_path, f"{part}.device=cuda")
     assert status == os.EX_CONFIG
     assert line.startswith(f"{module(part)}: {part}.device=cuda, but torch ")
@@ -235,8 +222,7 @@ def test_a_cache_of_weights_that_cannot_be_written(
     part: str, redis_server: PrivateRedis, tmp_path: Path, no_folder: Path
 ) -> None:
     setting = "relay.directory" if part == "relay" else "weights.cache_directory"
-    status, line = told(part, redis_server, tmp_path, "weights.transport=http",
-                        f"{setting}={no_folder}")
+    status, line = told(part, redis_server, tmp_path, "weights.transport=http", f"{setting}={no_folder}")
     assert status == os.EX_CONFIG
     assert f"{setting}: {no_folder} cannot be written: Not a directory; give" in line
 
@@ -264,31 +250,34 @@ def test_a_verifier_that_is_not_installed(redis_server: PrivateRedis, tmp_path: 
     assert "no verifier is named 'maths'; there are exact, math" in line
 
 
-def test_a_model_without_a_chat_template_is_told(
-    redis_server: PrivateRedis, tmp_path: Path, taken_port: int
-) -> None:
+def test_a_model_without_a_chat_template_is_told(redis_server: PrivateRedis, tmp_path: Path, taken_port: int) -> None:
     change = described(tmp_path / "model")
     (tmp_path / "model" / "chat_template.jinja").unlink()
     done = ended(["vapo.cli", "up", *sets(change, f"value.port={taken_port}")], cwd=tmp_path)
     told = f"vapo up: {tmp_path / 'model'}: the model folder has no chat template: prompts go to"
     assert done.stdout.count(told) == 1
     described_again = described(tmp_path / "again")
-    done = ended(["vapo.cli", "up", *sets(described_again, f"value.port={taken_port}")],
-                 cwd=tmp_path)
+    done = ended(["vapo.cli", "up", *sets(described_again, f"value.port={taken_port}")], cwd=tmp_path)
     assert "chat template" not in done.stdout
 
 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["up", "--set", "redis.password_file={none}", "--set", f"redis.url={NOWHERE}"],
-         "redis.password_file={none} cannot be read"),
-        (["up", *sets(f"redis.url={NOWHERE}", "redis.patience_seconds=0.2")],
-         f"redis.url={NOWHERE} did not answer within 0.2 s"),
+        (
+            ["up", "--set", "redis.password_file={none}", "--set", f"redis.url={NOWHERE}"],
+            "redis.password_file={none} cannot be read",
+        ),
+        (
+            ["up", *sets(f"redis.url={NOWHERE}", "redis.patience_seconds=0.2")],
+            f"redis.url={NOWHERE} did not answer within 0.2 s",
+        ),
         (["up", "--set", "run.directory={no_folder}"], "{no_folder} cannot be written"),
         (["up", "--set", "model.path={none}"], "model.path={none} is no folder here"),
-        (["up", "--set", "model.max_context_tokens=4000"],
-         "model.max_context_tokens=4000 is more than the 2048 tokens that model.path="),
+        (
+            ["up", "--set", "model.max_context_tokens=4000"],
+            "model.max_context_tokens=4000 is more than the 2048 tokens that model.path=",
+        ),
         (["up", "--model", "{none}.gguf"], "--model={none}.gguf is no folder here"),
         (["up", "--model", "Qwen/Qwen3-0.6B"], "`hf download Qwen/Qwen3-0.6B --local-dir "),
         (["up", "--set", "value.port={taken}"], "value.port={taken} is taken"),
@@ -297,18 +286,17 @@ def test_a_model_without_a_chat_template_is_told(
         (["base-model", "--out", "{no_folder}", "--steps", "1"], "cannot be written"),
         (["eval", "--dataset", "a", "--url", "nonsense"], "'nonsense' is no address of a gateway"),
         (["init", "--directory", "{no_folder}"], "cannot prepare {no_folder}"),
-        (["audit", "--set", "redis.password_file={none}"],
-         "redis.password_file={none} cannot be read"),
+        (["audit", "--set", "redis.password_file={none}"], "redis.password_file={none} cannot be read"),
         (["relay", "--config", "{none}"], "cannot read the settings file {none}"),
         (["export", "--run", "{none}", "--output", "{none}"], "{none} holds no run"),
-        (["submit", "{none}.parquet", "--dataset", "a", "--url", "http://127.0.0.1:1"],
-         "{none}.parquet: cannot be read"),
+        (
+            ["submit", "{none}.parquet", "--dataset", "a", "--url", "http://127.0.0.1:1"],
+            "{none}.parquet: cannot be read",
+        ),
         (["status", "--run", "{none}"], "{none} holds no run"),
     ],
 )
-def test_commands(
-    command: list[str], said: str, tmp_path: Path, no_folder: Path, taken_port: int
-) -> None:
+def test_commands(command: list[str], said: str, tmp_path: Path, no_folder: Path, taken_port: int) -> None:
     values = {"none": str(tmp_path / "none"), "no_folder": str(no_folder), "taken": str(taken_port)}
     words = [word.format(**values) for word in command]
     done = ended(["vapo.cli", *words], cwd=tmp_path)

@@ -33,8 +33,13 @@ def test_the_status_is_the_ranks(does: str, status: int, tmp_path: Path) -> None
     program = tmp_path / "rank.py"
     program.write_text(RANK + does, encoding="utf-8")
     done = subprocess.run(
-        module_command("trainer.torchrun", *OPTIONS, str(program)), capture_output=True, text=True,
-        env=part_environment(os.environ, on_gpu=False), cwd=tmp_path, timeout=120, check=False,
-    )  # fmt: skip
+        module_command("trainer.torchrun", *OPTIONS, str(program)),
+        capture_output=True,
+        text=True,
+        env=part_environment(os.environ, on_gpu=False),
+        cwd=tmp_path,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == status, done.stderr[-2000:]
     assert "Traceback" not in done.stderr

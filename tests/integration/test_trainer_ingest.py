@@ -27,8 +27,9 @@ VOCABULARY = len(CHARACTERS)
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Room for many small rollouts at once."""
-    return settings.model_copy(update={
-        "ledger": settings.ledger.model_copy(update={"max_staleness": 2, "lease_seconds": 0.2})})
+    return settings.model_copy(
+        update={"ledger": settings.ledger.model_copy(update={"max_staleness": 2, "lease_seconds": 0.2})}
+    )
 
 
 @pytest.fixture
@@ -37,8 +38,7 @@ def rollouts(ledger: Ledger) -> SyntheticRollouts:
 
 
 def _ingest(ledger: Ledger, whole_groups: bool = False, vocabulary: int = VOCABULARY) -> Ingest:
-    return Ingest(ledger, WeightChannel(ledger.redis, ledger.keys), "trainer", vocabulary,
-                  whole_groups)
+    return Ingest(ledger, WeightChannel(ledger.redis, ledger.keys), "trainer", vocabulary, whole_groups)
 
 
 def _take(ingest: Ingest, count: int, step: int = 0, seconds: float = 5.0) -> list[Arrival]:
@@ -66,9 +66,7 @@ def test_rows_carry_what_the_ledger_holds(ledger: Ledger, rollouts: SyntheticRol
     assert row.temperature == ledger.settings.sampling.temperature
 
 
-def test_batches_come_oldest_first_and_leave_the_rest_for_later(
-    ledger: Ledger, rollouts: SyntheticRollouts
-) -> None:
+def test_batches_come_oldest_first_and_leave_the_rest_for_later(ledger: Ledger, rollouts: SyntheticRollouts) -> None:
     made = rollouts.submit(3)
     ingest = _ingest(ledger)
     assert _ids(_take(ingest, 4)) == made[:4]
@@ -101,9 +99,7 @@ def test_staleness_counts_rollout_steps_not_versions(
     assert ingest.staleness(row, 4) == 0, "after a resume rows may be ahead of the trainer"
 
 
-def test_groups_stay_together_and_wait_for_their_last_sample(
-    ledger: Ledger, rollouts: SyntheticRollouts
-) -> None:
+def test_groups_stay_together_and_wait_for_their_last_sample(ledger: Ledger, rollouts: SyntheticRollouts) -> None:
     made = rollouts.submit(2, samples=3)
     ingest = _ingest(ledger, whole_groups=True)
     assert _ids(_take(ingest, 4)) == made, "the second group is not cut"
@@ -119,8 +115,10 @@ def test_dynamic_sampling_fills_the_batch_with_groups_that_disagree(
     ledger: Ledger, rollouts: SyntheticRollouts
 ) -> None:
     rollouts.submit(8, samples=2)
-    fates = {f"t{number}": {ledger.rollout(f"t{number}.{sample}").verdict.correct
-                            for sample in range(2)} for number in range(8)}
+    fates = {
+        f"t{number}": {ledger.rollout(f"t{number}.{sample}").verdict.correct for sample in range(2)}
+        for number in range(8)
+    }
     mixed = [task for task, fate in fates.items() if len(fate) == 2]
     assert 2 <= len(mixed) <= 6
     ingest, discarded = _ingest(ledger, whole_groups=True), Discarded(limit=100)
@@ -136,9 +134,7 @@ def test_dynamic_sampling_fills_the_batch_with_groups_that_disagree(
     assert ledger.depths()["admitted"] == 2 * len(mixed), "the slots of the others are free"
 
 
-def test_dynamic_sampling_stops_at_its_limit_and_takes_what_comes(
-    ledger: Ledger, rollouts: SyntheticRollouts
-) -> None:
+def test_dynamic_sampling_stops_at_its_limit_and_takes_what_comes(ledger: Ledger, rollouts: SyntheticRollouts) -> None:
     rollouts.submit(8, samples=2)
     discarded = Discarded(limit=2)
     batch = _ingest(ledger, whole_groups=True).next_batch(14, 0, lambda: True, 5.0, discarded)
@@ -147,9 +143,7 @@ def test_dynamic_sampling_stops_at_its_limit_and_takes_what_comes(
     assert discarded.correct + discarded.wrong == 2
 
 
-def test_a_rollout_of_another_tokenizer_is_buried_with_its_reason(
-    ledger: Ledger, rollouts: SyntheticRollouts
-) -> None:
+def test_a_rollout_of_another_tokenizer_is_buried_with_its_reason(ledger: Ledger, rollouts: SyntheticRollouts) -> None:
     rollouts.submit(1, samples=1)
     ingest = _ingest(ledger, vocabulary=40)
     assert ingest.next_batch(1, 0, iter([True, False]).__next__, 5.0) is None
@@ -194,9 +188,7 @@ def test_what_a_forgetful_redis_hands_out_again_is_not_trained_on_twice(
     assert _ids(_take(ingest, 2)) == made[:2], "after an acknowledgement the id may come anew"
 
 
-def test_a_lease_whose_answer_was_lost_is_found_again(
-    ledger: Ledger, rollouts: SyntheticRollouts
-) -> None:
+def test_a_lease_whose_answer_was_lost_is_found_again(ledger: Ledger, rollouts: SyntheticRollouts) -> None:
     """Redis leases, and dies before its answer arrives: nobody else may take these rollouts."""
     first, second = rollouts.submit(1)
     ingest = _ingest(ledger)
@@ -255,9 +247,7 @@ def test_an_announcement_of_weights_that_redis_lost_is_repeated(
     assert not channel.announce_if_lost()
 
 
-def test_a_version_whose_announcement_was_lost_is_not_published_twice(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_a_version_whose_announcement_was_lost_is_not_published_twice(ledger: Ledger, tmp_path: Path) -> None:
     channel = WeightChannel(ledger.redis, ledger.keys)
     publisher = Publisher(tmp_path / "w", 4, channel, Ranks(0, 1, torch.device("cpu")))
     assert publisher.newest_version() == 0

@@ -39,18 +39,24 @@ def _settings(tmp_path: Path, redis_server: PrivateRedis, name: str, **changes: 
     if not model.exists():
         save_tiny_model(model, seed=1)
     tree: dict[str, Any] = {
-        "run": {"name": f"{tmp_path.name}-{name}"[-60:].lstrip("_.-"),
-                "directory": tmp_path / name, "seed": 5},
+        "run": {"name": f"{tmp_path.name}-{name}"[-60:].lstrip("_.-"), "directory": tmp_path / name, "seed": 5},
         "redis": redis_server.settings.model_dump(),
         "model": {"path": model, "max_context_tokens": 64},
         "sampling": {"samples_per_prompt": 2, "max_new_tokens": 32},
         "ledger": {"max_staleness": 50, "heartbeat_seconds": 10.0},
         "algorithm": {"alpha": 0.5, "overlong_buffer_tokens": 8},
         "value_pretraining": {"enabled": False},
-        "trainer": {"prompts_per_step": PER_STEP // 2, "mini_batch_rollouts": 2,
-                    "token_budget": 64, "actor_learning_rate": 1e-3,
-                    "critic_learning_rate": 1e-3, "warmup_steps": 3, "max_steps": 100,
-                    "checkpoint_every_steps": 2, "batch_deadline_seconds": 300},
+        "trainer": {
+            "prompts_per_step": PER_STEP // 2,
+            "mini_batch_rollouts": 2,
+            "token_budget": 64,
+            "actor_learning_rate": 1e-3,
+            "critic_learning_rate": 1e-3,
+            "warmup_steps": 3,
+            "max_steps": 100,
+            "checkpoint_every_steps": 2,
+            "batch_deadline_seconds": 300,
+        },
     }
     for section, values in changes.items():
         tree[section] |= values
@@ -80,9 +86,11 @@ class Run:
 
     def wait_exit(self, trainer: Part) -> int:
         """Exit status of a trainer that is to end."""
-        return self.wait(lambda: (trainer.process.exit_status(),)
-                         if trainer.process.exit_status() is not None else None,
-                         "the trainer's end", trainer)[0]
+        return self.wait(
+            lambda: (trainer.process.exit_status(),) if trainer.process.exit_status() is not None else None,
+            "the trainer's end",
+            trainer,
+        )[0]
 
     def steps_done(self) -> int:
         """Steps with a metrics row."""
@@ -98,8 +106,11 @@ class Run:
         """Actor and critic of the newest checkpoint."""
         folder = newest_checkpoint(self.settings.run.checkpoints_directory)
         assert folder is not None
-        return {f"{name}.{key}": tensor for name in ("actor", "critic", "actor_optimiser")
-                for key, tensor in load_file(folder / f"{name}.safetensors").items()}
+        return {
+            f"{name}.{key}": tensor
+            for name in ("actor", "critic", "actor_optimiser")
+            for key, tensor in load_file(folder / f"{name}.safetensors").items()
+        }
 
     def close(self) -> None:
         """Stop processes, delete keys."""
@@ -111,9 +122,7 @@ class Run:
 
 
 @pytest.fixture
-def make_run(
-    tmp_path: Path, redis_server: PrivateRedis
-) -> Iterator[Callable[..., Run]]:
+def make_run(tmp_path: Path, redis_server: PrivateRedis) -> Iterator[Callable[..., Run]]:
     """Makes runs that share the model folder, each with keys and directory of its own."""
     made = []
 
@@ -127,9 +136,7 @@ def make_run(
         run.close()
 
 
-def test_a_killed_trainer_trains_again_exactly_what_its_checkpoint_lacks(
-    make_run: Callable[..., Run],
-) -> None:
+def test_a_killed_trainer_trains_again_exactly_what_its_checkpoint_lacks(make_run: Callable[..., Run]) -> None:
     run = make_run("killed")
     rollouts = run.rollouts.submit(5 * PER_STEP // 2)
     trainer = run.parts.start("trainer")
@@ -137,8 +144,7 @@ def test_a_killed_trainer_trains_again_exactly_what_its_checkpoint_lacks(
     run.wait(lambda: "trained" in run.states(), "marking", trainer)
     trainer.process.kill()
     assert sorted(run.states()) == ["acknowledged"] * 16 + ["trained"] * 4
-    lost = [rollout for rollout, state in zip(sorted(rollouts), run.states(), strict=True)
-            if state == "trained"]
+    lost = [rollout for rollout, state in zip(sorted(rollouts), run.states(), strict=True) if state == "trained"]
     channel = WeightChannel(run.ledger.redis, run.ledger.keys)
     version_before = channel.newest().version
 
@@ -161,9 +167,7 @@ def test_a_killed_trainer_trains_again_exactly_what_its_checkpoint_lacks(
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in expected.items())
 
 
-def test_sigterm_finishes_the_step_checkpoints_and_says_it_was_interrupted(
-    make_run: Callable[..., Run],
-) -> None:
+def test_sigterm_finishes_the_step_checkpoints_and_says_it_was_interrupted(make_run: Callable[..., Run]) -> None:
     run = make_run("stopped", trainer={"checkpoint_every_steps": 50})
     run.rollouts.submit(3 * PER_STEP // 2)
     trainer = run.parts.start("trainer")
@@ -179,13 +183,14 @@ def test_sigterm_finishes_the_step_checkpoints_and_says_it_was_interrupted(
 
 
 def test_pretraining_ends_is_published_and_spares_a_later_run(make_run: Callable[..., Run]) -> None:
-    run = make_run("first", value_pretraining={
-        "enabled": True, "max_steps": 2, "explained_variance": 0.999, "epochs": 2},
-        trainer={"max_steps": 1})
+    run = make_run(
+        "first",
+        value_pretraining={"enabled": True, "max_steps": 2, "explained_variance": 0.999, "epochs": 2},
+        trainer={"max_steps": 1},
+    )
     run.rollouts.submit(3 * PER_STEP // 2)
     assert run.wait_exit(run.parts.launch("trainer")) == 0
-    rows = [json.loads(line) for line in
-            (run.settings.run.directory / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (run.settings.run.directory / "metrics.jsonl").read_text().splitlines()]
     assert [row.get("pretraining_step") for row in rows] == [1, 2, None]
     assert rows[2]["rescored_fraction"] == 1.0, "values of the untrained critic are not used"
     position = read_manifest(newest_checkpoint(run.settings.run.checkpoints_directory)).position
@@ -196,8 +201,7 @@ def test_pretraining_ends_is_published_and_spares_a_later_run(make_run: Callable
     base = load_file(run.settings.model.path / "model.safetensors")
     assert all(torch.equal(tensor, base[name]) for name, tensor in first.items())
 
-    later = make_run("later", value_pretraining={"enabled": True, "checkpoint": pretrained},
-                     trainer={"max_steps": 1})
+    later = make_run("later", value_pretraining={"enabled": True, "checkpoint": pretrained}, trainer={"max_steps": 1})
     later.rollouts.submit(PER_STEP // 2)
     assert later.wait_exit(later.parts.launch("trainer")) == 0
     assert later.steps_done() == 1
@@ -206,15 +210,17 @@ def test_pretraining_ends_is_published_and_spares_a_later_run(make_run: Callable
     assert all(torch.equal(tensor, expected[name]) for name, tensor in critic.items())
 
 
-def test_value_pretraining_is_checkpointed_too_and_goes_on_where_it_was(
-    make_run: Callable[..., Run],
-) -> None:
-    run = make_run("pretraining", value_pretraining={
-        "enabled": True, "max_steps": 5, "explained_variance": 0.999}, trainer={"max_steps": 1})
+def test_value_pretraining_is_checkpointed_too_and_goes_on_where_it_was(make_run: Callable[..., Run]) -> None:
+    run = make_run(
+        "pretraining",
+        value_pretraining={"enabled": True, "max_steps": 5, "explained_variance": 0.999},
+        trainer={"max_steps": 1},
+    )
     run.rollouts.submit(3 * PER_STEP // 2)
     trainer = run.parts.start("trainer")
-    run.wait(lambda: run.states() == ["acknowledged"] * 8 + ["trained"] * 4,
-             "the checkpoint of the second step", trainer)
+    run.wait(
+        lambda: run.states() == ["acknowledged"] * 8 + ["trained"] * 4, "the checkpoint of the second step", trainer
+    )
     trainer.process.kill()
     run.rollouts.submit(3 * PER_STEP // 2, first=6)
     again = run.parts.launch("trainer")
@@ -224,11 +230,8 @@ def test_value_pretraining_is_checkpointed_too_and_goes_on_where_it_was(
     assert run.states() == ["acknowledged"] * 24
 
 
-def test_between_publications_the_mismatch_is_of_the_weights_that_sampled(
-    make_run: Callable[..., Run],
-) -> None:
-    run = make_run("seldom", trainer={"max_steps": 3, "publish_every_steps": 9,
-                                      "actor_learning_rate": 1e-2})
+def test_between_publications_the_mismatch_is_of_the_weights_that_sampled(make_run: Callable[..., Run]) -> None:
+    run = make_run("seldom", trainer={"max_steps": 3, "publish_every_steps": 9, "actor_learning_rate": 1e-2})
     run.rollouts.submit(3 * PER_STEP // 2)
     assert run.wait_exit(run.parts.launch("trainer")) == 0
     rows = run.ledger.journal.metrics()
@@ -262,8 +265,7 @@ def test_rest_shows_the_state_pauses_and_checkpoints(make_run: Callable[..., Run
         client.post("/v1/resume")
         run.wait(lambda: run.steps_done() == 1, "step 1", trainer)
         client.post("/v1/checkpoint")
-        run.wait(lambda: client.get("/v1/status").json().get("checkpoint_step") == 1, "checkpoint",
-                 trainer)
+        run.wait(lambda: client.get("/v1/status").json().get("checkpoint_step") == 1, "checkpoint", trainer)
         assert run.states() == ["acknowledged"] * PER_STEP
         assert client.get("/readyz").status_code == 200
         metrics = client.get("/metrics").text
@@ -285,8 +287,14 @@ def test_rest_shows_the_state_pauses_and_checkpoints(make_run: Callable[..., Run
 def test_two_hosts_that_share_no_disk_train_a_run_as_one_process_does(
     make_run: Callable[..., Run], tmp_path: Path
 ) -> None:
-    runs = [make_run(name, trainer={"max_steps": 3}, value_pretraining={
-        "enabled": True, "max_steps": 1, "explained_variance": 0.999}) for name in ("one", "two")]
+    runs = [
+        make_run(
+            name,
+            trainer={"max_steps": 3},
+            value_pretraining={"enabled": True, "max_steps": 1, "explained_variance": 0.999},
+        )
+        for name in ("one", "two")
+    ]
     for run in runs:
         run.rollouts.submit(4 * PER_STEP // 2)
     assert runs[0].wait_exit(runs[0].parts.launch("trainer")) == 0
@@ -295,9 +303,20 @@ def test_two_hosts_that_share_no_disk_train_a_run_as_one_process_does(
     elsewhere = tmp_path / "second-host"
     for steps in (1, 3):
         run_on_nodes(
-            2, 1, ["-m", "trainer", "--config", str(config), "--set", "trainer.port=0",
-                   "--set", f"trainer.max_steps={steps}"],
-            [{}, {"VAPO__RUN__DIRECTORY": str(elsewhere)}])
+            2,
+            1,
+            [
+                "-m",
+                "trainer",
+                "--config",
+                str(config),
+                "--set",
+                "trainer.port=0",
+                "--set",
+                f"trainer.max_steps={steps}",
+            ],
+            [{}, {"VAPO__RUN__DIRECTORY": str(elsewhere)}],
+        )
     assert not elsewhere.exists(), "rank 0 alone writes, and alone reads what it wrote"
     assert runs[1].states() == ["acknowledged"] * 16
     one, two = (run.last_weights() for run in runs)

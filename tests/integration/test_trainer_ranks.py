@@ -26,9 +26,10 @@ def _run_two_nodes(form: str, tied: str, output: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("run", "form", "tied"), [
-    (_run_two_ranks, "qwen3", "tied"), (_run_two_ranks, "llama", "untied"),
-    (_run_two_nodes, "qwen3", "untied")])
+@pytest.mark.parametrize(
+    ("run", "form", "tied"),
+    [(_run_two_ranks, "qwen3", "tied"), (_run_two_ranks, "llama", "untied"), (_run_two_nodes, "qwen3", "untied")],
+)
 def test_two_ranks_give_the_losses_and_weights_of_one(
     tmp_path: Path, run: Callable[[str, str, Path], None], form: str, tied: str
 ) -> None:

@@ -22,8 +22,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def run(tmp_path: Path, own_redis: RunningRedis) -> Iterator[Run]:
-    settings = _settings(tmp_path, own_redis, "held",  # type: ignore[arg-type]
-                         trainer={"checkpoint_every_steps": 50})
+    settings = _settings(
+        tmp_path,
+        own_redis,
+        "held",  # type: ignore[arg-type]
+        trainer={"checkpoint_every_steps": 50},
+    )
     run = Run(settings, tmp_path / "parts")
     yield run
     run.close()
@@ -38,8 +42,9 @@ def readiness(trainer: Part) -> str:
 
 def until(run: Run, trainer: Part, said: str) -> None:
     """Wait until ``/readyz`` says that; empty: ready."""
-    run.wait(lambda: [text := readiness(trainer)] and (said in text if said else not text),
-             f"readiness {said!r}", trainer)
+    run.wait(
+        lambda: [text := readiness(trainer)] and (said in text if said else not text), f"readiness {said!r}", trainer
+    )
 
 
 def admin(run: Run) -> Any:

@@ -9,26 +9,11 @@ from dataclasses import dataclass
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 import trainer.ingest
 from tests.support.forgetful_redis import Snapshot
-from tests.support.ledger_records import (
-    CORRECT,
-    NOT_JUDGED,
-    WRONG,
-    close,
-    generated,
-    settings_for,
-    task,
-    values,
-)
+from tests.support.ledger_records import CORRECT, NOT_JUDGED, WRONG, close, generated, settings_for, task, values
 from trainer.dynamic_sampling import Discarded
 from trainer.ingest import Arrival, Ingest
 from vapo.ledger import Lease, Ledger, Stage
@@ -75,8 +60,7 @@ class Training:
 
     def begin_trainer(self) -> None:
         """Start, or start again from the last checkpoint; the weights are published anew."""
-        self.ingest = Ingest(self.ledger, self.channel, "trainer", VOCABULARY,
-                             self.settings.trains_whole_groups)
+        self.ingest = Ingest(self.ledger, self.channel, "trainer", VOCABULARY, self.settings.trains_whole_groups)
         self.step, self.trained, self.discarded = self.saved, [], None
         self.ingest.resume(())
         self.publish()
@@ -184,18 +168,30 @@ class AnyHistory(RuleBasedStateMachine):
         self.redis = redis
         self.snapshot: Snapshot | None = None
 
-    @initialize(staleness=st.integers(0, 3), publish=st.integers(1, 4), prompts=st.integers(1, 4),
-                samples=st.integers(1, 4), kind=st.sampled_from(["gae", "group", "dynamic"]))
+    @initialize(
+        staleness=st.integers(0, 3),
+        publish=st.integers(1, 4),
+        prompts=st.integers(1, 4),
+        samples=st.integers(1, 4),
+        kind=st.sampled_from(["gae", "group", "dynamic"]),
+    )
     def begin(self, staleness: int, publish: int, prompts: int, samples: int, kind: str) -> None:
-        self.run = Training(settings_for(
-            self.redis.settings, f"ledger.max_staleness={staleness}",
-            f"trainer.publish_every_steps={min(publish, staleness + 1)}",
-            f"trainer.prompts_per_step={prompts}", f"sampling.samples_per_prompt={samples}",
-            f"trainer.mini_batch_rollouts={prompts}", "trainer.uniform_batches_limit=1",
-            f"algorithm.estimator={'gae' if kind == 'gae' else 'group'}",
-            f"algorithm.drop_uniform_groups={'true' if kind == 'dynamic' else 'false'}",
-            f"ledger.lease_seconds={LEASE_SECONDS}", "ledger.max_attempts=3",
-            "ledger.retained_rollouts=2"))
+        self.run = Training(
+            settings_for(
+                self.redis.settings,
+                f"ledger.max_staleness={staleness}",
+                f"trainer.publish_every_steps={min(publish, staleness + 1)}",
+                f"trainer.prompts_per_step={prompts}",
+                f"sampling.samples_per_prompt={samples}",
+                f"trainer.mini_batch_rollouts={prompts}",
+                "trainer.uniform_batches_limit=1",
+                f"algorithm.estimator={'gae' if kind == 'gae' else 'group'}",
+                f"algorithm.drop_uniform_groups={'true' if kind == 'dynamic' else 'false'}",
+                f"ledger.lease_seconds={LEASE_SECONDS}",
+                "ledger.max_attempts=3",
+                "ledger.retained_rollouts=2",
+            )
+        )
 
     def teardown(self) -> None:
         if hasattr(self, "run"):
@@ -250,7 +246,7 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(verdicts=st.lists(st.sampled_from([CORRECT, CORRECT, WRONG, NOT_JUDGED]), min_size=1))
     def judge(self, verdicts: list[Verdict]) -> None:
         held = self.run.held[Stage.GENERATED]
-        for verdict in verdicts[:len(held)]:
+        for verdict in verdicts[: len(held)]:
             self.run.judge(held.pop(0), verdict)
 
     @precondition(lambda self: self.run.held[Stage.VERIFIED])
@@ -318,6 +314,5 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_trainer_always_reaches_its_next_batch(redis_server: PrivateRedis) -> None:
     run_state_machine_as_test(
-        lambda: AnyHistory(redis_server),
-        settings=hypothesis.settings(max_examples=60, stateful_step_count=30),
+        lambda: AnyHistory(redis_server), settings=hypothesis.settings(max_examples=60, stateful_step_count=30)
     )

@@ -28,8 +28,15 @@ KEPT = ("settings.json", "settings.history.jsonl")
 
 def ended(words: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """The command, run until it ends by itself."""
-    return subprocess.run(command(*words), cwd=folder, env=environment(**variables), text=True,
-                          capture_output=True, timeout=120, check=False)  # fmt: skip
+    return subprocess.run(
+        command(*words),
+        cwd=folder,
+        env=environment(**variables),
+        text=True,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -45,9 +52,7 @@ def all_gone(parts: dict[str, int]) -> bool:
 
 @pytest.mark.parametrize("when", ["", "ready:"])
 @pytest.mark.parametrize("status", [pytest.param(1, marks=pytest.mark.slow), 78])
-def test_a_trainer_that_fails_for_good_ends_it_with_its_reason(
-    tmp_path: Path, status: int, when: str
-) -> None:
+def test_a_trainer_that_fails_for_good_ends_it_with_its_reason(tmp_path: Path, status: int, when: str) -> None:
     fault = f"{when}print('OSError: no space left', flush=True); raise SystemExit({status})"
     done = ended(RUN, tmp_path, STAND_IN_TRAINER=fault)
     assert done.returncode == 1
@@ -199,9 +204,7 @@ def test_a_start_that_was_killed_before_it_was_accepted_leaves_the_settings(tmp_
 
 
 @pytest.mark.parametrize("lost", [(), ("settings.json",), ("settings.history.jsonl",)])
-def test_another_model_than_the_runs_is_refused_before_anything_starts(
-    tmp_path: Path, lost: tuple[str, ...]
-) -> None:
+def test_another_model_than_the_runs_is_refused_before_anything_starts(tmp_path: Path, lost: tuple[str, ...]) -> None:
     folder = tmp_path / "runs" / "a"
     started_once(tmp_path)
     for name in lost:

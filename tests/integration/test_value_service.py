@@ -124,19 +124,21 @@ def test_values_over_http_and_bad_requests(client: httpx.Client, publisher: Publ
     answer = client.post("/v1/values", json={"items": items}).json()
     assert answer["critic_version"] == 1
     for one, values in zip(items, answer["values"], strict=True):
-        sequence = TokenSequence(
-            token_array(one["prompt_token_ids"]), token_array(one["response_token_ids"])
-        )
+        sequence = TokenSequence(token_array(one["prompt_token_ids"]), token_array(one["response_token_ids"]))
         np.testing.assert_allclose(values, publisher.values(1, sequence), atol=2e-5)
 
     refused = {
-        422: [{"json": {**item, "response_token_ids": []}}, {"json": {**item, "text": "5"}},
-              {"json": {**item, "response_token_ids": [10**6]}},
-              {"json": {**item, "response_token_ids": [-1]}},
-              {"json": {**item, "response_token_ids": [3] * 2000}}, {"json": {"items": []}}],
+        422: [
+            {"json": {**item, "response_token_ids": []}},
+            {"json": {**item, "text": "5"}},
+            {"json": {**item, "response_token_ids": [10**6]}},
+            {"json": {**item, "response_token_ids": [-1]}},
+            {"json": {**item, "response_token_ids": [3] * 2000}},
+            {"json": {"items": []}},
+        ],
         413: [{"content": b"x" * (17 * 2**20)}, {"json": {"items": [item] * 21}}],
         400: [{"content": b'{"x": "\xff\xfe"}', "headers": {"content-type": "application/json"}}],
-    }  # fmt: skip
+    }
     for status, bodies in refused.items():
         for body in bodies:
             response = client.post("/v1/values", **body)
@@ -145,9 +147,7 @@ def test_values_over_http_and_bad_requests(client: httpx.Client, publisher: Publ
     assert "vapo_value_critic_version 1.0" in client.get("/metrics").text
 
 
-def test_rollouts_are_scored_with_the_newest_critic(
-    parts: Parts, ledger: Ledger, publisher: Publisher
-) -> None:
+def test_rollouts_are_scored_with_the_newest_critic(parts: Parts, ledger: Ledger, publisher: Publisher) -> None:
     publisher.publish(1)
     publisher.publish(2)
     ids = submit(ledger, range(1, 41))
@@ -165,9 +165,7 @@ def test_rollouts_are_scored_with_the_newest_critic(
     assert ledger.fleet.members("value")[0].weight_version == 2
 
 
-def test_damaged_weights_are_refused_and_later_ones_taken(
-    client: httpx.Client, publisher: Publisher
-) -> None:
+def test_damaged_weights_are_refused_and_later_ones_taken(client: httpx.Client, publisher: Publisher) -> None:
     publisher.publish(1)
     wait_until(lambda: client.get("/v1/weights").json()["version"] == 1, 10)
     publisher.publish(2, damage=True)
@@ -187,9 +185,7 @@ def test_a_rollout_the_critic_cannot_read_is_buried(ledger: Ledger) -> None:
     wait_until(lambda: ledger.depths()["dead"] == 1)
 
 
-def test_sigkill_in_the_middle_loses_nothing_and_scores_each_once(
-    parts: Parts, ledger: Ledger
-) -> None:
+def test_sigkill_in_the_middle_loses_nothing_and_scores_each_once(parts: Parts, ledger: Ledger) -> None:
     options = "ledger.lease_seconds=2", "value.token_budget=16"
     first = parts.start("services.value", *options)
     ids = submit(ledger, [30] * 400)

@@ -20,10 +20,7 @@ from tests.support.liveness import alive
 ROOT = Path(__file__).resolve().parents[2]
 BOX = ("boxed",)
 TIME_LIMIT = 2.0
-SLOW_ANSWERS = [
-    r"\boxed{\int_0^{\pi} \sin(x^5) e^{x^7} dx}",
-    r"\boxed{x+(3^{99999})^{99999}}",
-]
+SLOW_ANSWERS = [r"\boxed{\int_0^{\pi} \sin(x^5) e^{x^7} dx}", r"\boxed{x+(3^{99999})^{99999}}"]
 REFUSED_ANSWERS = [
     r"\boxed{9^{9^9}}",
     r"\boxed{\sum_{k=1}^{99999} \frac{1}{k^3}}",
@@ -83,9 +80,7 @@ def pool() -> Iterator[Pool]:
 
 
 @pytest.mark.parametrize("response", SLOW_ANSWERS)
-def test_a_hang_over_the_answer_is_cut_off_and_is_the_responses_fault(
-    pool: Pool, response: str
-) -> None:
+def test_a_hang_over_the_answer_is_cut_off_and_is_the_responses_fault(pool: Pool, response: str) -> None:
     judgement = pool.judge("math", BOX, response, r"\sqrt{3}")
     assert (judgement.outcome, judgement.fault) == (Outcome.TIMEOUT, Fault.RESPONSE)
 
@@ -114,9 +109,7 @@ def test_hostile_text_gets_a_verdict_within_the_limit(pool: Pool, response: str)
     assert not (ROOT / "hacked").exists()
 
 
-def test_a_pattern_that_matches_for_ever_is_given_up_and_the_next_search_is_right(
-    pool: Pool,
-) -> None:
+def test_a_pattern_that_matches_for_ever_is_given_up_and_the_next_search_is_right(pool: Pool) -> None:
     endless = {r"^(a+)+$": "a" * 60 + "!", r"^(x|x)*y$": "x" * 60, r"(.*,){30}z": ",a" * 90}
     for pattern, text in endless.items():
         assert pool.search(pattern, text) is None
@@ -224,9 +217,12 @@ def test_workers_hold_no_secret_and_die_with_a_killed_parent() -> None:
         "pool.judge('math', ('boxed',), r'\\boxed{\\int_0^9 \\sin(x^5) e^{x^7} dx}', 'x+0')\n"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True,
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
         env={**os.environ, "VAPO__SECURITY__ADMIN_TOKEN": "a-secret-of-the-service"},
-    )  # fmt: skip
+    )
     assert parent.stdout is not None
     worker = psutil.Process(int(parent.stdout.readline()))
     assert "a-secret-of-the-service" not in worker.environ().values()

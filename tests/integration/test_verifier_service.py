@@ -52,12 +52,18 @@ def test_requests_are_judged_in_order_and_bad_ones_refused(client: httpx.Client)
     assert client.post("/v1/verify", json=single).json()["verdicts"][0]["verdict"] == "no_answer"
 
     refused = {
-        422: [{"json": {"response": "5"}}, {"json": {**single, "verifier": "poetry"}},
-              {"json": {**single, "colour": "red"}}, {"json": {"items": []}}, {"json": []}],
-        400: [{"content": b'{"response": "\xff\xfe", "reference": "5"}',
-               "headers": {"content-type": "application/json"}}],
+        422: [
+            {"json": {"response": "5"}},
+            {"json": {**single, "verifier": "poetry"}},
+            {"json": {**single, "colour": "red"}},
+            {"json": {"items": []}},
+            {"json": []},
+        ],
+        400: [
+            {"content": b'{"response": "\xff\xfe", "reference": "5"}', "headers": {"content-type": "application/json"}}
+        ],
         413: [{"content": b"x" * (17 * 2**20)}, {"json": {"items": [single] * 41}}],
-    }  # fmt: skip
+    }
     for status, bodies in refused.items():
         for body in bodies:
             answer = client.post("/v1/verify", **body)
@@ -70,9 +76,7 @@ def test_requests_are_judged_in_order_and_bad_ones_refused(client: httpx.Client)
 # Long enough that a busy machine parses the reference in it, and that the others are answered while
 # both workers are held.
 @pytest.mark.parametrize("time_limit", [6])
-def test_hostile_requests_do_not_disturb_others_and_the_queue_is_bounded(
-    client: httpx.Client,
-) -> None:
+def test_hostile_requests_do_not_disturb_others_and_the_queue_is_bounded(client: httpx.Client) -> None:
     def post(response: str, count: int = 1) -> httpx.Response:
         items = [{"response": response, "reference": r"\sqrt{3}"}] * count
         return client.post("/v1/verify", json={"items": items})
@@ -105,9 +109,11 @@ def test_a_format_pattern_that_hangs_stops_nobody(parts: Parts, ledger: Ledger) 
     The limit is long enough for a busy machine to match the others in it.
     """
     part = parts.start(
-        "services.verifier", "verifier.time_limit_seconds=6", "verifier.format_reward=0.5",
+        "services.verifier",
+        "verifier.time_limit_seconds=6",
+        "verifier.format_reward=0.5",
         "verifier.format_pattern=^(a+)+$|^good",
-    )  # fmt: skip
+    )
     endless = "a" * 60 + r" \boxed{2}"
     texts = [r"good \boxed{2}", r"good \boxed{3}", endless, r"bad \boxed{2}", r"good \boxed{1+1}"]
     ids = submit(ledger, len(texts), lambda number: texts[number])
@@ -172,9 +178,7 @@ def test_a_bad_reference_drops_and_an_unknown_verifier_buries_a_rollout(ledger: 
 
 
 @pytest.mark.slow
-def test_sigkill_in_the_middle_loses_nothing_and_verifies_each_once(
-    parts: Parts, ledger: Ledger
-) -> None:
+def test_sigkill_in_the_middle_loses_nothing_and_verifies_each_once(parts: Parts, ledger: Ledger) -> None:
     count = 1000
     ids = submit(ledger, count, lambda number: rf"\boxed{{{number}+x}}", answer="x+7")
     first = parts.launch("services.verifier", "ledger.lease_seconds=2")
@@ -188,8 +192,7 @@ def test_sigkill_in_the_middle_loses_nothing_and_verifies_each_once(
     entries = ledger.redis.xrange(ledger.keys.stream(Stage.VERIFIED))
     assert sorted(fields[b"id"].decode() for _, fields in entries) == sorted(ids)
     assert ledger.counters()["verdict"] == count
-    correct = [rollout for rollout in ledger.rollouts(ids) if rollout and rollout.verdict
-               and rollout.verdict.correct]  # fmt: skip
+    correct = [rollout for rollout in ledger.rollouts(ids) if rollout and rollout.verdict and rollout.verdict.correct]
     assert [rollout.id for rollout in correct] == ["t7.0"]
     gone, _ = psutil.wait_procs(workers, timeout=5)
     assert len(gone) == len(workers)

@@ -18,9 +18,8 @@ ROWS = [
 
 def verify(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "vapo.cli", "verify", *words],
-        capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "vapo.cli", "verify", *words], capture_output=True, text=True, timeout=280, check=False
+    )
 
 
 def write(path: Path, rows: list[object]) -> str:
@@ -75,8 +74,12 @@ def test_nothing_is_said_when_nobody_reads_on(tmp_path: Path) -> None:
     try:
         ended = subprocess.run(
             [sys.executable, "-m", "vapo.cli", "verify", rows],
-            stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=280, check=False,
-        )  # fmt: skip
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=280,
+            check=False,
+        )
     finally:
         os.close(write_end)
     assert ended.returncode == 1

@@ -69,9 +69,7 @@ def watching(*words: str) -> Iterator[list[int]]:
         assert not thread.is_alive(), "vapo watch did not end"
 
 
-def shown_until(
-    capsys: pytest.CaptureFixture[str], words: str, deadline: float = DEADLINE_SECONDS
-) -> str:
+def shown_until(capsys: pytest.CaptureFixture[str], words: str, deadline: float = DEADLINE_SECONDS) -> str:
     """What was printed, as soon as it has `words`."""
     text, until = "", time.monotonic() + deadline
     while words not in text:
@@ -93,9 +91,7 @@ def test_a_run_that_does_nothing_is_introduced_at_once(
 
 
 @pytest.mark.usefixtures("url")
-def test_a_step_is_one_aligned_line(
-    gateway: RunningGateway, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_step_is_one_aligned_line(gateway: RunningGateway, capsys: pytest.CaptureFixture[str]) -> None:
     journal = gateway.ledger.journal
     journal.note_course("running", max_steps=3)
     journal.tell("value_pretraining", {"pretraining_step": 1, "value_loss": 0.5, **ROW})
@@ -104,9 +100,17 @@ def test_a_step_is_one_aligned_line(
         journal.write_metrics(step, ROW)
     journal.tell(
         "evaluation",
-        {"id": "e", "dataset": "test", "samples": 4, "avg_at_k": 0.5, "standard_error": 0.1,
-         "maj_at_k": 0.6, "newest_weight_version": 3, "step": 3},
-    )  # fmt: skip
+        {
+            "id": "e",
+            "dataset": "test",
+            "samples": 4,
+            "avg_at_k": 0.5,
+            "standard_error": 0.1,
+            "maj_at_k": 0.6,
+            "newest_weight_version": 3,
+            "step": 3,
+        },
+    )
     finish(gateway)
     assert main(["watch", "--from-start"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -114,9 +118,7 @@ def test_a_step_is_one_aligned_line(
     clocked = [line[10:] for line in lines[1:] if line[:1].isdigit()]
     assert clocked[0].startswith("pretraining 1: expl.var")
     steps = [line for line in clocked if line.split()[0] in ("1/3", "2/3", "3/3")]
-    assert [line.split()[1:8] for line in steps] == [
-        ["+0.00", "0.125", "120", "100%", "2.0133", "-0.012", "37"]
-    ] * 3
+    assert [line.split()[1:8] for line in steps] == [["+0.00", "0.125", "120", "100%", "2.0133", "-0.012", "37"]] * 3
     assert len({len(line) for line in steps}) == 1
     assert "held-out test (step 3, v3): avg@4 0.5000 ± 0.1000, maj@4 0.6000" in clocked[-2]
     assert clocked[-1] == "trainer finished at step 3 of 3"
@@ -125,9 +127,7 @@ def test_a_step_is_one_aligned_line(
 
 
 @pytest.mark.usefixtures("url")
-@pytest.mark.parametrize(
-    ("state", "status"), [("finished", 0), ("asked to stop", 0), ("failed", 1)]
-)
+@pytest.mark.parametrize(("state", "status"), [("finished", 0), ("asked to stop", 0), ("failed", 1)])
 def test_a_run_that_has_ended_is_not_waited_for(
     gateway: RunningGateway, capsys: pytest.CaptureFixture[str], state: str, status: int
 ) -> None:
@@ -153,9 +153,7 @@ def test_failures_are_told_while_they_come(
 
 
 @pytest.mark.usefixtures("url")
-def test_what_failed_before_is_told_at_the_start(
-    gateway: RunningGateway, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_failed_before_is_told_at_the_start(gateway: RunningGateway, capsys: pytest.CaptureFixture[str]) -> None:
     bury_one(gateway, "the prompt has 9000 tokens")
     with watching() as ended:
         said = shown_until(capsys, "the prompt has 9000 tokens")
@@ -195,9 +193,7 @@ def test_watching_a_local_run_outlives_a_failed_trainer_and_ends_with_the_run(
 
 
 @pytest.mark.usefixtures("url")
-def test_events_as_json_lines(
-    gateway: RunningGateway, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_events_as_json_lines(gateway: RunningGateway, capsys: pytest.CaptureFixture[str]) -> None:
     gateway.ledger.journal.write_metrics(1, ROW)
     finish(gateway)
     assert main(["watch", "--from-start", "--json"]) == 0
@@ -207,15 +203,16 @@ def test_events_as_json_lines(
 
 @pytest.mark.parametrize(
     ("state", "words", "watched"),
-    [
-        ("finished", "trainer finished at step 3 of 3", 0),
-        ("failed", "failed at step 3 of", 1),
-    ],
+    [("finished", "trainer finished at step 3 of 3", 0), ("failed", "failed at step 3 of", 1)],
 )
 def test_status_watch_and_metrics_of_a_run_that_has_ended(
-    make_gateway: Callable[..., RunningGateway], capsys: pytest.CaptureFixture[str],
-    free_port: int, state: str, words: str, watched: int,
-) -> None:  # fmt: skip
+    make_gateway: Callable[..., RunningGateway],
+    capsys: pytest.CaptureFixture[str],
+    free_port: int,
+    state: str,
+    words: str,
+    watched: int,
+) -> None:
     settings = make_gateway().settings
     folder = in_folder(settings, f"http://127.0.0.1:{free_port}")
     rows = [{"step": step, "at": 1.0, **ROW} for step in (1, 2, 3)]
@@ -263,9 +260,7 @@ def test_status_has_words_for_queues_failures_and_parts(
         assert internal not in said
 
 
-def test_a_change_of_state_is_told_before_the_next_heartbeat_is_due(
-    gateway: RunningGateway,
-) -> None:
+def test_a_change_of_state_is_told_before_the_next_heartbeat_is_due(gateway: RunningGateway) -> None:
     """A generator that has become ready is not shown as STALE for the rest of an interval."""
     state, ledger = ["STALE"], gateway.ledger
     member = Member("g", "generator", "http://g:1", "STALE")

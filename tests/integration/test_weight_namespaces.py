@@ -72,8 +72,20 @@ def hosts() -> Iterator[Hosts]:
     try:
         for host in (hosts.trainer, hosts.replica):
             ip("netns", "add", host)
-        ip("-n", hosts.trainer, "link", "add", "cable0", "type", "veth",
-           "peer", "name", "cable0", "netns", hosts.replica)
+        ip(
+            "-n",
+            hosts.trainer,
+            "link",
+            "add",
+            "cable0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "cable0",
+            "netns",
+            hosts.replica,
+        )
         for host, address in ((hosts.trainer, TRAINER_ADDRESS), (hosts.replica, REPLICA_ADDRESS)):
             ip("-n", host, "address", "add", f"{address}/24", "dev", "cable0")
             ip("-n", host, "link", "set", "lo", "up")
@@ -88,11 +100,14 @@ def hosts() -> Iterator[Hosts]:
 def server(hosts: Hosts, tmp_path: Path) -> Iterator[WeightServer]:
     """Serves in the trainer's namespace."""
     tokens = {f"{name}_token": f"{name}-0123456789abcdef" for name in ("user", "admin", "service")}
-    settings = Settings.model_validate({
-        "run": {"directory": tmp_path / "trainer"}, "security": tokens,
-        "weights": {"transport": "http", "serve_limit_bytes_per_second": 3 * MIB}})
-    server = WeightServer(tmp_path / "server", settings, hosts.inside(hosts.trainer),
-                          TRAINER_ADDRESS)
+    settings = Settings.model_validate(
+        {
+            "run": {"directory": tmp_path / "trainer"},
+            "security": tokens,
+            "weights": {"transport": "http", "serve_limit_bytes_per_second": 3 * MIB},
+        }
+    )
+    server = WeightServer(tmp_path / "server", settings, hosts.inside(hosts.trainer), TRAINER_ADDRESS)
     server.launch()
     try:
         server.wait_logged("serving")
@@ -102,16 +117,25 @@ def server(hosts: Hosts, tmp_path: Path) -> Iterator[WeightServer]:
 
 
 @pytest.fixture
-def start_fetch(hosts: Hosts, server: WeightServer,
-                tmp_path: Path) -> Iterator[Callable[[float], subprocess.Popen[str]]]:
+def start_fetch(
+    hosts: Hosts, server: WeightServer, tmp_path: Path
+) -> Iterator[Callable[[float], subprocess.Popen[str]]]:
     """Starts a fetch in the replica's namespace, into a folder of its own."""
     started: list[subprocess.Popen[str]] = []
 
     def start(stall_seconds: float) -> subprocess.Popen[str]:
-        words = [*hosts.inside(hosts.replica), sys.executable, "-m", "tests.support.weight_fetch",
-                 server.url, str(tmp_path / "replica"), "1", "weights.range_bytes=65536",
-                 f"weights.stall_seconds={stall_seconds}",
-                 'security.service_token="service-0123456789abcdef"']
+        words = [
+            *hosts.inside(hosts.replica),
+            sys.executable,
+            "-m",
+            "tests.support.weight_fetch",
+            server.url,
+            str(tmp_path / "replica"),
+            "1",
+            "weights.range_bytes=65536",
+            f"weights.stall_seconds={stall_seconds}",
+            'security.service_token="service-0123456789abcdef"',
+        ]
         started.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
         return started[-1]
 
@@ -146,8 +170,8 @@ def wait_arrived(folder: Path, count: int) -> None:
 
 @pytest.mark.slow
 def test_a_pulled_cable_costs_only_what_was_on_it(
-        hosts: Hosts, server: WeightServer, start_fetch: Callable[[float], subprocess.Popen[str]],
-        tmp_path: Path) -> None:
+    hosts: Hosts, server: WeightServer, start_fetch: Callable[[float], subprocess.Popen[str]], tmp_path: Path
+) -> None:
     published = server.publish(1, SIZE).files[ACTOR]
     folder = version_folder(tmp_path / "replica", 1)
     first = start_fetch(1.0)
@@ -167,8 +191,8 @@ def test_a_pulled_cable_costs_only_what_was_on_it(
 
 @pytest.mark.slow
 def test_a_cable_that_comes_back_in_time_is_not_noticed(
-        hosts: Hosts, server: WeightServer, start_fetch: Callable[[float], subprocess.Popen[str]],
-        tmp_path: Path) -> None:
+    hosts: Hosts, server: WeightServer, start_fetch: Callable[[float], subprocess.Popen[str]], tmp_path: Path
+) -> None:
     published = server.publish(1, SIZE).files[ACTOR]
     folder = version_folder(tmp_path / "replica", 1)
     fetch = start_fetch(2.0)

@@ -16,15 +16,7 @@ from tests.support.weight_server import WeightServer, served_bytes
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
 from vapo.settings import Settings
-from vapo.weights import (
-    ACTOR,
-    CRITIC,
-    SupersededError,
-    WeightChannel,
-    WeightsError,
-    sha256_of,
-    version_folder,
-)
+from vapo.weights import ACTOR, CRITIC, SupersededError, WeightChannel, WeightsError, sha256_of, version_folder
 from vapo.weights.http_transport import HttpTransport
 
 pytestmark = pytest.mark.slow
@@ -35,8 +27,7 @@ SIZE = 6 * MIB
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    weights = settings.weights.model_copy(update={
-        "transport": "http", "range_bytes": 256 << 10, "stall_seconds": 5.0})
+    weights = settings.weights.model_copy(update={"transport": "http", "range_bytes": 256 << 10, "stall_seconds": 5.0})
     return settings.model_copy(update={"weights": weights})
 
 
@@ -45,8 +36,7 @@ def server(tmp_path: Path, settings: Settings) -> Iterator[WeightServer]:
     """Stands for the trainer, on a disk of its own; slow enough to be caught in the middle."""
     run = settings.run.model_copy(update={"directory": tmp_path / "trainer"})
     weights = settings.weights.model_copy(update={"serve_limit_bytes_per_second": 4 * MIB})
-    server = WeightServer(tmp_path / "server", settings.model_copy(
-        update={"run": run, "weights": weights}))
+    server = WeightServer(tmp_path / "server", settings.model_copy(update={"run": run, "weights": weights}))
     server.start()
     yield server
     server.kill()
@@ -86,7 +76,8 @@ def fetch_together(replicas: list[HttpTransport], version: int) -> list[str]:
 
 
 def test_three_replicas_take_one_copy_from_the_trainer(
-        parts: Parts, ledger: Ledger, server: WeightServer, tmp_path: Path) -> None:
+    parts: Parts, ledger: Ledger, server: WeightServer, tmp_path: Path
+) -> None:
     beat(ledger, server)
     relay = start_relay(parts, "weights.stall_seconds=1")
     digest = announce(ledger, server, 1)
@@ -105,7 +96,8 @@ def test_three_replicas_take_one_copy_from_the_trainer(
 
 
 def test_the_relay_resumes_and_serves_what_it_had_after_a_kill(
-        parts: Parts, ledger: Ledger, server: WeightServer, tmp_path: Path) -> None:
+    parts: Parts, ledger: Ledger, server: WeightServer, tmp_path: Path
+) -> None:
     source = f'weights.source_url="{server.url}"'
     digest = announce(ledger, server, 1)
     first = start_relay(parts, source)
@@ -123,6 +115,7 @@ def test_the_relay_resumes_and_serves_what_it_had_after_a_kill(
 
 def fetch_until_killed(relay: Part, replica: HttpTransport) -> None:
     """Kill the relay once the replica has an eighth of the file."""
+
     def watch() -> None:
         while replica.bytes_fetched < SIZE // 8:
             over.wait(0.01)
@@ -134,8 +127,8 @@ def fetch_until_killed(relay: Part, replica: HttpTransport) -> None:
 
 
 def test_versions_of_another_life_of_the_run_are_never_served(
-        parts: Parts, ledger: Ledger, settings: Settings, server: WeightServer,
-        tmp_path: Path) -> None:
+    parts: Parts, ledger: Ledger, settings: Settings, server: WeightServer, tmp_path: Path
+) -> None:
     """The run is started over under the same name: version 1 exists again, with other bytes."""
     relay = start_relay(parts, f'weights.source_url="{server.url}"', "weights.cache_versions=1")
     first = announce(ledger, server, 1, MIB)

@@ -33,8 +33,9 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., WeightServer]]:
     started: list[WeightServer] = []
 
     def make(**weights: Any) -> WeightServer:
-        settings = Settings.model_validate({"run": {"directory": tmp_path / "trainer"},
-                                            "weights": {"transport": "http", **weights}})
+        settings = Settings.model_validate(
+            {"run": {"directory": tmp_path / "trainer"}, "weights": {"transport": "http", **weights}}
+        )
         server = WeightServer(tmp_path / f"server{len(started)}", settings)
         started.append(server)
         server.start()
@@ -73,8 +74,7 @@ def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-def test_a_consumer_gets_its_own_file_and_no_other(
-        make_server: Callable[..., WeightServer], tmp_path: Path) -> None:
+def test_a_consumer_gets_its_own_file_and_no_other(make_server: Callable[..., WeightServer], tmp_path: Path) -> None:
     server = make_server()
     published = server.publish(1, SIZE + 12345, critic_bytes=300_000)
     folder, manifest = http_transport(server.url, tmp_path / "a").fetch(1, only=CRITIC)
@@ -90,8 +90,8 @@ def test_a_consumer_gets_its_own_file_and_no_other(
 
 
 def test_after_cuts_only_what_is_missing_is_asked_for(
-        make_server: Callable[..., WeightServer], make_proxy: Callable[..., CuttingProxy],
-        tmp_path: Path) -> None:
+    make_server: Callable[..., WeightServer], make_proxy: Callable[..., CuttingProxy], tmp_path: Path
+) -> None:
     server = make_server()
     server.publish(1, SIZE)
     proxy = make_proxy(server, cuts=(MIB, 3 * MIB, 6 * MIB))
@@ -105,7 +105,8 @@ def test_after_cuts_only_what_is_missing_is_asked_for(
 
 
 def test_the_server_is_killed_in_the_middle_and_comes_back(
-        make_server: Callable[..., WeightServer], tmp_path: Path) -> None:
+    make_server: Callable[..., WeightServer], tmp_path: Path
+) -> None:
     server = make_server(serve_limit_bytes_per_second=LIMIT)
     server.publish(1, SIZE)
     transport = http_transport(server.url, tmp_path / "cache")
@@ -123,7 +124,8 @@ def test_the_server_is_killed_in_the_middle_and_comes_back(
 
 
 def test_the_replica_is_killed_in_the_middle_and_comes_back(
-        make_server: Callable[..., WeightServer], tmp_path: Path) -> None:
+    make_server: Callable[..., WeightServer], tmp_path: Path
+) -> None:
     server = make_server(serve_limit_bytes_per_second=LIMIT)
     server.publish(1, SIZE)
     cache = tmp_path / "cache"
@@ -142,20 +144,20 @@ def test_the_replica_is_killed_in_the_middle_and_comes_back(
 
 
 def test_a_changed_byte_is_found_and_the_file_fetched_once_more(
-        make_server: Callable[..., WeightServer], make_proxy: Callable[..., CuttingProxy],
-        tmp_path: Path) -> None:
+    make_server: Callable[..., WeightServer], make_proxy: Callable[..., CuttingProxy], tmp_path: Path
+) -> None:
     server = make_server()
     server.publish(1, SIZE)
     proxy = make_proxy(server, flip_at=SIZE // 2)
-    transport = http_transport(proxy.url, tmp_path / "cache", parallel_ranges=1,
-                               range_bytes=2 * SIZE)
+    transport = http_transport(proxy.url, tmp_path / "cache", parallel_ranges=1, range_bytes=2 * SIZE)
     transport.fetch(1, only=ACTOR)
     assert same_bytes(server, tmp_path / "cache", 1)
     assert transport.bytes_fetched == 2 * SIZE
 
 
 def test_wrong_bytes_are_refused_and_not_fetched_over_and_over(
-        make_server: Callable[..., WeightServer], tmp_path: Path) -> None:
+    make_server: Callable[..., WeightServer], tmp_path: Path
+) -> None:
     server = make_server()
     server.publish(1, MIB)
     with (version_folder(server.directory, 1) / ACTOR).open("r+b") as file:
@@ -169,7 +171,8 @@ def test_wrong_bytes_are_refused_and_not_fetched_over_and_over(
 
 
 def test_a_version_removed_in_the_middle_is_superseded(
-        make_server: Callable[..., WeightServer], tmp_path: Path) -> None:
+    make_server: Callable[..., WeightServer], tmp_path: Path
+) -> None:
     server = make_server(serve_limit_bytes_per_second=LIMIT)
     server.publish(1, SIZE)
     transport = http_transport(server.url, tmp_path / "cache")
@@ -193,8 +196,7 @@ def test_a_version_removed_in_the_middle_is_superseded(
     assert same_bytes(server, tmp_path / "cache", 2)
 
 
-def test_replicas_that_share_a_cache_fetch_once(
-        make_server: Callable[..., WeightServer], tmp_path: Path) -> None:
+def test_replicas_that_share_a_cache_fetch_once(make_server: Callable[..., WeightServer], tmp_path: Path) -> None:
     server = make_server(serve_limit_bytes_per_second=LIMIT)
     server.publish(1, 2 * MIB)
     replicas = [http_transport(server.url, tmp_path / "cache") for _ in range(3)]
@@ -207,8 +209,8 @@ def test_replicas_that_share_a_cache_fetch_once(
 
 
 def test_limits_count_every_byte(
-        make_server: Callable[..., WeightServer], tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    make_server: Callable[..., WeightServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the bucket makes of the counts is tested with a clock of its own."""
     reserved: list[int] = []
 
@@ -220,15 +222,15 @@ def test_limits_count_every_byte(
     monkeypatch.setattr(cache_module, "TokenBucket", Recording)
     server = make_server()
     server.publish(1, MIB)
-    transport = http_transport(server.url, tmp_path / "cache",
-                               fetch_limit_bytes_per_second=1 << 30)
+    transport = http_transport(server.url, tmp_path / "cache", fetch_limit_bytes_per_second=1 << 30)
     transport.fetch(1, only=ACTOR)
     assert sum(reserved) == MIB
     assert max(reserved) <= 256 << 10
 
 
 def test_silence_ends_a_fetch_by_name_and_closing_ends_it_at_once(
-        make_server: Callable[..., WeightServer], tmp_path: Path) -> None:
+    make_server: Callable[..., WeightServer], tmp_path: Path
+) -> None:
     server = make_server(serve_limit_bytes_per_second=LIMIT)
     server.publish(1, SIZE)
     transport = http_transport(server.url, tmp_path / "cache", stall_seconds=0.2)
@@ -252,6 +254,7 @@ def test_silence_ends_a_fetch_by_name_and_closing_ends_it_at_once(
 
 def fetch_in_background(transport: HttpTransport) -> threading.Thread:
     """A fetch whose failure is expected."""
+
     def fetch() -> None:
         try:
             transport.fetch(1, only=ACTOR)

@@ -33,8 +33,12 @@ PROMPT, RESPONSE = [5, 6, 7], [8, 9, 2]
 def generator(tmp_path: Path, redis_server: PrivateRedis) -> Iterator[TinyGenerator]:
     """A run whose trainer's folder is ``tmp_path/run``; the parts are given other folders."""
     settings = tiny_settings(
-        tmp_path, redis_server.settings, f"test-{uuid.uuid4().hex[:12]}",
-        weights={"transport": "http"}, ledger={"heartbeat_seconds": HEARTBEAT_SECONDS})
+        tmp_path,
+        redis_server.settings,
+        f"test-{uuid.uuid4().hex[:12]}",
+        weights={"transport": "http"},
+        ledger={"heartbeat_seconds": HEARTBEAT_SECONDS},
+    )
     generator = TinyGenerator(tmp_path, settings)
     yield generator
     generator.stop()
@@ -46,8 +50,7 @@ def server(tmp_path: Path, generator: TinyGenerator) -> Iterator[WeightServer]:
     server = WeightServer(tmp_path / "server", generator.settings)
     server.start()
     keys = Keys(generator.settings.run.name)
-    Fleet(generator.redis, keys, HEARTBEAT_SECONDS).beat(
-        Member("trainer-test", "trainer", server.url, "READY"))
+    Fleet(generator.redis, keys, HEARTBEAT_SECONDS).beat(Member("trainer-test", "trainer", server.url, "READY"))
     yield server
     server.kill()
 
@@ -61,7 +64,8 @@ def random_critic(folder: Path, seed: int) -> dict[str, torch.Tensor]:
 
 
 def test_both_replicas_answer_with_what_was_published(
-        generator: TinyGenerator, server: WeightServer, tmp_path: Path) -> None:
+    generator: TinyGenerator, server: WeightServer, tmp_path: Path
+) -> None:
     critic = random_critic(tmp_path / "model", seed=2)
     generator.publish(tiny_model(seed=101))
     manifest = generator.publish(tiny_model(seed=102), critic=critic)
@@ -75,12 +79,13 @@ def test_both_replicas_answer_with_what_was_published(
     response = answer["responses"][0]
     assert response["version_spans"][0]["version"] == 2
     plain = log_probs_of(generator.models[2], PROMPT + response["token_ids"])
-    np.testing.assert_allclose(response["log_probs"], plain[len(PROMPT) - 1:], atol=1e-4)
+    np.testing.assert_allclose(response["log_probs"], plain[len(PROMPT) - 1 :], atol=1e-4)
 
     item = {"prompt_token_ids": PROMPT, "response_token_ids": RESPONSE}
     scored = httpx.post(f"{value.url}/v1/values", json=item, timeout=60).json()
-    expected = score(load_critic(tmp_path / "model", critic),
-                     [TokenSequence(token_array(PROMPT), token_array(RESPONSE))], 4096)[0]
+    expected = score(
+        load_critic(tmp_path / "model", critic), [TokenSequence(token_array(PROMPT), token_array(RESPONSE))], 4096
+    )[0]
     assert scored["critic_version"] == 2
     np.testing.assert_allclose(scored["values"][0], expected, atol=2e-5)
 

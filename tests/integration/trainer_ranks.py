@@ -52,13 +52,11 @@ def main(form: str, tied: bool, output: Path) -> None:
         metrics.append(result.metrics | _numbers(update_row(batch, result) | asdict(mismatch)))
         replay = learner.replay  # not part of a checkpoint
         # A folder of each rank's own: hosts need not share a disk.
-        learner = _saved_and_loaded(learner, output / f"checkpoints-{ranks.rank}", form, tied,
-                                    random, ranks)
+        learner = _saved_and_loaded(learner, output / f"checkpoints-{ranks.rank}", form, tied, random, ranks)
         learner.replay = replay
     state = {f"actor.{name}": t for name, t in policy_state(learner.policy).items()}
     state |= {f"critic.{name}": t for name, t in critic_state(learner.critic).items()}
-    state |= {f"adam.{name}": t for name, t
-              in optimiser_state(learner.policy, learner.policy_optimiser).items()}
+    state |= {f"adam.{name}": t for name, t in optimiser_state(learner.policy, learner.policy_optimiser).items()}
     if ranks.is_first:
         save_file(state, output / "weights.safetensors")
         (output / "metrics.json").write_text(json.dumps(metrics))
@@ -78,8 +76,7 @@ def _numbers(row: dict[str, Any]) -> dict[str, float]:
         parts = value if isinstance(value, list) else [value]
         for place, part in enumerate(parts):
             found = part if isinstance(part, dict) else {"": part}
-            numbers |= {f"{name}/{place}/{key}": known for key, known in found.items()
-                        if known is not None}
+            numbers |= {f"{name}/{place}/{key}": known for key, known in found.items() if known is not None}
     return numbers
 
 
@@ -93,13 +90,17 @@ def _learner(form: str, tied: bool, seed: int, ranks: Ranks) -> Learner:
     shard_policy(policy, ranks)
     shard_critic(critic, ranks)
     options = OptimiserOptions(1e-3, warmup_steps=2, gradient_clip=0.5)
-    return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options),
-                   replay=CriticReplay(1 if form == "llama" else 0))
+    return Learner(
+        policy,
+        Optimiser(policy, options),
+        critic,
+        Optimiser(critic, options),
+        replay=CriticReplay(1 if form == "llama" else 0),
+    )
 
 
 def _saved_and_loaded(
-    learner: Learner, directory: Path, form: str, tied: bool, random: np.random.Generator,
-    ranks: Ranks,
+    learner: Learner, directory: Path, form: str, tied: bool, random: np.random.Generator, ranks: Ranks
 ) -> Learner:
     """A fresh learner with the state of ``learner``, by way of a checkpoint."""
     save_checkpoint(directory, learner, Position(), random, {}, 1, ranks)

@@ -18,14 +18,24 @@ SEEDS = st.integers(0, 10_000)
 
 
 @settings(max_examples=60, deadline=None)
-@given(LENGTHS, SEEDS, st.sampled_from([0.02, 0.05, 0.5]), st.sampled_from([0.0, 0.7, 0.95, 1.0]),
-       st.sampled_from(list(Truncation)))
+@given(
+    LENGTHS,
+    SEEDS,
+    st.sampled_from([0.02, 0.05, 0.5]),
+    st.sampled_from([0.0, 0.7, 0.95, 1.0]),
+    st.sampled_from(list(Truncation)),
+)
 def test_agrees_with_the_reference(
     lengths: list[int], seed: int, alpha: float, lambda_critic: float, truncation: Truncation
 ) -> None:
     batch = random_batch(seed, lengths)
-    options = Options(alpha=alpha, lambda_critic=lambda_critic, truncation=truncation,
-                      max_response_tokens=60, overlong_buffer_tokens=30)
+    options = Options(
+        alpha=alpha,
+        lambda_critic=lambda_critic,
+        truncation=truncation,
+        max_response_tokens=60,
+        overlong_buffer_tokens=30,
+    )
     result = compute_advantages_and_targets(batch, options)
     assert batch.values is not None
     assert batch.bootstrap_values is not None
@@ -46,13 +56,10 @@ def test_agrees_with_the_reference(
 
 @settings(max_examples=30, deadline=None)
 @given(LENGTHS, SEEDS, st.sampled_from([0.0, 0.5, 0.95]))
-def test_without_decoupling_one_lambda_serves_both(
-    lengths: list[int], seed: int, lam: float
-) -> None:
+def test_without_decoupling_one_lambda_serves_both(lengths: list[int], seed: int, lam: float) -> None:
     batch = random_batch(seed, lengths)
     assert batch.values is not None
-    options = Options(decoupled_gae=False, length_adaptive_lambda=False, lambda_policy=lam,
-                      lambda_critic=1.0)
+    options = Options(decoupled_gae=False, length_adaptive_lambda=False, lambda_policy=lam, lambda_critic=1.0)
     result = compute_advantages_and_targets(batch, options)
     assert torch.allclose(result.targets, result.advantages + batch.values, atol=1e-12)
 
@@ -65,7 +72,8 @@ def test_a_row_does_not_depend_on_its_batch_mates(lengths: list[int], seed: int)
     assert batch.values is not None
     for row, values in enumerate(rows_of(batch.values, batch.lengths)):
         alone = compute_advantages_and_targets(
-            row_batch([values], [batch.rewards[row].item()]), Options(lambda_critic=0.9))
+            row_batch([values], [batch.rewards[row].item()]), Options(lambda_critic=0.9)
+        )
         part = together.select_rows(torch.tensor([row]))
         assert torch.allclose(part.advantages, alone.advantages, atol=1e-12)
         assert torch.allclose(part.targets, alone.targets, atol=1e-12)
@@ -77,8 +85,10 @@ def test_monte_carlo_targets_do_not_see_the_critic(seed: int, shift: float) -> N
     batch = random_batch(seed, [12, 40])
     assert batch.values is not None
     moved = type(batch)(**{**batch.__dict__, "values": batch.values * 3 + shift})
-    assert torch.equal(compute_advantages_and_targets(batch, Options()).targets,
-                       compute_advantages_and_targets(moved, Options()).targets)
+    assert torch.equal(
+        compute_advantages_and_targets(batch, Options()).targets,
+        compute_advantages_and_targets(moved, Options()).targets,
+    )
 
 
 def test_long_rows_in_float32_stay_within_1e_5() -> None:

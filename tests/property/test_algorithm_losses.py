@@ -29,14 +29,23 @@ LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=6)
 SEEDS = st.integers(0, 10_000)
 BANDED = {"sequence_mask", "geometric_mask", "icepop", "dis", "cispo"}.__contains__
 CORRECTIONS = st.sampled_from(correction_names()).flatmap(
-    lambda name: st.fixed_dictionaries({
-        "correction": st.just(name),
-        "dual_clip": st.sampled_from([None] if name in ("dis", "cispo") else [None, 1.2, 3.0]),
-        **({"correction_low": st.sampled_from([None, 0.8]),
-            "correction_high": st.sampled_from([None, 1.3])} if BANDED(name) else {}),
-        **({"correction_low": st.sampled_from([None, 0.05]),
-            "correction_high": st.sampled_from([None, 0.1])} if name == "dppo" else {}),
-    }))
+    lambda name: st.fixed_dictionaries(
+        {
+            "correction": st.just(name),
+            "dual_clip": st.sampled_from([None] if name in ("dis", "cispo") else [None, 1.2, 3.0]),
+            **(
+                {"correction_low": st.sampled_from([None, 0.8]), "correction_high": st.sampled_from([None, 1.3])}
+                if BANDED(name)
+                else {}
+            ),
+            **(
+                {"correction_low": st.sampled_from([None, 0.05]), "correction_high": st.sampled_from([None, 0.1])}
+                if name == "dppo"
+                else {}
+            ),
+        }
+    )
+)
 OPTIONS = st.builds(
     lambda correction, **others: Options(**correction, **others),
     correction=CORRECTIONS,
@@ -54,15 +63,12 @@ OPTIONS = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(LENGTHS, SEEDS, OPTIONS)
-def test_policy_loss_and_gradient_agree_with_the_reference(
-    lengths: list[int], seed: int, options: Options
-) -> None:
+def test_policy_loss_and_gradient_agree_with_the_reference(lengths: list[int], seed: int, options: Options) -> None:
     batch = compute_advantages_and_targets(random_batch(seed, lengths), options)
     current, behaviour, proximal = random_log_probs(seed, sum(lengths))
     current.requires_grad_()
     entropies = torch.full_like(behaviour, 0.7)
-    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch),
-                              options, entropies)
+    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch), options, entropies)
     result.loss.backward()
     rows = _reference_rows(batch, [current.detach(), behaviour, proximal], options)
     mu = options.positive_example_weight
@@ -71,8 +77,7 @@ def test_policy_loss_and_gradient_agree_with_the_reference(
     imitation = reference.positive_example_loss(rows, options.correct_positive_examples)
     bonus = 0.7 * options.entropy_weight if any(row.in_policy for row in rows) else 0.0
     assert result.loss.item() == pytest.approx(clipped + mu * imitation - bonus, abs=1e-12)
-    expected = reference.policy_gradient(rows, clip, options.token_level_loss, mu,
-                                         options.correct_positive_examples)
+    expected = reference.policy_gradient(rows, clip, options.token_level_loss, mu, options.correct_positive_examples)
     assert current.grad is not None
     assert current.grad.tolist() == pytest.approx(expected, abs=1e-12)
 
@@ -105,15 +110,13 @@ def test_positives_weigh_mu_times_all_over_positive_tokens_at_ratio_one() -> Non
     options = Options(truncation="terminal", correction="none")
     batch = compute_advantages_and_targets(source, options)
     current = random_log_probs(7, 40)[0].requires_grad_()
-    policy_objective(current, current.detach(), None, batch, count_denominators(batch),
-                     options).loss.backward()
+    policy_objective(current, current.detach(), None, batch, count_denominators(batch), options).loss.backward()
     bonus = torch.cat([torch.full((10,), 0.1 * 40 / 10), torch.zeros(30)])
     assert torch.allclose(current.grad, -(batch.advantages + bonus) / 40)  # type: ignore[arg-type]
 
 
 def _step(
-    batch: AdvantageBatch, log_probs: list[Tensor], parts: list[Tensor],
-    denominators: Denominators, options: Options,
+    batch: AdvantageBatch, log_probs: list[Tensor], parts: list[Tensor], denominators: Denominators, options: Options
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
     """Losses, gradients and metrics of one optimiser step taken part by part."""
     current = log_probs[0].clone().requires_grad_()
@@ -123,8 +126,9 @@ def _step(
         index = row_token_index(batch.lengths, rows)
         part = batch.select_rows(rows)
         entropy = -current[index] * current[index].exp()
-        policy = policy_objective(current[index], log_probs[1][index], log_probs[2][index], part,
-                                  denominators, options, entropy)
+        policy = policy_objective(
+            current[index], log_probs[1][index], log_probs[2][index], part, denominators, options, entropy
+        )
         value = value_objective(values[index], part, denominators)
         (policy.loss + value.loss).backward()
         losses.append(torch.stack([policy.loss, value.loss]).detach())
@@ -139,23 +143,27 @@ def _reference_clip(options: Options) -> reference.Clip:
     if options.correction == "dppo":
         bounds = options.correction_bounds
         return reference.Clip(bounds.low, bounds.high, options.dual_clip, probability=True)
-    return reference.Clip(options.clip_low, options.clip_high, options.dual_clip,
-                          score=options.correction in ("dis", "cispo"))
+    return reference.Clip(
+        options.clip_low, options.clip_high, options.dual_clip, score=options.correction in ("dis", "cispo")
+    )
 
 
-def _reference_rows(
-    batch: AdvantageBatch, log_probs: list[Tensor], options: Options
-) -> list[reference.RowTerms]:
-    columns = [rows_of(flat, batch.lengths) for flat in (
-        *log_probs, batch.advantages, batch.positive_mask, batch.policy_mask)]
+def _reference_rows(batch: AdvantageBatch, log_probs: list[Tensor], options: Options) -> list[reference.RowTerms]:
+    columns = [
+        rows_of(flat, batch.lengths) for flat in (*log_probs, batch.advantages, batch.positive_mask, batch.policy_mask)
+    ]
     bounds = options.correction_bounds
     rows = []
     for current, behaviour, proximal, advantages, positive, used in zip(*columns, strict=True):
         anchor, weights = reference.correction(
-            options.correction, current, proximal, behaviour, bounds.low, bounds.high)
+            options.correction, current, proximal, behaviour, bounds.low, bounds.high
+        )
         imitation = None
         if options.correction == "dppo":
             imitation = reference.dppo_imitation_weights(current, behaviour, bounds.high)
-        rows.append(reference.RowTerms(current, anchor, advantages, weights, correct=positive[0],
-                                       in_policy=used[0], positive_weights=imitation))
+        rows.append(
+            reference.RowTerms(
+                current, anchor, advantages, weights, correct=positive[0], in_policy=used[0], positive_weights=imitation
+            )
+        )
     return rows

@@ -34,11 +34,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 IDS = TEXT.filter(lambda text: 0 < len(text) <= 200 and "." not in text and "\x00" not in text)
 TOKENS = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=30)
 PLAIN = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | TEXT
-    | st.floats(allow_nan=False),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXT | st.floats(allow_nan=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=8,
 )
@@ -54,9 +50,7 @@ def tasks(draw: st.DrawFn) -> Task:
         verifier=draw(TEXT),
         samples=draw(st.integers(1, 99)),
         sampling=SamplingOverrides(
-            draw(st.none() | st.floats(0.1, 2)),
-            draw(st.none() | st.floats(0, 1)),
-            draw(st.none() | st.integers(1, 9)),
+            draw(st.none() | st.floats(0.1, 2)), draw(st.none() | st.floats(0, 1)), draw(st.none() | st.integers(1, 9))
         ),
         purpose=draw(st.sampled_from(["train", "eval"])),
         evaluation=draw(st.none() | TEXT),
@@ -70,12 +64,8 @@ def tasks(draw: st.DrawFn) -> Task:
 def responses(draw: st.DrawFn) -> Generated:
     tokens = draw(TOKENS)
     cuts = sorted(draw(st.sets(st.integers(1, len(tokens)), max_size=3)) | {0, len(tokens)})
-    spans = tuple(
-        VersionSpan(number, start, end) for number, (start, end) in enumerate(pairwise(cuts))
-    )
-    log_probs = draw(
-        st.lists(st.floats(-100, 0, width=32), min_size=len(tokens), max_size=len(tokens))
-    )
+    spans = tuple(VersionSpan(number, start, end) for number, (start, end) in enumerate(pairwise(cuts)))
+    log_probs = draw(st.lists(st.floats(-100, 0, width=32), min_size=len(tokens), max_size=len(tokens)))
     return Generated(
         token_array(tokens),
         float_array(log_probs),
@@ -115,9 +105,7 @@ def test_a_response_survives_the_wire(response: Generated) -> None:
     st.none() | TEXT,
     TEXT,
 )
-def test_a_verdict_survives_the_wire(
-    name: Any, reward: float | None, extracted: str | None, reason: str
-) -> None:
+def test_a_verdict_survives_the_wire(name: Any, reward: float | None, extracted: str | None, reason: str) -> None:
     verdict = Verdict(name, reward, extracted, reason)
     assert decode_verdict(encode(verdict)) == verdict
 

@@ -12,9 +12,7 @@ lengths_strategy = st.lists(st.integers(2, 40), min_size=1, max_size=30)
 
 
 @given(lengths_strategy, st.integers(2, 200), st.booleans())
-def test_every_sequence_is_placed_once_without_overlap(
-    lengths: list[int], budget: int, flat: bool
-) -> None:
+def test_every_sequence_is_placed_once_without_overlap(lengths: list[int], budget: int, flat: bool) -> None:
     layouts = plan(lengths, budget, flat)
     placed = sorted(place.sequence for layout in layouts for place in layout.placements)
     assert placed == list(range(len(lengths)))
@@ -29,9 +27,7 @@ def test_every_sequence_is_placed_once_without_overlap(
 
 
 @given(lengths_strategy, st.integers(2, 200), st.booleans())
-def test_the_token_budget_holds_unless_one_sequence_exceeds_it(
-    lengths: list[int], budget: int, flat: bool
-) -> None:
+def test_the_token_budget_holds_unless_one_sequence_exceeds_it(lengths: list[int], budget: int, flat: bool) -> None:
     for layout in plan(lengths, budget, flat):
         size = layout.lines * layout.width
         assert size <= budget or len(layout.placements) == 1
@@ -57,12 +53,13 @@ def test_indices_point_at_the_position_before_each_token(lengths: list[int], bud
             expected_position.extend(range(first, whole.size - 1))
         assert ids[packed.action_index].tolist() == expected_before
         assert positions[packed.action_index].tolist() == expected_position
-        assert packed.actions.tolist() == np.concatenate(
-            [sequences[index].response for index in packed.sequences]).tolist()
+        assert (
+            packed.actions.tolist()
+            == np.concatenate([sequences[index].response for index in packed.sequences]).tolist()
+        )
 
 
 def test_padding_continues_positions_so_that_one_sequence_per_line_needs_no_mask() -> None:
-    sequences = [TokenSequence(np.array([5], np.int32), np.arange(n, dtype=np.int32) + 1)
-                 for n in (7, 4)]
+    sequences = [TokenSequence(np.array([5], np.int32), np.arange(n, dtype=np.int32) + 1) for n in (7, 4)]
     (layout,) = plan([8, 5], 16)
     assert pack(layout, sequences).position_ids.tolist() == [list(range(8))] * 2

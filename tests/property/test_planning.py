@@ -22,12 +22,21 @@ ROUGHLY = 0.03
 @st.composite
 def alike(draw: st.DrawFn) -> tuple[Workload, Rates]:
     """Responses of one length, places for all that may be admitted."""
-    work = Workload(draw(st.integers(1, 6)), draw(st.integers(1, 4)), draw(st.integers(50, 5000)),
-                    5000, max_staleness=draw(st.integers(0, 3)))
+    work = Workload(
+        draw(st.integers(1, 6)),
+        draw(st.integers(1, 4)),
+        draw(st.integers(50, 5000)),
+        5000,
+        max_staleness=draw(st.integers(0, 3)),
+    )
     rates = Rates(
-        draw(st.integers(1, 12)), draw(st.floats(100, 5000)), draw(st.floats(100, 50_000)),
-        sequences=1000, standstill_seconds=draw(st.floats(0, 2)),
-        publish_seconds=draw(st.floats(0, 2)))
+        draw(st.integers(1, 12)),
+        draw(st.floats(100, 5000)),
+        draw(st.floats(100, 50_000)),
+        sequences=1000,
+        standstill_seconds=draw(st.floats(0, 2)),
+        publish_seconds=draw(st.floats(0, 2)),
+    )
     return work, rates
 
 
@@ -36,8 +45,7 @@ def any_run(draw: st.DrawFn) -> tuple[Workload, Rates]:
     """Lengths that differ, places that may be few, responses that may be slow alone."""
     work, rates = draw(alike())
     work = replace(work, spread=draw(st.floats(0.1, 1.0)), response_tokens=1000.0)
-    return work, replace(rates, sequences=draw(st.integers(1, 20)),
-                         sequence_tokens_per_second=draw(st.floats(20, 500)))
+    return work, replace(rates, sequences=draw(st.integers(1, 20)), sequence_tokens_per_second=draw(st.floats(20, 500)))
 
 
 @given(alike())
@@ -45,8 +53,7 @@ def any_run(draw: st.DrawFn) -> tuple[Workload, Rates]:
 def test_equal_lengths_give_the_closed_form(run: tuple[Workload, Rates]) -> None:
     work, rates = run[0], replace(run[1], standstill_seconds=0.0)
     outcome = simulate(work, rates, STEPS, WARM_UP)
-    assert outcome.step_seconds == pytest.approx(
-        arithmetic.step_seconds(work, rates), rel=ROUGHLY)
+    assert outcome.step_seconds == pytest.approx(arithmetic.step_seconds(work, rates), rel=ROUGHLY)
     assert outcome.dropped_fraction == 0
     if work.max_staleness == 0:
         assert outcome.staleness_max == 0
@@ -54,9 +61,7 @@ def test_equal_lengths_give_the_closed_form(run: tuple[Workload, Rates]) -> None
 
 @given(alike())
 @settings(max_examples=50)
-def test_a_standstill_costs_at_least_its_own_time_and_at_most_twice_that(
-    run: tuple[Workload, Rates]
-) -> None:
+def test_a_standstill_costs_at_least_its_own_time_and_at_most_twice_that(run: tuple[Workload, Rates]) -> None:
     work, rates = run
     assume(rates.standstill_seconds < arithmetic.training_seconds(work, rates))
     seconds = simulate(work, rates, STEPS, WARM_UP).step_seconds
@@ -66,9 +71,7 @@ def test_a_standstill_costs_at_least_its_own_time_and_at_most_twice_that(
 
 @given(alike())
 @settings(max_examples=50)
-def test_as_many_generators_as_are_needed_keep_the_trainer_busy(
-    run: tuple[Workload, Rates]
-) -> None:
+def test_as_many_generators_as_are_needed_keep_the_trainer_busy(run: tuple[Workload, Rates]) -> None:
     work = replace(run[0], max_staleness=max(1, run[0].max_staleness))
     rates = replace(run[1], standstill_seconds=0.0)
     needed = arithmetic.generators_needed(work, rates)

@@ -15,15 +15,46 @@ from services.verifier.verdicts import Outcome
 
 ALL_RULES = tuple(RULES)
 LATEX_PIECES = st.sampled_from(
-    [r"\boxed{", r"\frac", r"\text{", r"\left", r"\begin{matrix}", r"\end{matrix}", r"\\", r"\{",
-     "{", "}", "$", "$$", "^", "_", "(", ")", ",", "=", "!", "9", "10", "x", " ", "\n", "#### ",
-     "answer is ", r"\pm", "%", "½", "\u202e", "\x00", "\ud800", "<think>", "</think>"]
-)  # fmt: skip
+    [
+        r"\boxed{",
+        r"\frac",
+        r"\text{",
+        r"\left",
+        r"\begin{matrix}",
+        r"\end{matrix}",
+        r"\\",
+        r"\{",
+        "{",
+        "}",
+        "$",
+        "$$",
+        "^",
+        "_",
+        "(",
+        ")",
+        ",",
+        "=",
+        "!",
+        "9",
+        "10",
+        "x",
+        " ",
+        "\n",
+        "#### ",
+        "answer is ",
+        r"\pm",
+        "%",
+        "½",
+        "\u202e",
+        "\x00",
+        "\ud800",
+        "<think>",
+        "</think>",
+    ]
+)
 LATEX = st.lists(LATEX_PIECES, max_size=40).map("".join)
 TEXT = st.one_of(st.text(max_size=300), LATEX)
-NUMBERS = st.one_of(
-    st.integers(-(10**30), 10**30).map(Fraction), st.fractions(max_denominator=10**6)
-)
+NUMBERS = st.one_of(st.integers(-(10**30), 10**30).map(Fraction), st.fractions(max_denominator=10**6))
 
 
 @given(response=TEXT, reference=TEXT)

@@ -11,8 +11,9 @@ from vapo.weights.ranges import ByteRange, covered, merged, missing, split, with
 from vapo.weights.rate_limit import TokenBucket
 
 SIZE = 60
-ranges = st.lists(st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(
-    lambda ends: ByteRange(min(ends), max(ends))), max_size=8)
+ranges = st.lists(
+    st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(lambda ends: ByteRange(min(ends), max(ends))), max_size=8
+)
 
 
 def bytes_of(some: list[ByteRange]) -> list[int]:
@@ -53,8 +54,7 @@ requests = st.lists(st.tuples(st.floats(0, 5), st.integers(1, 5000)), min_size=1
 
 
 @given(requests, st.integers(100, 10_000))
-def test_no_more_than_the_rate_and_one_burst_is_let_through(
-        some: list[tuple[float, int]], rate: int) -> None:
+def test_no_more_than_the_rate_and_one_burst_is_let_through(some: list[tuple[float, int]], rate: int) -> None:
     now = 0.0
     bucket = TokenBucket(rate, clock=lambda: now)
     usable: list[tuple[float, int]] = []

@@ -52,8 +52,7 @@ class CuttingProxy:
                 with self._lock:
                     self._open |= {near, far}
                 for source, sink, back in ((near, far, False), (far, near, True)):
-                    threading.Thread(target=self._pump, args=(source, sink, back),
-                                     daemon=True).start()
+                    threading.Thread(target=self._pump, args=(source, sink, back), daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket, back: bool) -> None:
         with contextlib.suppress(OSError):

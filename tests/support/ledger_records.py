@@ -31,12 +31,7 @@ def close(ledger: Ledger) -> None:
 def task(task_id: str, samples: int = 2, **fields: object) -> Task:
     """A training task."""
     return Task(
-        id=task_id,
-        prompt_token_ids=token_array([5, 6, 7]),
-        prompt="1+1=?",
-        answer="2",
-        samples=samples,
-        **fields,
+        id=task_id, prompt_token_ids=token_array([5, 6, 7]), prompt="1+1=?", answer="2", samples=samples, **fields
     )  # type: ignore[arg-type]
 
 

@@ -39,11 +39,15 @@ def _rows() -> Iterator[Parameter]:
     for line in lines:
         if not line.startswith("|"):
             return
-        name, calls, support, takes, refuses, _ = (
-            cell.strip() for cell in line.strip("|").split("|"))
+        name, calls, support, takes, refuses, _ = (cell.strip() for cell in line.strip("|").split("|"))
         both: tuple[Call, ...] = ("chat", "completions")
-        yield Parameter(name.strip("`"), both if calls == "both" else (calls,),  # type: ignore[arg-type]
-                        support, _values(takes), _values(refuses))  # type: ignore[arg-type]
+        yield Parameter(
+            name.strip("`"),
+            both if calls == "both" else (calls,),  # type: ignore[arg-type]
+            support,
+            _values(takes),
+            _values(refuses),
+        )  # type: ignore[arg-type]
 
 
 def _values(cell: str) -> tuple[Any, ...]:

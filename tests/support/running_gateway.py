@@ -36,10 +36,7 @@ class RunningGateway:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
 
@@ -56,13 +53,9 @@ class RunningGateway:
         self.ledger: Ledger = self.gateway.ledger
         listener = bind("127.0.0.1", port)
         self.url = bound_url(listener)
-        config = uvicorn.Config(
-            gateway_app(self.gateway), log_config=None, lifespan="on", timeout_graceful_shutdown=2
-        )
+        config = uvicorn.Config(gateway_app(self.gateway), log_config=None, lifespan="on", timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [listener]}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, daemon=True)
         listener.listen()
         self._thread.start()
         self.client = http_client(base_url=self.url, timeout=DEADLINE_SECONDS)

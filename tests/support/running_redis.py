@@ -23,9 +23,7 @@ class RunningRedis:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        self._process = subprocess.Popen(
-            [find_binary(), self._server.config_file], stdout=subprocess.DEVNULL
-        )
+        self._process = subprocess.Popen([find_binary(), self._server.config_file], stdout=subprocess.DEVNULL)
         wait_ready(self._server)
 
     def kill(self) -> None:

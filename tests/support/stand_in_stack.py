@@ -1,6 +1,6 @@
 """The ``vapo`` command with trivial programs as parts; supervisor, folder and Redis are real.
 
-    python -m tests.support.stand_in_stack up --set ...
+python -m tests.support.stand_in_stack up --set ...
 """
 
 from __future__ import annotations
@@ -44,9 +44,12 @@ def started(
 ) -> Iterator[subprocess.Popen[str]]:
     """The command, running in `folder`; it and all it started are gone afterwards."""
     running = subprocess.Popen(
-        command(*words), cwd=folder, env=environment(**(variables or {})), text=True,
+        command(*words),
+        cwd=folder,
+        env=environment(**(variables or {})),
+        text=True,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options},
-    )  # fmt: skip
+    )
     try:
         yield running
     finally:

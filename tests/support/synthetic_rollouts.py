@@ -10,16 +10,7 @@ from transformers import Qwen3ForCausalLM
 
 from tests.support.tiny_models import log_probs_of
 from vapo.ledger import Ledger, Stage
-from vapo.messages import (
-    FinishReason,
-    Generated,
-    Task,
-    Values,
-    Verdict,
-    VersionSpan,
-    float_array,
-    token_array,
-)
+from vapo.messages import FinishReason, Generated, Task, Values, Verdict, VersionSpan, float_array, token_array
 
 LETTERS = range(35, 95)
 
@@ -27,9 +18,7 @@ LETTERS = range(35, 95)
 class SyntheticRollouts:
     """Fills the trainer's queue with reproducible rollouts of ``model`` (weight version 0)."""
 
-    def __init__(
-        self, ledger: Ledger, model: Qwen3ForCausalLM, log_prob_error: float = 0.0
-    ) -> None:
+    def __init__(self, ledger: Ledger, model: Qwen3ForCausalLM, log_prob_error: float = 0.0) -> None:
         """``log_prob_error`` is added to every behaviour log-prob, as a broken engine would."""
         self._ledger, self._model, self._error = ledger, model, log_prob_error
 
@@ -59,16 +48,19 @@ class SyntheticRollouts:
         task = self._ledger.task(task_id).task
         tokens = random.choice(LETTERS, int(random.integers(3, 20)))
         prompt = task.prompt_token_ids.tolist()
-        log_probs = log_probs_of(self._model, prompt + tokens.tolist())[len(prompt) - 1:]
+        log_probs = log_probs_of(self._model, prompt + tokens.tolist())[len(prompt) - 1 :]
         finish: FinishReason = "length" if random.random() < 0.2 else "stop"
         return Generated(
-            token_array(tokens), np.minimum(float_array(log_probs) + self._error, 0),
-            (VersionSpan(0, 0, tokens.size),), finish, "text")
+            token_array(tokens),
+            np.minimum(float_array(log_probs) + self._error, 0),
+            (VersionSpan(0, 0, tokens.size),),
+            finish,
+            "text",
+        )
 
     def _task(self, number: int, samples: int) -> Task:
         random = np.random.default_rng(number)
-        return Task(f"t{number}", token_array(random.choice(LETTERS, 5)), "prompt", "42",
-                    samples=samples)
+        return Task(f"t{number}", token_array(random.choice(LETTERS, 5)), "prompt", "42", samples=samples)
 
     def _judge(self, count: int) -> None:
         for lease in self._ledger.lease(Stage.GENERATED, "verifier", count, 1.0):

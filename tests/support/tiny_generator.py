@@ -72,9 +72,15 @@ class TinyGenerator:
         """Number of the version published last."""
         return max(self.models)
 
-    def publish(self, model: Qwen3ForCausalLM, *, canary_of: Qwen3ForCausalLM | None = None,
-                leave_out: str = "", damage: bool = False,
-                critic: dict[str, Tensor] | None = None) -> Manifest:
+    def publish(
+        self,
+        model: Qwen3ForCausalLM,
+        *,
+        canary_of: Qwen3ForCausalLM | None = None,
+        leave_out: str = "",
+        damage: bool = False,
+        critic: dict[str, Tensor] | None = None,
+    ) -> Manifest:
         """Publish ``model``, and a critic if given, as the next version.
 
         ``canary_of``, ``leave_out`` and ``damage`` make a publication that is wrong.
@@ -83,8 +89,11 @@ class TinyGenerator:
         tokens = canary_token_ids(model.config.vocab_size)
         canary = canary_record(tokens, log_probs_of(canary_of or model, tokens))
         tied = model.config.tie_word_embeddings
-        tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()
-                   if name != leave_out and not (tied and name == "lm_head.weight")}
+        tensors = {
+            name: tensor.clone()
+            for name, tensor in model.state_dict().items()
+            if name != leave_out and not (tied and name == "lm_head.weight")
+        }
         directory = self.settings.run.weights_directory
         writers: dict[str, Callable[[Path], None]] = {ACTOR: lambda path: save_file(tensors, path)}
         if critic is not None:
@@ -102,8 +111,7 @@ class TinyGenerator:
         """``GET /v1/weights``."""
         return httpx.get(f"{self.url}/v1/weights", timeout=10).raise_for_status().json()
 
-    def wait_for(self, reached: Callable[[dict[str, Any]], bool],
-                 seconds: float = 20) -> dict[str, Any]:
+    def wait_for(self, reached: Callable[[dict[str, Any]], bool], seconds: float = 20) -> dict[str, Any]:
         """Wait until ``/v1/weights`` says so; returns what it says."""
         deadline = time.monotonic() + seconds
         while not reached(seen := self.weights()):

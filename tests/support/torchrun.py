@@ -17,8 +17,7 @@ DEADLINE_SECONDS = 200.0
 
 
 def run_on_nodes(
-    nodes: int, ranks_per_node: int, program: Sequence[str],
-    environments: Sequence[Mapping[str, str]] = (),
+    nodes: int, ranks_per_node: int, program: Sequence[str], environments: Sequence[Mapping[str, str]] = ()
 ) -> None:
     """Run ``program`` (what follows torchrun's own options) and wait for all agents.
 
@@ -30,14 +29,24 @@ def run_on_nodes(
     """
     port = free_ports(1)[0]
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes),
-        "--nproc-per-node", str(ranks_per_node), "--master-addr", "127.0.0.1",
-        "--master-port", str(port)]
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nnodes",
+        str(nodes),
+        "--nproc-per-node",
+        str(ranks_per_node),
+        "--master-addr",
+        "127.0.0.1",
+        "--master-port",
+        str(port),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         logs = [Path(folder) / f"node-{node}.log" for node in range(nodes)]
-        agents = [_start([*command, "--node-rank", str(node), *program], log,
-                         environments[node] if environments else {})
-                  for node, log in enumerate(logs)]
+        agents = [
+            _start([*command, "--node-rank", str(node), *program], log, environments[node] if environments else {})
+            for node, log in enumerate(logs)
+        ]
         try:
             failed = _wait(agents)
         finally:
@@ -46,15 +55,17 @@ def run_on_nodes(
         assert not failed, f"agents {failed} failed:\n{output}"
 
 
-def _start(
-    command: Sequence[str], log: Path, environment: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # gloo listens where the host's name leads unless it is told an interface.
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
-                 "GLOO_SOCKET_IFNAME": "lo", **environment}
+    variables = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "GLOO_SOCKET_IFNAME": "lo",
+        **environment,
+    }
     with log.open("wb") as stream:
-        return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=stream,
-                                stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=stream, stderr=subprocess.STDOUT)
 
 
 def _end(agents: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -59,60 +59,142 @@ def _signed(number: int, rest: str = "") -> str:
 
 
 FORMS: dict[str, Form] = {
-    "integer": Form(_draw(_ANY), lambda n: n, (
-        lambda n: f"{n[0]}", lambda n: f"{n[0]}.0", lambda n: f"{n[0]:,}", lambda n: f"x = {n[0]}",
-        lambda n: rf"\frac{{{3 * n[0]}}}{{3}}", lambda n: rf"{n[0]}\text{{ units}}",
-        lambda n: rf"\text{{{n[0]}}}", lambda n: f"{n[0]}.")),
-    "fraction": Form(_draw(_ANY, _SMALL), lambda n: Fraction(*n), (
-        lambda n: rf"\frac{{{n[0]}}}{{{n[1]}}}", lambda n: f"{n[0]}/{n[1]}",
-        lambda n: rf"\dfrac{{{2 * n[0]}}}{{{2 * n[1]}}}", lambda n: rf"{n[0]} \div {n[1]}",
-        lambda n: rf"{n[0]}\cdot\frac1{{{n[1]}}}")),
-    "root": Form(_draw(_SMALL, _PRIME), lambda n: n, (
-        lambda n: rf"{n[0]}\sqrt{{{n[1]}}}", lambda n: rf"\sqrt{{{n[0] ** 2 * n[1]}}}",
-        lambda n: f"{n[0]}*sqrt({n[1]})", lambda n: rf"\sqrt{{{n[1]}}} \cdot {n[0]}",
-        lambda n: rf"\frac{{{n[0] * n[1]}}}{{\sqrt{{{n[1]}}}}}")),
-    "logarithm": Form(_draw(_SMALL, _PRIME), lambda n: n, (
-        lambda n: rf"{n[0]}\ln {n[1]}", lambda n: rf"{n[0]} \ln({n[1]})",
-        lambda n: rf"\ln {n[1]} \times {n[0]}")),
-    "circle": Form(_draw(_SMALL, _SMALL), lambda n: Fraction(*n), (
-        lambda n: rf"\frac{{{n[0]}\pi}}{{{n[1]}}}", lambda n: rf"\frac{{{n[0]}}}{{{n[1]}}}\pi",
-        lambda n: f"{n[0]}π/{n[1]}")),
-    "complex": Form(_draw(_ANY, _NATURAL), lambda n: n, (
-        lambda n: f"{n[0]}+{n[1]}i", lambda n: f"{n[1]}i {_signed(n[0])}",
-        lambda n: f"z = {n[0]} + {n[1]}i")),
-    "pair": Form(_TWO, lambda n: n, (
-        lambda n: f"({n[0]},{n[1]})", lambda n: rf"\left({n[0]}, {n[1]}\right)",
-        lambda n: f"(x,y) = ({n[0]}, {n[1]})",
-        lambda n: rf"\langle {n[0]}, {n[1]} \rangle")),
-    "set": Form(_TWO, frozenset, (
-        lambda n: rf"\{{{n[0]}, {n[1]}\}}", lambda n: rf"\left\{{{n[1]},{n[0]}\right\}}")),
-    "list": Form(_TWO.filter(lambda n: n[0] != n[1]), frozenset, (
-        lambda n: f"{n[0]}, {n[1]}", lambda n: rf"{n[1]} \text{{ and }} {n[0]}",
-        lambda n: rf"x = {n[0]} \text{{ or }} x = {n[1]}", lambda n: f"{n[0]}\n\n{n[1]}")),
-    "interval": Form(_draw(_ANY, _NATURAL), lambda n: n, (
-        lambda n: f"[{n[0]},{n[0] + n[1]})", lambda n: rf"{n[0]} \le x < {n[0] + n[1]}",
-        lambda n: rf"x \in [{n[0]}, {n[0] + n[1]})")),
-    "matrix": Form(st.tuples(*[_ANY] * 4), lambda n: n, (
-        lambda n: rf"\begin{{pmatrix}}{n[0]}&{n[1]}\\{n[2]}&{n[3]}\end{{pmatrix}}",
-        lambda n: rf"\begin{{bmatrix}} {n[0]} & {n[1]} \\ {n[2]} & {n[3]} \end{{bmatrix}}",
-        lambda n: f"[[{n[0]},{n[1]}],[{n[2]},{n[3]}]]")),
-    "polynomial": Form(_TWO, lambda n: n, (
-        lambda n: f"x^2{_signed(n[0], 'x')}{_signed(n[1])}",
-        lambda n: f"{n[1]}{_signed(n[0], 'x')}+x^{{2}}",
-        lambda n: f"x(x{_signed(n[0])}){_signed(n[1])}")),
-    "line": Form(_draw(_NATURAL, _ANY), lambda n: n, (
-        lambda n: f"y = {n[0]}x{_signed(n[1])}", lambda n: f"y - {n[0]}x = {n[1]}",
-        lambda n: f"2y = {2 * n[0]}x{_signed(2 * n[1])}")),
-    "measure": Form(_draw(_NATURAL), lambda n: n, (
-        lambda n: rf"{n[0]}\text{{ m}}", lambda n: rf"{100 * n[0]} \text{{ cm}}",
-        lambda n: f"{n[0]} meters", lambda n: rf"{n[0] * 1000}\,\mathrm{{mm}}")),
-    "money": Form(_draw(_NATURAL), lambda n: n, (
-        lambda n: rf"\${n[0]}", lambda n: f"{n[0]} dollars", lambda n: f"{100 * n[0]} cents")),
-    "percentage": Form(_draw(_NATURAL), lambda n: n, (
-        lambda n: rf"{n[0]}\%", lambda n: f"{n[0]} percent", lambda n: f"{n[0]}%")),
-    "time": Form(_draw(st.integers(1, 12), st.integers(10, 59)), lambda n: n, (
-        lambda n: f"{n[0]}:{n[1]}", lambda n: rf"{n[0]}:{n[1]} \text{{ p.m.}}")),
-}  # fmt: skip
+    "integer": Form(
+        _draw(_ANY),
+        lambda n: n,
+        (
+            lambda n: f"{n[0]}",
+            lambda n: f"{n[0]}.0",
+            lambda n: f"{n[0]:,}",
+            lambda n: f"x = {n[0]}",
+            lambda n: rf"\frac{{{3 * n[0]}}}{{3}}",
+            lambda n: rf"{n[0]}\text{{ units}}",
+            lambda n: rf"\text{{{n[0]}}}",
+            lambda n: f"{n[0]}.",
+        ),
+    ),
+    "fraction": Form(
+        _draw(_ANY, _SMALL),
+        lambda n: Fraction(*n),
+        (
+            lambda n: rf"\frac{{{n[0]}}}{{{n[1]}}}",
+            lambda n: f"{n[0]}/{n[1]}",
+            lambda n: rf"\dfrac{{{2 * n[0]}}}{{{2 * n[1]}}}",
+            lambda n: rf"{n[0]} \div {n[1]}",
+            lambda n: rf"{n[0]}\cdot\frac1{{{n[1]}}}",
+        ),
+    ),
+    "root": Form(
+        _draw(_SMALL, _PRIME),
+        lambda n: n,
+        (
+            lambda n: rf"{n[0]}\sqrt{{{n[1]}}}",
+            lambda n: rf"\sqrt{{{n[0] ** 2 * n[1]}}}",
+            lambda n: f"{n[0]}*sqrt({n[1]})",
+            lambda n: rf"\sqrt{{{n[1]}}} \cdot {n[0]}",
+            lambda n: rf"\frac{{{n[0] * n[1]}}}{{\sqrt{{{n[1]}}}}}",
+        ),
+    ),
+    "logarithm": Form(
+        _draw(_SMALL, _PRIME),
+        lambda n: n,
+        (lambda n: rf"{n[0]}\ln {n[1]}", lambda n: rf"{n[0]} \ln({n[1]})", lambda n: rf"\ln {n[1]} \times {n[0]}"),
+    ),
+    "circle": Form(
+        _draw(_SMALL, _SMALL),
+        lambda n: Fraction(*n),
+        (
+            lambda n: rf"\frac{{{n[0]}\pi}}{{{n[1]}}}",
+            lambda n: rf"\frac{{{n[0]}}}{{{n[1]}}}\pi",
+            lambda n: f"{n[0]}π/{n[1]}",
+        ),
+    ),
+    "complex": Form(
+        _draw(_ANY, _NATURAL),
+        lambda n: n,
+        (lambda n: f"{n[0]}+{n[1]}i", lambda n: f"{n[1]}i {_signed(n[0])}", lambda n: f"z = {n[0]} + {n[1]}i"),
+    ),
+    "pair": Form(
+        _TWO,
+        lambda n: n,
+        (
+            lambda n: f"({n[0]},{n[1]})",
+            lambda n: rf"\left({n[0]}, {n[1]}\right)",
+            lambda n: f"(x,y) = ({n[0]}, {n[1]})",
+            lambda n: rf"\langle {n[0]}, {n[1]} \rangle",
+        ),
+    ),
+    "set": Form(_TWO, frozenset, (lambda n: rf"\{{{n[0]}, {n[1]}\}}", lambda n: rf"\left\{{{n[1]},{n[0]}\right\}}")),
+    "list": Form(
+        _TWO.filter(lambda n: n[0] != n[1]),
+        frozenset,
+        (
+            lambda n: f"{n[0]}, {n[1]}",
+            lambda n: rf"{n[1]} \text{{ and }} {n[0]}",
+            lambda n: rf"x = {n[0]} \text{{ or }} x = {n[1]}",
+            lambda n: f"{n[0]}\n\n{n[1]}",
+        ),
+    ),
+    "interval": Form(
+        _draw(_ANY, _NATURAL),
+        lambda n: n,
+        (
+            lambda n: f"[{n[0]},{n[0] + n[1]})",
+            lambda n: rf"{n[0]} \le x < {n[0] + n[1]}",
+            lambda n: rf"x \in [{n[0]}, {n[0] + n[1]})",
+        ),
+    ),
+    "matrix": Form(
+        st.tuples(*[_ANY] * 4),
+        lambda n: n,
+        (
+            lambda n: rf"\begin{{pmatrix}}{n[0]}&{n[1]}\\{n[2]}&{n[3]}\end{{pmatrix}}",
+            lambda n: rf"\begin{{bmatrix}} {n[0]} & {n[1]} \\ {n[2]} & {n[3]} \end{{bmatrix}}",
+            lambda n: f"[[{n[0]},{n[1]}],[{n[2]},{n[3]}]]",
+        ),
+    ),
+    "polynomial": Form(
+        _TWO,
+        lambda n: n,
+        (
+            lambda n: f"x^2{_signed(n[0], 'x')}{_signed(n[1])}",
+            lambda n: f"{n[1]}{_signed(n[0], 'x')}+x^{{2}}",
+            lambda n: f"x(x{_signed(n[0])}){_signed(n[1])}",
+        ),
+    ),
+    "line": Form(
+        _draw(_NATURAL, _ANY),
+        lambda n: n,
+        (
+            lambda n: f"y = {n[0]}x{_signed(n[1])}",
+            lambda n: f"y - {n[0]}x = {n[1]}",
+            lambda n: f"2y = {2 * n[0]}x{_signed(2 * n[1])}",
+        ),
+    ),
+    "measure": Form(
+        _draw(_NATURAL),
+        lambda n: n,
+        (
+            lambda n: rf"{n[0]}\text{{ m}}",
+            lambda n: rf"{100 * n[0]} \text{{ cm}}",
+            lambda n: f"{n[0]} meters",
+            lambda n: rf"{n[0] * 1000}\,\mathrm{{mm}}",
+        ),
+    ),
+    "money": Form(
+        _draw(_NATURAL),
+        lambda n: n,
+        (lambda n: rf"\${n[0]}", lambda n: f"{n[0]} dollars", lambda n: f"{100 * n[0]} cents"),
+    ),
+    "percentage": Form(
+        _draw(_NATURAL), lambda n: n, (lambda n: rf"{n[0]}\%", lambda n: f"{n[0]} percent", lambda n: f"{n[0]}%")
+    ),
+    "time": Form(
+        _draw(st.integers(1, 12), st.integers(10, 59)),
+        lambda n: n,
+        (lambda n: f"{n[0]}:{n[1]}", lambda n: rf"{n[0]}:{n[1]} \text{{ p.m.}}"),
+    ),
+}
 
 WRAPPINGS: tuple[Callable[[str], str], ...] = (
     lambda text: f"  {text} ",

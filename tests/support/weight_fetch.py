@@ -28,8 +28,9 @@ def http_transport(url: str, folder: Path, **changes: Any) -> HttpTransport:
     return transport_of(url, folder, WeightsSettings.model_validate(small | changes))
 
 
-def transport_of(url: str, folder: Path, settings: WeightsSettings,
-                 headers: Mapping[str, str] = MappingProxyType({})) -> HttpTransport:
+def transport_of(
+    url: str, folder: Path, settings: WeightsSettings, headers: Mapping[str, str] = MappingProxyType({})
+) -> HttpTransport:
     """A transport that asks ``url`` and takes any manifest, as there is no Redis to ask."""
     source = WeightSource(lambda: url, headers, settings.stall_seconds, settings.parallel_ranges)
     return HttpTransport(WeightCache(folder, source, lambda version: None, settings), source)

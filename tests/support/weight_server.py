@@ -1,6 +1,6 @@
 """A process that serves published weights as the trainer does, to be killed and started again.
 
-    python -m tests.support.weight_server --config FILE --set trainer.port=PORT
+python -m tests.support.weight_server --config FILE --set trainer.port=PORT
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ class WeightServer:
         prefix: words before the command, e.g. to run it in a network namespace.
     """
 
-    def __init__(self, folder: Path, settings: Settings, prefix: Sequence[str] = (),
-                 host: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, settings: Settings, prefix: Sequence[str] = (), host: str = "127.0.0.1") -> None:
         self.directory = settings.run.weights_directory
         self._prefix, self._host, self.port = prefix, host, free_ports(1)[0]
         self._config, self._log = folder / "server.json", folder / "server.log"
@@ -52,14 +51,30 @@ class WeightServer:
     def publish(self, version: int, actor_bytes: int, critic_bytes: int = 1000) -> Manifest:
         """Write random bytes as a version."""
         random = np.random.default_rng(version)
-        return write_version(self.directory, version, version, {
-            ACTOR: lambda path: path.write_bytes(random.bytes(actor_bytes)),
-            CRITIC: lambda path: path.write_bytes(random.bytes(critic_bytes))})
+        return write_version(
+            self.directory,
+            version,
+            version,
+            {
+                ACTOR: lambda path: path.write_bytes(random.bytes(actor_bytes)),
+                CRITIC: lambda path: path.write_bytes(random.bytes(critic_bytes)),
+            },
+        )
 
     def launch(self) -> None:
         """Start the process without waiting."""
-        words = [*self._prefix, sys.executable, "-m", __name__, "--config", str(self._config),
-                 "--set", f"trainer.port={self.port}", "--set", f"trainer.host={self._host}"]
+        words = [
+            *self._prefix,
+            sys.executable,
+            "-m",
+            __name__,
+            "--config",
+            str(self._config),
+            "--set",
+            f"trainer.port={self.port}",
+            "--set",
+            f"trainer.host={self._host}",
+        ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(words, stdout=log, stderr=log)
 
@@ -104,8 +119,9 @@ def main() -> None:
     served, registry = ServedBytes(), new_registry()
     registry.register(MappingCollector("vapo_weights", "", lambda: {"bytes_served": served.total}))
     app = create_app("weight server", settings, lambda: None, registry)
-    app.include_router(weights_router(settings.run.weights_directory,
-                                      settings.weights.serve_limit_bytes_per_second, served))
+    app.include_router(
+        weights_router(settings.run.weights_directory, settings.weights.serve_limit_bytes_per_second, served)
+    )
     listener = bind(settings.trainer.host, settings.trainer.port)
     print("serving", flush=True)
     serve(app, listener)

@@ -24,10 +24,16 @@ def test_a_bound_address_as_it_is_reached_from_here(host: str, url: str) -> None
 @pytest.mark.parametrize(
     ("host", "here"),
     [
-        ("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("[::1]", True),
-        ("localhost", True), ("a.localhost", True), ("10.0.0.1", False), ("localhost.org", False),
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("a.localhost", True),
+        ("10.0.0.1", False),
+        ("localhost.org", False),
         ("", False),
     ],
-)  # fmt: skip
+)
 def test_this_machine_and_no_other(host: str, here: bool) -> None:
     assert is_loopback(host) == here

@@ -54,12 +54,10 @@ def test_misaligned_micro_batches_are_refused() -> None:
 
 
 def test_a_step_without_positives_or_policy_rows_has_zero_loss_and_gradient() -> None:
-    batch = compute_advantages_and_targets(
-        row_batch([[0.1] * 3], [-1.0], truncated=[True]), Options())
+    batch = compute_advantages_and_targets(row_batch([[0.1] * 3], [-1.0], truncated=[True]), Options())
     current, behaviour, proximal = random_log_probs(0, 3)
     current.requires_grad_()
-    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch),
-                              Options())
+    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch), Options())
     result.loss.backward()
     assert result.loss.item() == 0.0
     assert current.grad.tolist() == [0.0] * 3  # type: ignore[union-attr]
@@ -72,8 +70,7 @@ def test_negative_denominators_are_refused() -> None:
 
 def test_denominators_travel_as_a_tensor() -> None:
     counts = Denominators(4.0, 1.0, 3.0, 8.0)
-    assert Denominators.from_tensor(counts.to_tensor() + counts.to_tensor()) == Denominators(
-        8.0, 2.0, 6.0, 16.0)
+    assert Denominators.from_tensor(counts.to_tensor() + counts.to_tensor()) == Denominators(8.0, 2.0, 6.0, 16.0)
 
 
 def test_group_advantages() -> None:
@@ -89,14 +86,15 @@ def test_group_advantages() -> None:
 
 def test_uniform_groups_are_judged_by_the_verdict() -> None:
     correct = torch.tensor([True, True, False, True, False])
-    assert uniform_groups(correct, torch.tensor([4, 4, 9, 9, 1])).tolist() == [
-        True, True, False, False, True]
+    assert uniform_groups(correct, torch.tensor([4, 4, 9, 9, 1])).tolist() == [True, True, False, False, True]
 
 
 def test_group_estimator_needs_no_critic_and_trains_none() -> None:
     batch = RowBatch(
-        lengths=torch.tensor([2, 3]), rewards=torch.tensor([1.0, -1.0]),
-        correct=torch.tensor([True, False]), truncated=torch.tensor([False, False]),
+        lengths=torch.tensor([2, 3]),
+        rewards=torch.tensor([1.0, -1.0]),
+        correct=torch.tensor([True, False]),
+        truncated=torch.tensor([False, False]),
         group_ids=torch.tensor([0, 0]),
     )
     result = compute_advantages_and_targets(batch, Options(estimator="group"))
@@ -108,8 +106,7 @@ def test_group_estimator_needs_no_critic_and_trains_none() -> None:
 
 
 def test_dropped_uniform_groups_leave_the_policy_loss_only() -> None:
-    batch = row_batch([[0.0] * 2] * 4, [1.0, 1.0, 1.0, -1.0], correct=[True, True, True, False],
-                      groups=[0, 0, 1, 1])
+    batch = row_batch([[0.0] * 2] * 4, [1.0, 1.0, 1.0, -1.0], correct=[True, True, True, False], groups=[0, 0, 1, 1])
     result = compute_advantages_and_targets(batch, Options(drop_uniform_groups=True))
     assert result.policy_mask.tolist() == [False] * 4 + [True] * 4
     assert result.value_mask.all()
@@ -133,11 +130,21 @@ def test_rows_are_selected_in_the_order_asked_for() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"alpha": 0.0}, {"lambda_critic": 1.1}, {"lambda_policy": -0.1}, {"clip_low": 1.0},
-     {"clip_high": 0.0}, {"positive_example_weight": -1.0}, {"correction": "vtrace"},
-     {"correction_low": 3.0}, {"estimator": "mc"}, {"entropy_weight": -0.1},
-     {"truncation": "drop"}, {"truncation": "soft_punishment"},
-     {"truncation": "soft_punishment", "max_response_tokens": 10}],
+    [
+        {"alpha": 0.0},
+        {"lambda_critic": 1.1},
+        {"lambda_policy": -0.1},
+        {"clip_low": 1.0},
+        {"clip_high": 0.0},
+        {"positive_example_weight": -1.0},
+        {"correction": "vtrace"},
+        {"correction_low": 3.0},
+        {"estimator": "mc"},
+        {"entropy_weight": -0.1},
+        {"truncation": "drop"},
+        {"truncation": "soft_punishment"},
+        {"truncation": "soft_punishment", "max_response_tokens": 10},
+    ],
 )
 def test_impossible_options_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(change)) + "|Truncation|max_response|overlong"):
@@ -156,8 +163,7 @@ def test_option_names_are_the_settings_names_and_defaults_agree() -> None:
 @pytest.mark.parametrize("name", [*PRESETS, *ABLATIONS])
 def test_presets_are_valid_settings_and_valid_options(name: str) -> None:
     settings = load_settings(base=preset(name), environment={})
-    options = Options(**settings.algorithm.model_dump(),
-                      max_response_tokens=settings.sampling.max_new_tokens)
+    options = Options(**settings.algorithm.model_dump(), max_response_tokens=settings.sampling.max_new_tokens)
     changed = preset(name).get("algorithm", {})
     assert all(getattr(options, key) == value for key, value in changed.items())
 

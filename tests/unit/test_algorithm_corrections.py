@@ -21,11 +21,7 @@ from trainer.algorithm.corrections import (
 )
 from trainer.algorithm.options import Options
 from trainer.algorithm.policy_loss import clipped_surrogate
-from trainer.algorithm.vapo import (
-    compute_advantages_and_targets,
-    count_denominators,
-    policy_objective,
-)
+from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators, policy_objective
 
 BOUNDS = Bounds(0.5, 2.0)
 RATIOS = [0.1, 0.5, 1.0, 1.9, 8.0]
@@ -79,9 +75,7 @@ def test_on_policy_every_weight_is_exactly_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", correction_names())
 @pytest.mark.parametrize("dual_clip", [None, 3.0])
-def test_on_policy_every_gradient_is_that_of_plain_clipped_ppo(
-    name: str, dual_clip: float | None
-) -> None:
+def test_on_policy_every_gradient_is_that_of_plain_clipped_ppo(name: str, dual_clip: float | None) -> None:
     plain = _gradient(Options(correction="none", truncation="terminal"), [0.0] * 9)
     if dual_clip is None or method(name).clipped:
         options = Options(correction=name, truncation="terminal", dual_clip=dual_clip)
@@ -114,16 +108,20 @@ def _gradient(options: Options, shifts: list[float]) -> torch.Tensor:
     current = random_log_probs(5, 9)[0].requires_grad_()
     proximal = current.detach()
     behaviour = proximal - torch.tensor(shifts, dtype=torch.float64)
-    policy_objective(current, behaviour, proximal, batch, count_denominators(batch),
-                     options).loss.backward()
+    policy_objective(current, behaviour, proximal, batch, count_denominators(batch), options).loss.backward()
     assert current.grad is not None
     return current.grad
 
 
 @pytest.mark.parametrize(
     ("ratio", "advantage", "objective", "gradient"),
-    [(5.0, -1.0, -3.0, 0.0), (2.0, -1.0, -2.0, -2.0), (0.5, -1.0, -0.8, 0.0),
-     (5.0, 1.0, 1.28, 0.0), (1.1, 1.0, 1.1, 1.1)],
+    [
+        (5.0, -1.0, -3.0, 0.0),
+        (2.0, -1.0, -2.0, -2.0),
+        (0.5, -1.0, -0.8, 0.0),
+        (5.0, 1.0, 1.28, 0.0),
+        (1.1, 1.0, 1.1, 1.1),
+    ],
 )
 def test_dual_clip_bounds_the_objective_of_negative_advantages_alone(
     ratio: float, advantage: float, objective: float, gradient: float
@@ -139,8 +137,7 @@ def test_dual_clip_bounds_the_objective_of_negative_advantages_alone(
 
 def test_cispo_keeps_the_gradient_of_tokens_that_ppo_would_clip() -> None:
     shifts = [math.log(4.0)] * 9
-    ppo = _gradient(Options(correction="none", truncation="terminal",
-                            positive_example_weight=0.0), shifts)
+    ppo = _gradient(Options(correction="none", truncation="terminal", positive_example_weight=0.0), shifts)
     options = Options(correction="cispo", truncation="terminal", positive_example_weight=0.0)
     batch = compute_advantages_and_targets(random_batch(5, [4, 5]), options)
     assert torch.allclose(_gradient(options, shifts), -4.0 * batch.advantages / 9)
@@ -150,8 +147,12 @@ def test_cispo_keeps_the_gradient_of_tokens_that_ppo_would_clip() -> None:
 @pytest.mark.parametrize(
     ("probability", "sampled_at", "advantage", "kept"),
     [
-        (0.71, 0.5, 1.0, False), (0.69, 0.5, 1.0, True), (0.71, 0.5, -1.0, True),
-        (0.29, 0.5, -1.0, False), (0.31, 0.5, -1.0, True), (0.29, 0.5, 1.0, True),
+        (0.71, 0.5, 1.0, False),
+        (0.69, 0.5, 1.0, True),
+        (0.71, 0.5, -1.0, True),
+        (0.29, 0.5, -1.0, False),
+        (0.31, 0.5, -1.0, True),
+        (0.29, 0.5, 1.0, True),
         (0.01, 0.0001, 1.0, True),  # a hundred times likelier, and still rare
         (0.0001, 0.01, -1.0, True),
     ],
@@ -165,9 +166,7 @@ def test_dppo_masks_by_the_difference_of_probabilities_in_the_advantages_directi
 
 
 @pytest.mark.parametrize(("probability", "kept"), [(0.71, False), (0.69, True), (0.1, True)])
-def test_dppo_holds_positive_examples_back_where_they_are_far_likelier(
-    probability: float, kept: bool
-) -> None:
+def test_dppo_holds_positive_examples_back_where_they_are_far_likelier(probability: float, kept: bool) -> None:
     gradient = _one_token_gradient(probability, 0.5, 0.0)
     assert gradient == pytest.approx(-0.1 if kept else 0.0)
 
@@ -179,20 +178,17 @@ def test_dppo_holds_positive_examples_back_by_the_upper_bound_alone() -> None:
 
 
 def _one_token_gradient(
-    probability: float, sampled_at: float, advantage: float,
-    low: float | None = None, high: float | None = None,
+    probability: float, sampled_at: float, advantage: float, low: float | None = None, high: float | None = None
 ) -> float:
     """Of a row of one token; it is a positive example where the advantage is 0."""
-    options = Options(correction="dppo", truncation="terminal", correction_low=low,
-                      correction_high=high)
+    options = Options(correction="dppo", truncation="terminal", correction_low=low, correction_high=high)
     source = random_batch(5, [1])
     source = type(source)(**{**source.__dict__, "correct": torch.tensor([advantage == 0.0])})
     batch = compute_advantages_and_targets(source, options)
     batch = replace(batch, advantages=torch.full_like(batch.advantages, advantage))
     current = torch.tensor([probability], dtype=torch.float64).log().requires_grad_()
     behaviour = torch.tensor([sampled_at], dtype=torch.float64).log()
-    policy_objective(current, behaviour, None, batch, count_denominators(batch),
-                     options).loss.backward()
+    policy_objective(current, behaviour, None, batch, count_denominators(batch), options).loss.backward()
     assert current.grad is not None
     return current.grad.item()
 
@@ -213,9 +209,7 @@ def _one_token_gradient(
         ({"dual_clip": 0.9}, "dual_clip=0.9 is not allowed; set it to more than 1"),
     ],
 )
-def test_combinations_that_make_no_sense_are_refused(
-    options: dict[str, Any], message: str
-) -> None:
+def test_combinations_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Options(**options)
 
@@ -229,8 +223,9 @@ def test_bounds_default_to_the_corrections_own() -> None:
 
 @pytest.mark.parametrize("name", correction_names())
 def test_extreme_ratios_stay_finite(name: str) -> None:
-    extreme = TokenLogProbs(torch.tensor([0.0, -900.0]), torch.tensor([0.0, -900.0]),
-                            torch.tensor([-900.0, 0.0]), torch.tensor([1, 1]))
+    extreme = TokenLogProbs(
+        torch.tensor([0.0, -900.0]), torch.tensor([0.0, -900.0]), torch.tensor([-900.0, 0.0]), torch.tensor([1, 1])
+    )
     assert torch.isfinite(correct(name, extreme, BOUNDS).weights).all()
 
 
@@ -248,8 +243,7 @@ def test_a_dropped_token_leaves_policy_and_positive_loss_but_not_the_denominator
     behaviour = proximal.clone()
     behaviour[2] -= math.log(10)
     current = proximal.clone().requires_grad_()
-    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch),
-                              options)
+    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch), options)
     result.loss.backward()
     expected = -(batch.advantages + 0.1) / 4
     expected[2] = 0.0
@@ -264,8 +258,9 @@ def test_positive_examples_can_stay_uncorrected() -> None:
     batch = compute_advantages_and_targets(source, options)
     proximal = random_log_probs(1, 4)[0]
     current = proximal.clone().requires_grad_()
-    policy_objective(current, proximal - math.log(10), proximal, batch,
-                     count_denominators(batch), options).loss.backward()
+    policy_objective(
+        current, proximal - math.log(10), proximal, batch, count_denominators(batch), options
+    ).loss.backward()
     assert current.grad.tolist() == pytest.approx([-0.1 / 4] * 4)  # type: ignore[union-attr]
 
 
@@ -285,8 +280,9 @@ def test_no_correction_clips_against_the_behaviour_policy() -> None:
     current = random_log_probs(3, 4)[0].requires_grad_()
     advantages = torch.ones_like(batch.advantages)
     batch = type(batch)(**{**batch.__dict__, "advantages": advantages})
-    result = policy_objective(current, current.detach() - math.log(1.5), current.detach(), batch,
-                              count_denominators(batch), options)
+    result = policy_objective(
+        current, current.detach() - math.log(1.5), current.detach(), batch, count_denominators(batch), options
+    )
     result.loss.backward()
     assert result.loss.item() == pytest.approx(-1.28)
     assert current.grad.tolist() == [0.0] * 4  # type: ignore[union-attr]

@@ -12,19 +12,14 @@ from trainer.algorithm import diagnostics
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.metrics import kl_estimate, reduce_metrics, value_metric_sums
 from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import (
-    compute_advantages_and_targets,
-    count_denominators,
-    policy_objective,
-)
+from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators, policy_objective
 
 RETURNS = torch.tensor([1.0, 1.0, -1.0, -1.0])
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([1.0, 1.0, -1.0, -1.0], 1.0), ([0.0] * 4, 0.0), ([-1.0, -1.0, 1.0, 1.0], -3.0),
-     ([1.5, 1.5, -0.5, -0.5], 1.0)],
+    [([1.0, 1.0, -1.0, -1.0], 1.0), ([0.0] * 4, 0.0), ([-1.0, -1.0, 1.0, 1.0], -3.0), ([1.5, 1.5, -0.5, -0.5], 1.0)],
 )
 def test_explained_variance(values: list[float], expected: float) -> None:
     known = torch.tensor(values)
@@ -72,8 +67,7 @@ def test_mismatch_kl_is_the_divergence_in_expectation() -> None:
     estimate = (sampled.exp() * kl_estimate(sampled, other)).sum().item()
     assert estimate == pytest.approx(exact)
     assert diagnostics.mismatch_kl(sampled, sampled) == 0.0
-    assert diagnostics.mismatch_kl(sampled, sampled - math.log(2)) == pytest.approx(
-        0.5 - 1 + math.log(2))
+    assert diagnostics.mismatch_kl(sampled, sampled - math.log(2)) == pytest.approx(0.5 - 1 + math.log(2))
 
 
 def test_the_plain_estimator_of_the_divergence_may_be_negative() -> None:
@@ -90,7 +84,8 @@ def test_explained_variance_by_decile_finds_the_half_that_is_known() -> None:
     got = diagnostics.explained_variance_by_decile(values, returns, lengths)
     assert got == pytest.approx([0.0] * 5 + [1.0] * 5)
     one_token = diagnostics.explained_variance_by_decile(
-        torch.zeros(2), torch.tensor([1.0, -1.0]), torch.tensor([1, 1]))
+        torch.zeros(2), torch.tensor([1.0, -1.0]), torch.tensor([1, 1])
+    )
     assert one_token == [0.0, *[None] * 9]
 
 
@@ -109,8 +104,7 @@ def test_initial_value_correlation_is_over_prompts() -> None:
     returns = torch.tensor([1.0, 1.0, 1.0, -1.0, 1.0])
     got = diagnostics.initial_value_correlation(values, returns, lengths, groups)
     assert got == pytest.approx(1.0)  # two prompts: V 0.8 and -0.6, mean returns 1 and 0
-    assert diagnostics.initial_value_correlation(-values, returns, lengths, groups) == (
-        pytest.approx(-1.0))
+    assert diagnostics.initial_value_correlation(-values, returns, lengths, groups) == (pytest.approx(-1.0))
     alone = torch.zeros(4, dtype=torch.int64)
     assert diagnostics.initial_value_correlation(values, returns, lengths, alone) is None
 
@@ -132,8 +126,7 @@ def test_policy_metrics_of_four_known_tokens() -> None:
     behaviour = torch.full((4,), -2.0, dtype=torch.float64)
     current = behaviour + torch.tensor([2.0, 2.0, 0.5, 0.5]).log()
     counts = count_denominators(batch)
-    result = policy_objective(current, behaviour, current, batch, counts, options,
-                              entropies=torch.full((4,), 0.6))
+    result = policy_objective(current, behaviour, current, batch, counts, options, entropies=torch.full((4,), 0.6))
     means = reduce_metrics(result.metrics, counts)
     assert means["policy/clip_fraction_up"] == 0.25
     assert means["policy/clip_fraction_down"] == 0.25

@@ -20,8 +20,11 @@ FILES = {"py", "json", "jsonl", "md"}
 """Endings of file names, which look like names in a module."""
 SETTINGS = dump_settings(Settings())
 PACKAGES = ("trainer.algorithm", "trainer", "vapo")
-MODULES = {path.stem: f"{package}.{path.stem}" for package in reversed(PACKAGES)
-           for path in (ROOT / package.replace(".", "/")).glob("*.py")}
+MODULES = {
+    path.stem: f"{package}.{path.stem}"
+    for package in reversed(PACKAGES)
+    for path in (ROOT / package.replace(".", "/")).glob("*.py")
+}
 
 
 def _dotted() -> Iterator[tuple[str, str]]:
@@ -53,15 +56,15 @@ def test_named_files_and_tests_exist() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
     tests = {quoted for quoted in QUOTED if re.fullmatch(r"test_\w+", quoted)}
     assert len(tests) >= 14
-    written = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py")
-                      if path.name != Path(__file__).name)
+    written = "".join(
+        path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py") if path.name != Path(__file__).name
+    )
     assert [name for name in tests if f"def {name}(" not in written] == []
 
 
 def test_every_algorithm_setting_is_described() -> None:
     tree = dump_settings(Settings())
-    missing = [name for name in tree["algorithm"] if f"`{name}`" not in TEXT
-               and f"`algorithm.{name}`" not in TEXT]
+    missing = [name for name in tree["algorithm"] if f"`{name}`" not in TEXT and f"`algorithm.{name}`" not in TEXT]
     assert missing == []
     for quoted in QUOTED:
         section, dot, key = quoted.partition(".")
@@ -90,8 +93,7 @@ def test_defaults_in_the_table_are_the_code_s() -> None:
     described = set()
     for names, defaults, *_ in _table("Defaults"):
         words = [re.sub(r" \(.*\)", "", word).strip() for word in defaults.split(",")]
-        for name, word in zip(re.findall(r"`([\w.]+)`", re.sub(r"\(.*", "", names)), words,
-                              strict=True):
+        for name, word in zip(re.findall(r"`([\w.]+)`", re.sub(r"\(.*", "", names)), words, strict=True):
             section, _, key = name.rpartition(".")
             assert _means(word, tree[section or "algorithm"][key]), f"{name}: {word}"
             described.add(key)

@@ -28,20 +28,17 @@ from trainer.batch import Batch, RowError, idle_micro_batch
 
 @pytest.mark.parametrize("name", correction_names())
 @pytest.mark.parametrize("shift", [-900.0, -30.0, 30.0, 900.0])
-def test_no_distance_from_the_sampler_makes_loss_or_gradient_infinite(
-    name: str, shift: float
-) -> None:
+def test_no_distance_from_the_sampler_makes_loss_or_gradient_infinite(name: str, shift: float) -> None:
     """Ratios of exp(+-900), in float32, on tokens of either sign of the advantage."""
     options = Options(correction=name, truncation="terminal")
     batch = compute_advantages_and_targets(
-        row_batch([[0.0] * 2, [0.0] * 2], [1.0, -1.0], correct=[True, False],
-                  dtype=torch.float32), options)
+        row_batch([[0.0] * 2, [0.0] * 2], [1.0, -1.0], correct=[True, False], dtype=torch.float32), options
+    )
     batch = replace(batch, advantages=torch.tensor([1.0, 1.0, -1.0, -1.0]))
     behaviour = torch.full((4,), min(-1.0, -1.0 - shift))
     current = (behaviour + shift).requires_grad_()
     proximal = behaviour + shift / 2
-    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch),
-                              options)
+    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch), options)
     result.loss.backward()
     assert current.grad is not None
     assert torch.isfinite(result.loss)
@@ -57,8 +54,7 @@ def test_a_ratio_is_exact_up_to_the_limit(name: str) -> None:
     batch = compute_advantages_and_targets(row_batch([[0.0]], [-1.0]), options)
     current = torch.tensor([-1.0], dtype=torch.float64, requires_grad=True)
     behaviour = current.detach() - 19.0
-    result = policy_objective(current, behaviour, behaviour, batch, count_denominators(batch),
-                              options)
+    result = policy_objective(current, behaviour, behaviour, batch, count_denominators(batch), options)
     assert result.metrics["policy/ratio"].item() == pytest.approx(np.exp(19.0))
     if method(name).clipped:  # A < 0 and r >> 1: unbounded, as in the paper
         assert result.loss.item() == pytest.approx(np.exp(19.0))
@@ -82,9 +78,12 @@ def test_equal_returns_explain_nothing_whatever_their_rounding(reward: float) ->
 
 def test_all_right_all_wrong_and_all_cut_batches_have_finite_losses() -> None:
     for correct, truncated in ((True, False), (False, False), (False, True), (True, True)):
-        source = replace(random_batch(3, [1, 4, 2]), correct=torch.full((3,), correct),
-                         truncated=torch.full((3,), truncated),
-                         rewards=torch.full((3,), 1.0 if correct else -1.0, dtype=torch.float64))
+        source = replace(
+            random_batch(3, [1, 4, 2]),
+            correct=torch.full((3,), correct),
+            truncated=torch.full((3,), truncated),
+            rewards=torch.full((3,), 1.0 if correct else -1.0, dtype=torch.float64),
+        )
         for estimator in ("gae", "group"):
             options = Options(estimator=estimator, drop_uniform_groups=estimator == "group")
             batch = compute_advantages_and_targets(source, options)
@@ -126,8 +125,15 @@ def test_a_rank_without_rows_adds_nothing_but_has_a_gradient(name: str, token_le
     scores = policy(idle)
     assert scores.log_probs.numel() == 0
     nothing = torch.zeros(0)
-    result = policy_objective(scores.log_probs, nothing, nothing, batch.select_rows(idle.rows),
-                              count_denominators(batch), options, scores.entropy)
+    result = policy_objective(
+        scores.log_probs,
+        nothing,
+        nothing,
+        batch.select_rows(idle.rows),
+        count_denominators(batch),
+        options,
+        scores.entropy,
+    )
     result.loss.backward()
     assert result.loss.item() == 0.0
     gradients = [p.grad for p in policy.parameters() if p.grad is not None]
@@ -142,33 +148,53 @@ def test_the_switch_for_positive_examples_holds_for_every_correction(name: str) 
     low, high = (None, None) if name != "geometric_mask" else (0.5, None)
     gradients = {}
     for weighted in (True, False):
-        options = Options(correction=name, truncation="terminal", correction_low=low,
-                          correction_high=high, correct_positive_examples=weighted)
-        batch = compute_advantages_and_targets(
-            row_batch([[0.0] * 2], [1.0], correct=[True]), options)
+        options = Options(
+            correction=name,
+            truncation="terminal",
+            correction_low=low,
+            correction_high=high,
+            correct_positive_examples=weighted,
+        )
+        batch = compute_advantages_and_targets(row_batch([[0.0] * 2], [1.0], correct=[True]), options)
         batch = replace(batch, advantages=torch.zeros(2, dtype=torch.float64))
         behaviour = torch.tensor([0.3, 0.5], dtype=torch.float64).log()
         proximal = torch.tensor([0.36, 0.4], dtype=torch.float64).log()
         current = torch.tensor([0.6, 0.4], dtype=torch.float64).log().requires_grad_()
-        policy_objective(current, behaviour, proximal, batch, count_denominators(batch),
-                         options).loss.backward()
+        policy_objective(current, behaviour, proximal, batch, count_denominators(batch), options).loss.backward()
         assert current.grad is not None
         gradients[weighted] = (-current.grad / 0.05).tolist()
     assert gradients[False] == pytest.approx([1.0, 1.0])
     rho, ratio, product = [1.2, 0.8], [2.0, 0.8], [0.96, 0.96]
-    expected = {"none": [1.0, 1.0], "token_tis": rho, "sequence_mask": product, "icepop": rho,
-                "geometric_mask": [1.0, 1.0], "decoupled": rho, "dis": ratio, "cispo": ratio,
-                "dppo": [0.0, 1.0]}
+    expected = {
+        "none": [1.0, 1.0],
+        "token_tis": rho,
+        "sequence_mask": product,
+        "icepop": rho,
+        "geometric_mask": [1.0, 1.0],
+        "decoupled": rho,
+        "dis": ratio,
+        "cispo": ratio,
+        "dppo": [0.0, 1.0],
+    }
     assert gradients[True] == pytest.approx(expected[name])
 
 
 def test_groups_are_compared_by_shaped_rewards_of_all_their_rows() -> None:
     """DAPO: the punished reward is what is normalised, and a cut row is one of its group."""
-    options = Options(estimator="group", truncation="mask_and_punish", drop_uniform_groups=True,
-                      max_response_tokens=4, overlong_buffer_tokens=2)
-    batch = row_batch([[0.0] * 2, [0.0] * 3, [0.0] * 4], [1.0, 1.0, -1.0],
-                      correct=[True, True, False], truncated=[False, False, True],
-                      groups=[0, 0, 0])
+    options = Options(
+        estimator="group",
+        truncation="mask_and_punish",
+        drop_uniform_groups=True,
+        max_response_tokens=4,
+        overlong_buffer_tokens=2,
+    )
+    batch = row_batch(
+        [[0.0] * 2, [0.0] * 3, [0.0] * 4],
+        [1.0, 1.0, -1.0],
+        correct=[True, True, False],
+        truncated=[False, False, True],
+        groups=[0, 0, 0],
+    )
     result = compute_advantages_and_targets(batch, options)
     expected = group_advantages(torch.tensor([1.0, 0.5, -2.0]), torch.zeros(3, dtype=torch.int64))
     assert result.advantages[[0, 2, 5]].tolist() == pytest.approx(expected.tolist())
@@ -188,14 +214,12 @@ def test_weights_and_directions_in_the_policy_metrics() -> None:
     batch, current, behaviour = _two_tokens("icepop")
     counts = count_denominators(batch)
     options = Options(correction="icepop", truncation="terminal")
-    means = reduce_metrics(
-        policy_objective(current, behaviour, current, batch, counts, options).metrics, counts)
+    means = reduce_metrics(policy_objective(current, behaviour, current, batch, counts, options).metrics, counts)
     assert means["policy/correction_weight"] == pytest.approx(1.5)
     assert means["policy/effective_sample_size"] == pytest.approx(0.5)
     assert means["policy/correction_dropped_fraction"] == pytest.approx(0.5)
     assert means["policy/kl_from_behaviour_k1"] == pytest.approx(np.log(4 / 3) / 2)
-    assert means["policy/kl_from_behaviour"] == pytest.approx(
-        ((3 - 1 - np.log(3)) + (0.25 - 1 + np.log(4))) / 2)
+    assert means["policy/kl_from_behaviour"] == pytest.approx(((3 - 1 - np.log(3)) + (0.25 - 1 + np.log(4))) / 2)
     assert means["policy/positive_example_nll"] == pytest.approx(-float(current.mean()))
     assert means["policy/positive_token_fraction"] == 1.0
 
@@ -205,12 +229,9 @@ def test_bounded_ratios_count_as_clipped_on_their_own_side(name: str) -> None:
     batch, current, behaviour = _two_tokens(name)
     current = current + torch.tensor([0.0, -3.0], dtype=torch.float64)
     counts = count_denominators(batch)
-    for low, high, expected in ((0.5, 1.5, (0.5, 0.5)), (0.5, 4.0, (0.0, 0.5)),
-                                (0.0, 1.5, (0.5, 0.0))):
-        options = Options(correction=name, truncation="terminal", correction_low=low,
-                          correction_high=high)
-        means = reduce_metrics(
-            policy_objective(current, behaviour, None, batch, counts, options).metrics, counts)
+    for low, high, expected in ((0.5, 1.5, (0.5, 0.5)), (0.5, 4.0, (0.0, 0.5)), (0.0, 1.5, (0.5, 0.0))):
+        options = Options(correction=name, truncation="terminal", correction_low=low, correction_high=high)
+        means = reduce_metrics(policy_objective(current, behaviour, None, batch, counts, options).metrics, counts)
         assert (means["policy/clip_fraction_up"], means["policy/clip_fraction_down"]) == expected
 
 
@@ -242,7 +263,7 @@ def test_a_group_may_lie_in_several_mini_batches() -> None:
 def _two_tokens(name: str) -> tuple[AdvantageBatch, torch.Tensor, torch.Tensor]:
     """A correct row of two tokens, current and behaviour log-probs with ratios 3 and 1/4."""
     batch = compute_advantages_and_targets(
-        row_batch([[0.0] * 2], [1.0], correct=[True]),
-        Options(correction=name, truncation="terminal"))
+        row_batch([[0.0] * 2], [1.0], correct=[True]), Options(correction=name, truncation="terminal")
+    )
     behaviour = torch.full((2,), -2.0, dtype=torch.float64)
     return batch, behaviour + torch.tensor([3.0, 0.25], dtype=torch.float64).log(), behaviour

@@ -14,11 +14,7 @@ from trainer.algorithm.options import Options, Truncation
 from trainer.algorithm.policy_loss import clipped_surrogate, sample_level_loss, token_level_loss
 from trainer.algorithm.positive_example_loss import positive_example_loss
 from trainer.algorithm.value_loss import value_loss
-from trainer.algorithm.vapo import (
-    compute_advantages_and_targets,
-    count_denominators,
-    policy_objective,
-)
+from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators, policy_objective
 
 CONSTANT = Options(length_adaptive_lambda=False, lambda_policy=0.9)
 
@@ -48,10 +44,13 @@ def test_no_value_after_the_end_enters() -> None:
 
 @pytest.mark.parametrize("truncation", list(Truncation))
 def test_poison_after_the_end_of_finished_rows_does_no_harm(truncation: Truncation) -> None:
-    options = Options(truncation=truncation, alpha=0.3, max_response_tokens=12,
-                      overlong_buffer_tokens=4)
-    batch = row_batch([[0.5] * 10, [0.1] * 3, [0.2] * 7], [1.0, -1.0, -1.0],
-                      truncated=[False, False, True], bootstrap=[math.nan, math.inf, 0.3])
+    options = Options(truncation=truncation, alpha=0.3, max_response_tokens=12, overlong_buffer_tokens=4)
+    batch = row_batch(
+        [[0.5] * 10, [0.1] * 3, [0.2] * 7],
+        [1.0, -1.0, -1.0],
+        truncated=[False, False, True],
+        bootstrap=[math.nan, math.inf, 0.3],
+    )
     result = compute_advantages_and_targets(batch, options)
     assert torch.isfinite(result.advantages).all()
     assert torch.isfinite(result.targets).all()
@@ -120,8 +119,7 @@ def test_nothing_is_whitened_by_default() -> None:
     for index, row in enumerate(rows_of(plain.advantages, plain.lengths)):
         values = rows_of(batch.values, batch.lengths)[index]  # type: ignore[arg-type]
         lam = reference.length_adaptive_lambda(len(row), 0.05)
-        assert row == pytest.approx(
-            reference.advantages(values, batch.rewards[index].item(), lam), abs=1e-12)
+        assert row == pytest.approx(reference.advantages(values, batch.rewards[index].item(), lam), abs=1e-12)
     assert not torch.allclose(plain.advantages, white.advantages)
 
 
@@ -129,7 +127,8 @@ def test_there_is_no_discount() -> None:
     result = compute_advantages_and_targets(row_batch([[0.3] * 3000], [1.0]), Options())
     assert result.targets[0].item() == 1.0
     assert result.advantages[-2].item() == pytest.approx(  # a discount shrinks what is to come
-        0.3 / 150 + (1 - 1 / 150) * 1.0 - 0.3, abs=1e-12)
+        0.3 / 150 + (1 - 1 / 150) * 1.0 - 0.3, abs=1e-12
+    )
 
 
 def test_correct_is_the_verdict_and_not_the_reward() -> None:
@@ -165,9 +164,7 @@ def test_masks_and_weights_carry_no_gradient() -> None:
     current, behaviour, _ = random_log_probs(5, 5)
     current.requires_grad_()
     options = Options(truncation="terminal", positive_example_weight=0.0, correction="decoupled")
-    policy_objective(
-        current, behaviour, None, batch, count_denominators(batch), options
-    ).loss.backward()
+    policy_objective(current, behaviour, None, batch, count_denominators(batch), options).loss.backward()
     weights = (current.detach() - behaviour).exp()
     assert torch.allclose(current.grad, -weights * batch.advantages / 5)  # type: ignore[arg-type]
 

@@ -21,10 +21,16 @@ VALUES = [0.1, 0.3, -0.2, 0.5]
 
 def treat(truncation: Truncation | str) -> AdvantageBatch:
     """Row 0 ended, row 1 was cut; both hold the worked values; lambda 0.5."""
-    options = Options(length_adaptive_lambda=False, lambda_policy=0.5, truncation=truncation,
-                      max_response_tokens=5, overlong_buffer_tokens=2)
-    batch = row_batch([VALUES, VALUES], [1.0, -1.0], correct=[True, True],
-                      truncated=[False, True], bootstrap=[9.0, 0.4])
+    options = Options(
+        length_adaptive_lambda=False,
+        lambda_policy=0.5,
+        truncation=truncation,
+        max_response_tokens=5,
+        overlong_buffer_tokens=2,
+    )
+    batch = row_batch(
+        [VALUES, VALUES], [1.0, -1.0], correct=[True, True], truncated=[False, True], bootstrap=[9.0, 0.4]
+    )
     return compute_advantages_and_targets(batch, options)
 
 
@@ -39,8 +45,7 @@ def treat(truncation: Truncation | str) -> AdvantageBatch:
     ],
 )
 def test_cut_row(
-    truncation: str, advantages: list[float], target: float,
-    policy: bool, positive: bool, value: bool,
+    truncation: str, advantages: list[float], target: float, policy: bool, positive: bool, value: bool
 ) -> None:
     row = treat(truncation).select_rows(torch.tensor([1]))
     assert row.advantages.tolist() == pytest.approx(advantages)
@@ -72,13 +77,10 @@ def test_masked_rows_leave_the_denominators() -> None:
 
 
 @pytest.mark.parametrize("truncation", list(Truncation))
-def test_gradients_reach_a_cut_row_exactly_where_its_treatment_says(
-    truncation: Truncation
-) -> None:
+def test_gradients_reach_a_cut_row_exactly_where_its_treatment_says(truncation: Truncation) -> None:
     """Actor and critic gradients of both rows against the equations written out by hand."""
     batch = treat(truncation)
-    options = Options(truncation=truncation, max_response_tokens=5, overlong_buffer_tokens=2,
-                      correction="none")
+    options = Options(truncation=truncation, max_response_tokens=5, overlong_buffer_tokens=2, correction="none")
     counts = count_denominators(batch)
     log_probs = torch.full((8,), -1.0, dtype=torch.float64, requires_grad=True)
     values = torch.tensor(VALUES * 2, dtype=torch.float64, requires_grad=True)
@@ -95,8 +97,11 @@ def test_gradients_reach_a_cut_row_exactly_where_its_treatment_says(
         assert log_probs.grad is not None
         torch.testing.assert_close(log_probs.grad[part], actor)
         in_value = row == 0 or truncation is not Truncation.BOOTSTRAP
-        critic = (values.detach()[part] - batch.targets[part]) / (8 if in_value and
-                  truncation is not Truncation.BOOTSTRAP else 4) * in_value
+        critic = (
+            (values.detach()[part] - batch.targets[part])
+            / (8 if in_value and truncation is not Truncation.BOOTSTRAP else 4)
+            * in_value
+        )
         assert values.grad is not None
         torch.testing.assert_close(values.grad[part], critic)
 

@@ -21,16 +21,22 @@ VALUES = [0.1, 0.3, -0.2, 0.5]
 def advantages(values: list[float], reward: float, lam: float, final: float = 0.0) -> list[float]:
     lengths = torch.tensor([len(values)])
     return generalised_advantages(
-        torch.tensor(values, dtype=torch.float64), lengths, torch.tensor([reward]),
-        torch.tensor([final], dtype=torch.float64), constant_lambda(lengths, lam),
+        torch.tensor(values, dtype=torch.float64),
+        lengths,
+        torch.tensor([reward]),
+        torch.tensor([final], dtype=torch.float64),
+        constant_lambda(lengths, lam),
     ).tolist()
 
 
 def targets(reward: float, lam: float, final: float = 0.0) -> list[float]:
     lengths = torch.tensor([len(VALUES)])
     return lambda_returns(
-        torch.tensor(VALUES, dtype=torch.float64), lengths, torch.tensor([reward]),
-        torch.tensor([final], dtype=torch.float64), constant_lambda(lengths, lam),
+        torch.tensor(VALUES, dtype=torch.float64),
+        lengths,
+        torch.tensor([reward]),
+        torch.tensor([final], dtype=torch.float64),
+        constant_lambda(lengths, lam),
     ).tolist()
 
 
@@ -69,9 +75,22 @@ def test_forty_tokens_with_a_blank_critic() -> None:
 
 @pytest.mark.parametrize(
     ("length", "expected"),
-    [(1, 0.0), (10, 0.0), (20, 0.0), (21, 1 / 21), (40, 0.5), (100, 0.8), (200, 0.9), (400, 0.95),
-     (1000, 0.98), (2000, 0.99), (5000, 0.996), (8192, 0.99756), (16384, 0.99878),
-     (20480, 0.99902)],
+    [
+        (1, 0.0),
+        (10, 0.0),
+        (20, 0.0),
+        (21, 1 / 21),
+        (40, 0.5),
+        (100, 0.8),
+        (200, 0.9),
+        (400, 0.95),
+        (1000, 0.98),
+        (2000, 0.99),
+        (5000, 0.996),
+        (8192, 0.99756),
+        (16384, 0.99878),
+        (20480, 0.99902),
+    ],
 )
 def test_length_adaptive_lambda(length: int, expected: float) -> None:
     lam = length_adaptive_lambda(torch.tensor([length]), 0.05).item()
@@ -80,13 +99,23 @@ def test_length_adaptive_lambda(length: int, expected: float) -> None:
 
 @pytest.mark.parametrize(
     ("ratio", "advantage", "expected"),
-    [(0.7, 1.0, 0.7), (0.7, -1.0, -0.8), (1.5, 1.0, 1.28), (1.5, -1.0, -1.5), (0.9, 1.0, 0.9),
-     (1.2, 1.0, 1.2), (1.2, -1.0, -1.2)],
+    [
+        (0.7, 1.0, 0.7),
+        (0.7, -1.0, -0.8),
+        (1.5, 1.0, 1.28),
+        (1.5, -1.0, -1.5),
+        (0.9, 1.0, 0.9),
+        (1.2, 1.0, 1.2),
+        (1.2, -1.0, -1.2),
+    ],
 )
 def test_clip_terms(ratio: float, advantage: float, expected: float) -> None:
     result = clipped_surrogate(
-        torch.tensor([math.log(ratio)], dtype=torch.float64), torch.zeros(1, dtype=torch.float64),
-        torch.tensor([advantage]), 0.2, 0.28,
+        torch.tensor([math.log(ratio)], dtype=torch.float64),
+        torch.zeros(1, dtype=torch.float64),
+        torch.tensor([advantage]),
+        0.2,
+        0.28,
     )
     assert result.objective.item() == pytest.approx(expected, rel=1e-6)
     assert result.clipped_up.item() == (ratio > 1.28 and advantage > 0)

@@ -34,9 +34,15 @@ def _curve(explained: list[float | None]) -> list[Row]:
     variance of the returns is 0.75, in the last step 0.25."""
     start: Row = {"step": 0, "phase": "value pretraining", "explained_variance": 0.9}
     rest: list[Row] = [
-        {"step": number + 1, "phase": "reinforcement learning", "explained_variance": figure,
-         "value/return": 0.5, "value/return_squared": 1.0 if number + 1 < len(explained) else 0.5}
-        for number, figure in enumerate(explained)]
+        {
+            "step": number + 1,
+            "phase": "reinforcement learning",
+            "explained_variance": figure,
+            "value/return": 0.5,
+            "value/return_squared": 1.0 if number + 1 < len(explained) else 0.5,
+        }
+        for number, figure in enumerate(explained)
+    ]
     return [start, *rest]
 
 
@@ -50,8 +56,7 @@ def test_schedules_differ_in_the_critic_alone() -> None:
         assert all(field.startswith("critic_") for field in fields)
         run = configuration(name, 1, REGIME)
         assert replace(run.regime, **{field: getattr(REGIME, field) for field in fields}) == REGIME
-    assert [run.seed for _, run in jobs(tuple(SCHEDULES), 2, REGIME)] == [
-        seed for seed in (0, 1) for _ in SCHEDULES]
+    assert [run.seed for _, run in jobs(tuple(SCHEDULES), 2, REGIME)] == [seed for seed in (0, 1) for _ in SCHEDULES]
 
 
 def test_the_reference_is_the_staleness_benchmarks_run() -> None:
@@ -70,8 +75,7 @@ def test_all_figures_are_written(tmp_path: Path) -> None:
         for seed in range(2):
             run = configuration(name, seed, REGIME)
             assert (name, run) in jobs([name], 2, REGIME)
-            save(tmp_path, run, RunResult(
-                accuracy, _curve([0.1, 0.2]), 9.0, {"critic": critic, "actor": 5.0}))
+            save(tmp_path, run, RunResult(accuracy, _curve([0.1, 0.2]), 9.0, {"critic": critic, "actor": 5.0}))
     records = collect(tmp_path, 2, REGIME)
     figures = summary(records)
     assert figures[OTHER]["less_reference"] == {"mean": 0.1, "half": 0.0}
@@ -79,6 +83,5 @@ def test_all_figures_are_written(tmp_path: Path) -> None:
     lines = table(figures).splitlines()
     assert lines[3] == (f"| {OTHER} | 0.100 | 0.200 | 0.700 ± 0.000 | +0.100 ± 0.000 | 3.00 | 2 |")
     write(tmp_path, records, REGIME)
-    assert set(json.loads((tmp_path / "results.json").read_text())["schedules"]) == {
-        REFERENCE, OTHER}
+    assert set(json.loads((tmp_path / "results.json").read_text())["schedules"]) == {REFERENCE, OTHER}
     assert (tmp_path / "table.md").read_text() == table(figures) + "\n"

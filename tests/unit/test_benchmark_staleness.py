@@ -8,17 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.staleness import (
-    CORRECTIONS,
-    STALENESS,
-    Records,
-    collect,
-    configuration,
-    jobs,
-    summary,
-    table,
-    write,
-)
+from benchmarks.staleness import CORRECTIONS, STALENESS, Records, collect, configuration, jobs, summary, table, write
 from benchmarks.staleness_regimes import REGIMES
 from trainer.algorithm.corrections import correction_names
 from trainer.study.run import RunResult
@@ -35,9 +25,13 @@ def _record(accuracy: float) -> dict[str, Any]:
 
 def _records() -> Records:
     """``token_tis`` is better by 0.1 on stale rollouts, for either seed."""
-    return {name: {staleness: {
-        seed: _record(0.5 + 0.1 * seed + 0.1 * (name != "none" and staleness > 0))
-        for seed in range(2)} for staleness in STALENESS} for name in NAMES}
+    return {
+        name: {
+            staleness: {seed: _record(0.5 + 0.1 * seed + 0.1 * (name != "none" and staleness > 0)) for seed in range(2)}
+            for staleness in STALENESS
+        }
+        for name in NAMES
+    }
 
 
 def test_every_correction_is_in_the_grid_and_runs_differ_in_it_alone() -> None:
@@ -76,9 +70,7 @@ def test_only_blocks_that_both_have_are_compared(tmp_path: Path) -> None:
     assert stale["less_reference"]["mean"] == 0.0
 
 
-def test_a_column_is_shown_where_there_are_runs_and_one_beside_the_grid_is_in_no_block(
-    tmp_path: Path,
-) -> None:
+def test_a_column_is_shown_where_there_are_runs_and_one_beside_the_grid_is_in_no_block(tmp_path: Path) -> None:
     for _, run in jobs(NAMES, 1, REGIME, (1, 8)):
         save(tmp_path, run, RunResult(0.5, [{"accuracy": 0.5}], 1.0))
     cells = summary(collect(tmp_path, 1, REGIME))

@@ -12,8 +12,7 @@ STATES = st.sampled_from(["READY", "LOADING", "STALE", "UNREADY", "DEAD"])
 
 
 def fleet(states: list[str]) -> list[Member]:
-    return [Member(f"g{index}", "generator", f"http://{index}:{state}", state)
-            for index, state in enumerate(states)]
+    return [Member(f"g{index}", "generator", f"http://{index}:{state}", state) for index, state in enumerate(states)]
 
 
 def test_a_generator_that_loads_new_weights_is_asked_where_no_other_is_ready() -> None:

@@ -37,19 +37,13 @@ def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(command.name in shown and command.summary in shown for command in COMMANDS)
 
 
-def test_an_unknown_command_is_named_with_the_nearest_known(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_an_unknown_command_is_named_with_the_nearest_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch.main(["sumbit"]) == 2
     assert "did you mean 'submit'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("error", "status"), [(None, 3), (CommandError("no run"), 1), (KeyboardInterrupt(), 130)]
-)
-def test_exit_status(
-    monkeypatch: pytest.MonkeyPatch, error: BaseException | None, status: int
-) -> None:
+@pytest.mark.parametrize(("error", "status"), [(None, 3), (CommandError("no run"), 1), (KeyboardInterrupt(), 130)])
+def test_exit_status(monkeypatch: pytest.MonkeyPatch, error: BaseException | None, status: int) -> None:
     assert dispatch.carry_out(pretend_module(monkeypatch, error), []) == status
 
 

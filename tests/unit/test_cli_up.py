@@ -37,9 +37,7 @@ def test_naming_a_run_gives_it_a_folder_and_changes_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("named", ["runs/mine", "runs/mine/", "./runs/mine", "{here}/runs/mine"])
-def test_a_run_is_named_by_its_folder_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
-) -> None:
+def test_a_run_is_named_by_its_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
     monkeypatch.chdir(tmp_path)
     settings = settings_for("--run", named.format(here=tmp_path))
     assert settings.run.name == "mine"
@@ -58,9 +56,7 @@ def test_a_run_that_is_here_is_found_by_folder_and_by_name(
     assert (settings.run.name, settings.run.directory) == ("first", Path("runs/old"))
 
 
-def test_inside_the_folder_of_runs_a_name_is_no_folder_below(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inside_the_folder_of_runs_a_name_is_no_folder_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     RunFolder(tmp_path / "mine").write_settings(settings_for("--run", "mine"))
     monkeypatch.chdir(tmp_path)
     assert settings_for("--run", "mine").run.directory == Path("mine")
@@ -83,9 +79,7 @@ def test_a_model_without_configuration_is_refused(tmp_path: Path) -> None:
         settings_for("--model", str(tmp_path))
 
 
-def test_two_stacks_that_start_together_share_no_port_but_perhaps_the_gateways(
-    tmp_path: Path,
-) -> None:
+def test_two_stacks_that_start_together_share_no_port_but_perhaps_the_gateways(tmp_path: Path) -> None:
     """Ports chosen before any part is bound: the defaults would be free for both."""
     stacks = [resolve(settings_for(), RunFolder(tmp_path / name)) for name in ("a", "b")]
     ports = [getattr(one, part).port for one in stacks for part in PARTS if part != "gateway"]

@@ -70,14 +70,12 @@ def test_only_loopback_ports_are_published_and_scaled_parts_have_none() -> None:
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
-    assert not any("ports" in services[part] or "container_name" in services[part]
-                   for part in SCALED)  # fmt: skip
+    assert not any("ports" in services[part] or "container_name" in services[part] for part in SCALED)
 
 
 @pytest.mark.parametrize("extra", COMPOSITIONS)
 def test_an_entry_point_of_ours_comes_with_a_command(extra: list[str]) -> None:
-    ours = {name: service for name, service in merged(extra).items()
-            if "VAPO_IMAGE_PREFIX" in service.get("image", "")}  # fmt: skip
+    ours = {name: service for name, service in merged(extra).items() if "VAPO_IMAGE_PREFIX" in service.get("image", "")}
     assert {*PARTS, "init", "prompts"} <= set(ours)
     for name, service in ours.items():
         if "entrypoint" in service:  # the engine then leaves out the image's command
@@ -96,30 +94,44 @@ def test_what_runs_once_is_not_started_again_for_ever() -> None:
     [
         ({}, []),
         (
-            {"PROMPT_FIELD": "Body+Question", "ANSWER_FIELD": "reward_model.ground_truth",
-             "ANSWER_PATTERN": "#### (.*)", "PROMPT_APPEND": r"\nPut it in \boxed{}.",
-             "SKIP_TOO_LONG": "1"},
-            ["--prompt-field", "Body+Question", "--answer-field", "reward_model.ground_truth",
-             "--answer-pattern", "#### (.*)", "--append", r"\nPut it in \boxed{}.",
-             "--skip-too-long"],
+            {
+                "PROMPT_FIELD": "Body+Question",
+                "ANSWER_FIELD": "reward_model.ground_truth",
+                "ANSWER_PATTERN": "#### (.*)",
+                "PROMPT_APPEND": r"\nPut it in \boxed{}.",
+                "SKIP_TOO_LONG": "1",
+            },
+            [
+                "--prompt-field",
+                "Body+Question",
+                "--answer-field",
+                "reward_model.ground_truth",
+                "--answer-pattern",
+                "#### (.*)",
+                "--append",
+                r"\nPut it in \boxed{}.",
+                "--skip-too-long",
+            ],
         ),
     ],
-)  # fmt: skip
+)
 def test_on_gpu_hosts_the_data_options_reach_the_command_as_they_are(
     tmp_path: Path, values: dict[str, str], words: list[str]
 ) -> None:
     prompts = compose("deploy/compose.gpu.yml")["services"]["prompts"]
     assert set(values) < set(prompts["environment"])
     told = tmp_path / "python"
-    told.write_text(f'#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n')
+    told.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
     told.chmod(0o755)
     [*shell, script] = prompts["entrypoint"]
     ended = subprocess.run(
-        [*shell, script.replace("$$", "$")], capture_output=True, text=True, check=True,
+        [*shell, script.replace("$$", "$")],
+        capture_output=True,
+        text=True,
+        check=True,
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TRAIN_FILE": "a b.jsonl", **values},
-    )  # fmt: skip
-    start = ["-m", "vapo.cli", "submit", "/data/a b.jsonl", "--dataset", "train", "--url",
-             "http://gateway:8000"]  # fmt: skip
+    )
+    start = ["-m", "vapo.cli", "submit", "/data/a b.jsonl", "--dataset", "train", "--url", "http://gateway:8000"]
     sent = json.loads(ended.stdout)
     assert sent[sent.index("-m") :] == [*start, *words]
 
@@ -127,9 +139,7 @@ def test_on_gpu_hosts_the_data_options_reach_the_command_as_they_are(
 def test_a_trainer_that_is_done_stays_down_and_others_come_back() -> None:
     services = compose()["services"]
     assert services["trainer"]["restart"] == "on-failure"
-    assert {services[name]["restart"] for name in ("gateway", "redis", *SCALED)} == {
-        "unless-stopped"
-    }
+    assert {services[name]["restart"] for name in ("gateway", "redis", *SCALED)} == {"unless-stopped"}
     assert services["init"]["restart"] == "no"
 
 
@@ -175,10 +185,13 @@ def test_all_that_another_host_runs_can_be_told_where_redis_is() -> None:
 
 @pytest.mark.parametrize(
     ("file", "base"),
-    [("deploy/demo.env", demo_base()), ("tests/compose/test.env", demo_base()),
-     ("tests/compose/hosts.env", demo_base() | {"weights": {"transport": "http"}}),
-     ("deploy/gpu.env.example", {})],
-)  # fmt: skip
+    [
+        ("deploy/demo.env", demo_base()),
+        ("tests/compose/test.env", demo_base()),
+        ("tests/compose/hosts.env", demo_base() | {"weights": {"transport": "http"}}),
+        ("deploy/gpu.env.example", {}),
+    ],
+)
 def test_environment_files_hold_settings_that_exist(file: str, base: dict[str, Any]) -> None:
     variables = environment_of(file)
     settings = load_settings(environment=variables, base=base)
@@ -187,8 +200,9 @@ def test_environment_files_hold_settings_that_exist(file: str, base: dict[str, A
 
 def test_where_a_gpu_is_promised_no_part_falls_back_to_the_cpu() -> None:
     services = compose("deploy/compose.gpu.yml")["services"]
-    promised = {part for part, service in services.items()
-                if "reservations" in service.get("deploy", {}).get("resources", {})}
+    promised = {
+        part for part, service in services.items() if "reservations" in service.get("deploy", {}).get("resources", {})
+    }
     assert promised == {"generator", "generator-2", "value", "trainer"}
     stage = DOCKERFILE.split(" AS runtime-cuda\n")[1].partition("\nFROM ")[0]
     image = dict(re.findall(r"(VAPO__\w+)=(\w+)", stage))
@@ -207,7 +221,9 @@ def test_every_variable_of_the_gpu_file_is_in_its_example() -> None:
 def test_the_gpu_file_adds_to_services_that_exist_and_every_image_has_a_pinned_version() -> None:
     extra = set(compose("deploy/compose.gpu.yml")["services"]) - set(compose()["services"])
     assert extra == {"generator-2"}
-    defaults = [re.search(r":-([^}]+)\}$", service["image"])
-                for service in compose()["services"].values()
-                if "build" not in service]  # fmt: skip
+    defaults = [
+        re.search(r":-([^}]+)\}$", service["image"])
+        for service in compose()["services"].values()
+        if "build" not in service
+    ]
     assert all(found and re.search(r":v?\d+\.\d+\.\d+", found[1]) for found in defaults)

@@ -56,8 +56,13 @@ def test_redis_keeps_an_append_only_file_behind_the_password(tmp_path: Path) -> 
     init(tmp_path, "--set", "run.directory=/var/lib/vapo")
     lines = (tmp_path / "redis.conf").read_text("utf-8").splitlines()
     password = (tmp_path / "redis_password").read_text("ascii").strip()
-    assert {"appendonly yes", "maxmemory-policy noeviction", f"requirepass {password}",
-            'dir "/var/lib/vapo/redis"', "bind *"} <= set(lines)  # fmt: skip
+    assert {
+        "appendonly yes",
+        "maxmemory-policy noeviction",
+        f"requirepass {password}",
+        'dir "/var/lib/vapo/redis"',
+        "bind *",
+    } <= set(lines)
 
 
 def test_a_redis_of_ones_own_is_kept(tmp_path: Path) -> None:
@@ -86,9 +91,7 @@ def part() -> Iterator[tuple[int, list[int]]]:
         thread.join(timeout=10)
 
 
-def test_health_is_readiness_with_its_reason(
-    part: tuple[int, list[int]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_health_is_readiness_with_its_reason(part: tuple[int, list[int]], capsys: pytest.CaptureFixture[str]) -> None:
     port, status = part
     assert healthcheck.main([str(port)]) == 0
     status[0] = 503
@@ -102,9 +105,12 @@ def test_a_port_that_does_not_answer_is_unhealthy(part: tuple[int, list[int]]) -
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [("model.max_context_tokens=100000", "model.max_context_tokens=100000 is more than"),
-     ("model.path={here}", "has no config.json"), ("ledger.max_stale=1", "unknown setting")],
-)  # fmt: skip
+    [
+        ("model.max_context_tokens=100000", "model.max_context_tokens=100000 is more than"),
+        ("model.path={here}", "has no config.json"),
+        ("ledger.max_stale=1", "unknown setting"),
+    ],
+)
 def test_what_is_refused_leaves_the_files_as_they_were(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, said: str
 ) -> None:

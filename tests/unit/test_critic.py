@@ -18,9 +18,13 @@ from vapo.packing import TokenSequence
 
 def _sequences(count: int, seed: int = 0) -> list[TokenSequence]:
     random = np.random.default_rng(seed)
-    return [TokenSequence(random.integers(3, 60, int(random.integers(1, 9))).astype(np.int32),
-                          random.integers(3, 60, int(random.integers(1, 30))).astype(np.int32))
-            for _ in range(count)]
+    return [
+        TokenSequence(
+            random.integers(3, 60, int(random.integers(1, 9))).astype(np.int32),
+            random.integers(3, 60, int(random.integers(1, 30))).astype(np.int32),
+        )
+        for _ in range(count)
+    ]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -41,8 +45,12 @@ def test_values_within_the_original_length_of_longrope(tmp_path: Path, form: str
     config = json.loads((folder / "config.json").read_text())
     pairs = config.get("head_dim", 8) // 2
     config["rope_parameters"] = {
-        "rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 40,
-        "short_factor": [1.5] * pairs, "long_factor": [9.0] * pairs}
+        "rope_type": "longrope",
+        "rope_theta": 1e4,
+        "original_max_position_embeddings": 40,
+        "short_factor": [1.5] * pairs,
+        "long_factor": [9.0] * pairs,
+    }
     (folder / "config.json").write_text(json.dumps(config))
     critic = load_critic(folder)
     torch.nn.init.normal_(critic.value_head.weight, std=0.3)
@@ -89,8 +97,7 @@ def test_a_saved_critic_loads_again(tmp_path: Path) -> None:
     critic = tiny_critic()
     save_critic(critic, tmp_path / "critic")
     again = load_critic(tmp_path / "critic")
-    for one, other in zip(score(critic, _sequences(3), 99), score(again, _sequences(3), 99),
-                          strict=True):
+    for one, other in zip(score(critic, _sequences(3), 99), score(again, _sequences(3), 99), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

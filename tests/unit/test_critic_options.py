@@ -11,11 +11,7 @@ import torch
 
 from tests.trainer_cases import random_rows, tiny_config, tiny_critic, tiny_policy
 from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import (
-    AdvantageBatch,
-    compute_advantages_and_targets,
-    count_denominators,
-)
+from trainer.algorithm.vapo import AdvantageBatch, compute_advantages_and_targets, count_denominators
 from trainer.batch import Batch
 from trainer.critic_replay import CriticReplay
 from trainer.critic_steps import CriticSteps
@@ -34,13 +30,13 @@ ROWS = 12
 def _learner(replay_steps: int = 0, rate: float = 1e-3) -> Learner:
     policy, critic = tiny_policy(), tiny_critic()
     options = OptimiserOptions(rate)
-    return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options),
-                   replay=CriticReplay(replay_steps))
+    return Learner(
+        policy, Optimiser(policy, options), critic, Optimiser(critic, options), replay=CriticReplay(replay_steps)
+    )
 
 
 def _update(learner: Learner, options: UpdateOptions, seed: int = 0) -> None:
-    update(learner, Batch(random_rows(ROWS, seed)), Options(), options, ALONE,
-           np.random.default_rng(seed), Phases())
+    update(learner, Batch(random_rows(ROWS, seed)), Options(), options, ALONE, np.random.default_rng(seed), Phases())
 
 
 def test_the_critic_takes_as_many_steps_as_the_actor_unless_told_otherwise() -> None:
@@ -83,8 +79,7 @@ def test_replayed_rows_are_trained_on_and_their_values_not_read_again() -> None:
     options = UpdateOptions(ROWS, Packing(128))
     _update(learner, options, seed=0)
     assert learner.critic_optimiser.steps_taken == 1
-    before = state_values(learner.critic, Batch(random_rows(ROWS, 1)), range(ROWS), Packing(128),
-                          ALONE)
+    before = state_values(learner.critic, Batch(random_rows(ROWS, 1)), range(ROWS), Packing(128), ALONE)
     batch = Batch(random_rows(ROWS, 1))
     result = update(learner, batch, Options(), options, ALONE, np.random.default_rng(1), Phases())
     assert learner.critic_optimiser.steps_taken == 3, "two mini-batches: new rows and kept ones"
@@ -93,9 +88,7 @@ def test_replayed_rows_are_trained_on_and_their_values_not_read_again() -> None:
 
 
 @pytest.mark.parametrize("bounds", [None, (-1.0, 1.0)])
-def test_a_replayed_step_does_not_depend_on_packing_or_order(
-    bounds: tuple[float, float] | None
-) -> None:
+def test_a_replayed_step_does_not_depend_on_packing_or_order(bounds: tuple[float, float] | None) -> None:
     """Mini-batches of new and kept rows have global denominators like any other."""
     gradients = []
     for budget, flat, order in ((1, False, 1), (64, False, -1), (500, True, 1)):
@@ -105,8 +98,9 @@ def test_a_replayed_step_does_not_depend_on_packing_or_order(
         for seed in (0, 1):
             batch = Batch(random_rows(ROWS, seed))
             rows, targets = replay.extend(batch, _targets(batch, seed))
-        step = CriticSteps(critic, Optimiser(critic, OptimiserOptions(1e-3)), rows, targets,
-                           Packing(budget, flat), ALONE)
+        step = CriticSteps(
+            critic, Optimiser(critic, OptimiserOptions(1e-3)), rows, targets, Packing(budget, flat), ALONE
+        )
         step.accumulate_gradient(list(range(2 * ROWS))[::order], count_denominators(targets))
         gradients.append(torch.cat([p.grad.flatten() for p in critic.parameters()]))
     assert float(gradients[0].norm()) > 0
@@ -118,8 +112,7 @@ def test_each_step_averages_over_the_tokens_of_its_own_mini_batch() -> None:
     """At a rate of nearly 0: the logged loss is the mean of the two steps' token means."""
     critic, batch = tiny_critic(), Batch(random_rows(ROWS))
     targets = _targets(batch, 5)
-    step = CriticSteps(critic, Optimiser(critic, OptimiserOptions(1e-12)), batch, targets,
-                       Packing(64), ALONE)
+    step = CriticSteps(critic, Optimiser(critic, OptimiserOptions(1e-12)), batch, targets, Packing(64), ALONE)
     values = state_values(critic, batch, range(ROWS), Packing(64), ALONE).before_tokens
     errors = (0.5 * (values - targets.targets).square()).split(batch.lengths.tolist())
     halves = [list(range(4)), list(range(4, ROWS))]
@@ -143,8 +136,7 @@ def test_a_fresh_bounded_critic_says_the_middle_and_learns() -> None:
     values = state_values(critic, batch, range(ROWS), Packing(128), ALONE).before_tokens
     assert values.tolist() == [0.0] * batch.response_tokens
     targets = _targets(batch, 0)
-    step = CriticSteps(critic, Optimiser(critic, OptimiserOptions(1e-2)), batch, targets,
-                       Packing(128), ALONE)
+    step = CriticSteps(critic, Optimiser(critic, OptimiserOptions(1e-2)), batch, targets, Packing(128), ALONE)
     for _ in range(30):
         step.train(range(ROWS))
     after = state_values(critic, batch, range(ROWS), Packing(128), ALONE).before_tokens
@@ -152,9 +144,7 @@ def test_a_fresh_bounded_critic_says_the_middle_and_learns() -> None:
     assert (after - targets.targets).abs().mean() < 0.5
 
 
-def test_weights_are_only_read_with_the_form_of_head_they_were_trained_with(
-    tmp_path: Path,
-) -> None:
+def test_weights_are_only_read_with_the_form_of_head_they_were_trained_with(tmp_path: Path) -> None:
     tiny_config().save_pretrained(tmp_path)
     linear = tiny_critic().state_dict()
     bounds_of_their_own = {**linear, "value_bounds": torch.tensor([-2.0, 1.0])}
@@ -168,14 +158,16 @@ def test_weights_are_only_read_with_the_form_of_head_they_were_trained_with(
 
 def test_bounds_that_cannot_hold_the_rewards_are_refused() -> None:
     assert load_settings(assignments=["model.value_bounds=[-1, 1]"]).model.value_bounds == (-1, 1)
-    for wrong in (["model.value_bounds=[0, 1]"], ["model.value_bounds=[1, -1]"],
-                  ["model.value_bounds=[-1, 1]", "algorithm.truncation=soft_punishment"],
-                  ["model.value_bounds=[-1, 1]", "verifier.format_reward=0.5"]):
+    for wrong in (
+        ["model.value_bounds=[0, 1]"],
+        ["model.value_bounds=[1, -1]"],
+        ["model.value_bounds=[-1, 1]", "algorithm.truncation=soft_punishment"],
+        ["model.value_bounds=[-1, 1]", "verifier.format_reward=0.5"],
+    ):
         with pytest.raises(SettingsError, match="value_bounds"):
             load_settings(assignments=wrong)
 
 
 def _targets(batch: Batch, seed: int) -> AdvantageBatch:
     values = state_values(tiny_critic(seed=seed), batch, range(len(batch)), Packing(128), ALONE)
-    return compute_advantages_and_targets(
-        row_batch(batch, values), dataclasses.replace(Options(), lambda_critic=0.9))
+    return compute_advantages_and_targets(row_batch(batch, values), dataclasses.replace(Options(), lambda_critic=0.9))

@@ -16,21 +16,41 @@ PAGE = ROOT / "services" / "gateway" / "static" / "dashboard.html"
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
-METRICS = {"run": "r", "latest": None, "weight_version": 0, "paused": False,
-           "stop_requested": False, "depths": {"dead": 0}, "counters": {}}
+METRICS = {
+    "run": "r",
+    "latest": None,
+    "weight_version": 0,
+    "paused": False,
+    "stop_requested": False,
+    "depths": {"dead": 0},
+    "counters": {},
+}
 
 
 def rollout(name: str) -> dict[str, Any]:
-    return {"id": name, "verdict": "correct", "state": "verified", "length": 3,
-            "newest_weight_version": 0, "prompt": "1+1=?", "text": "2", "answer": "2"}
+    return {
+        "id": name,
+        "verdict": "correct",
+        "state": "verified",
+        "length": 3,
+        "newest_weight_version": 0,
+        "prompt": "1+1=?",
+        "text": "2",
+        "answer": "2",
+    }
 
 
 def answers(**changes: Any) -> dict[str, Any]:
     """What a healthy gateway answers, by path; a change is a body, or a status with its body."""
-    usual = {"readyz": {"status": "ready"}, "v1/metrics": METRICS,
-             "v1/metrics/history": {"metrics": []}, "v1/fleet": {"members": []},
-             "v1/evaluations": {"evaluations": []}, "v1/rollouts": {"rollouts": []},
-             "v1/dead-letters": {"dead_letters": []}}
+    usual = {
+        "readyz": {"status": "ready"},
+        "v1/metrics": METRICS,
+        "v1/metrics/history": {"metrics": []},
+        "v1/fleet": {"members": []},
+        "v1/evaluations": {"evaluations": []},
+        "v1/rollouts": {"rollouts": []},
+        "v1/dead-letters": {"dead_letters": []},
+    }
     for name, change in changes.items():
         usual[name if name == "readyz" else f"v1/{name.replace('_', '-')}"] = change
     return {path: body if isinstance(body, list) else [200, body] for path, body in usual.items()}
@@ -41,12 +61,12 @@ def refused(token: str) -> dict[str, Any]:
     return {path: [200 if path == "readyz" else 401, {"detail": token}] for path in answers()}
 
 
-def seen(*rounds: dict[str, Any], page: str = "http://host:1/", base: str = "http://host:1/"
-         ) -> list[dict[str, Any]]:
+def seen(*rounds: dict[str, Any], page: str = "http://host:1/", base: str = "http://host:1/") -> list[dict[str, Any]]:
     """What the page shows and asks for, refresh by refresh."""
     scenario = {"page": page, "base": base, "rounds": rounds}
-    done = subprocess.run(["node", HOST, PAGE], input=json.dumps(scenario), capture_output=True,
-                          text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["node", HOST, PAGE], input=json.dumps(scenario), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
@@ -54,9 +74,13 @@ def seen(*rounds: dict[str, Any], page: str = "http://host:1/", base: str = "htt
 
 def test_a_refused_token_is_said_and_polling_stops_until_another_is_given() -> None:
     first, idle, wrong, still, right, after = seen(
-        {"answers": refused("none")}, {"answers": refused("none")},
-        {"answers": refused("wrong"), "give": "wrong"}, {"answers": refused("wrong")},
-        {"answers": answers(), "give": "right"}, {"answers": answers()})
+        {"answers": refused("none")},
+        {"answers": refused("none")},
+        {"answers": refused("wrong"), "give": "wrong"},
+        {"answers": refused("wrong")},
+        {"answers": answers(), "give": "right"},
+        {"answers": answers()},
+    )
     assert first["awaitsToken"]
     assert first["shown"]["refused"] == ""
     assert idle["asked"] == []
@@ -74,8 +98,12 @@ def test_rollouts_that_did_not_change_are_not_touched() -> None:
         return answers(rollouts={"rollouts": [rollout(name) for name in names]})
 
     *_, same, newer, opened = seen(
-        {"answers": listed("a", "b")}, {"answers": listed("a", "b")}, {"answers": listed("a", "b")},
-        {"answers": listed("c", "a", "b")}, {"answers": listed("d", "c"), "open": 3})
+        {"answers": listed("a", "b")},
+        {"answers": listed("a", "b")},
+        {"answers": listed("a", "b")},
+        {"answers": listed("c", "a", "b")},
+        {"answers": listed("d", "c"), "open": 3},
+    )
     assert [one["moves"] for one in same["rollouts"]] == [1, 1]
     assert [one["writes"] for one in same["rollouts"]] == [1, 1]
     assert [one["moves"] for one in newer["rollouts"]] == [1, 1, 1], "nothing there was moved"
@@ -93,15 +121,28 @@ def test_everything_is_asked_for_under_the_pages_own_prefix(page: str) -> None:
 
 def test_what_is_wrong_is_told_and_taken_back() -> None:
     letters = [{"reason": "temperature must be in [0, 2]"}] * 2 + [{"reason": "too long"}]
-    ill = {"part": "generator", "state": "STALE", "url": "http://g", "reason": "no weights",
-           "weight_version": 0, "seconds_since_heartbeat": 1.0, "details": {}}
+    ill = {
+        "part": "generator",
+        "state": "STALE",
+        "url": "http://g",
+        "reason": "no weights",
+        "weight_version": 0,
+        "seconds_since_heartbeat": 1.0,
+        "details": {},
+    }
     dead = ill | {"part": "value", "state": "DEAD", "url": "http://v", "reason": ""}
     full = "Redis refuses writes: it is full"
     bad, good = seen(
-        {"answers": answers(readyz=[503, {"detail": full}], fleet={"members": [ill, dead]},
-                            metrics=METRICS | {"depths": {"dead": 3}},
-                            dead_letters={"dead_letters": letters})},
-        {"answers": answers()})
+        {
+            "answers": answers(
+                readyz=[503, {"detail": full}],
+                fleet={"members": [ill, dead]},
+                metrics=METRICS | {"depths": {"dead": 3}},
+                dead_letters={"dead_letters": letters},
+            )
+        },
+        {"answers": answers()},
+    )
     assert bad["problems"] == [
         f"The gateway is not ready: {full}",
         "generator http://g is STALE: no weights",
@@ -124,10 +165,15 @@ def test_a_run_that_redis_has_lost_is_told_though_nothing_else_answers() -> None
 
 
 def test_value_pretraining_shows_that_something_happens() -> None:
-    trainer = {"part": "trainer", "state": "READY", "url": "http://t", "weight_version": 0,
-               "seconds_since_heartbeat": 1.0, "reason": "",
-               "details": {"phase": "value pretraining", "pretraining_step": 7}}
+    trainer = {
+        "part": "trainer",
+        "state": "READY",
+        "url": "http://t",
+        "weight_version": 0,
+        "seconds_since_heartbeat": 1.0,
+        "reason": "",
+        "details": {"phase": "value pretraining", "pretraining_step": 7},
+    }
     [shown] = seen({"answers": answers(fleet={"members": [trainer]})})
-    assert shown["shown"]["phase"] == (
-        "trainer: value pretraining · value pretraining: batch 7 is done")
+    assert shown["shown"]["phase"] == ("trainer: value pretraining · value pretraining: batch 7 is done")
     assert shown["problems"] == []

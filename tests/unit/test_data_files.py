@@ -73,10 +73,7 @@ def problems_of(file: Path, options: ColumnOptions = NO_OPTIONS) -> list[dict[st
     """The problems without their ids, which hold the row's number; no row may be wrong."""
     read = read_problems(file, options)
     assert not read.errors
-    return [
-        {name: value for name, value in problem.items() if name != "id"}
-        for problem in read.problems.problems
-    ]
+    return [{name: value for name, value in problem.items() if name != "id"} for problem in read.problems.problems]
 
 
 def refusal_of(file: Path, options: ColumnOptions = NO_OPTIONS) -> str:
@@ -97,9 +94,7 @@ def written(folder: Path, content: bytes, name: str = "file") -> Path:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["file", "file.jsonl", "file.csv"])
-def test_every_form_gives_the_same_problems_whatever_its_name(
-    tmp_path: Path, form: str, name: str
-) -> None:
+def test_every_form_gives_the_same_problems_whatever_its_name(tmp_path: Path, form: str, name: str) -> None:
     assert problems_of(written(tmp_path, FORMS[form](TEXT_ROWS), name)) == [
         {"prompt": TEXT_ROWS[0]["question"], "answer": "4", "metadata": {"level": "1"}},
         {"prompt": TEXT_ROWS[1]["question"], "answer": "6", "metadata": {"level": "2"}},
@@ -144,7 +139,7 @@ def test_lines_and_array_agree_and_the_gateway_takes_every_problem(
         (b'q,answer\n"1,2\n3,4\n', "is not CSV"),
         (b'[{"prompt": "1"}, \n', "row 2: is not JSON"),
         (gzip.compress(b"PAR1"), "is Parquet where only text is read"),
-        (b'[1]\n[2]\n', "JSON array in each line"),
+        (b"[1]\n[2]\n", "JSON array in each line"),
         (b"PAR1", "Parquet file cannot be read"),
         (b"", "holds no problems"),
         (b"[]", "holds no problems"),
@@ -153,7 +148,7 @@ def test_lines_and_array_agree_and_the_gateway_takes_every_problem(
         (b'{"prompt": "1", "score": 2}', "hold the answer; name it with --answer-field"),
         (b'{"prompt": "1", "a": {"b": {"c": 2}, "d": 3}}', "columns are prompt, a.b.c, a.d"),
     ],
-)  # fmt: skip
+)
 def test_what_a_file_is_instead_is_named(tmp_path: Path, content: bytes, cause: str) -> None:
     refusal = refusal_of(written(tmp_path, content))
     assert "file: " in refusal
@@ -189,21 +184,40 @@ def test_rows_count_from_one_as_the_file_shows_them(
 
 
 def test_all_wrong_rows_are_named_each_with_its_line(tmp_path: Path) -> None:
-    bad = [b'{"prompt": "1", "answer": null}', b'{"prompt": "1", "answer": "\\ud83d"}', b"3",
-           b'{"prompt": " ", "answer": "1"}', b'{"prompt": 5, "answer": "1"}',
-           b'{"prompt": "1", "answer": [1, 2]}', b'{"prompt": "1", "answer": true}',
-           b'{"prompt": "1", "answer": {"value": 3}}', b'{"prompt": "1", "answer": Infinity}',
-           b'{"prompt": "1", "messages": [{"role": "user", "content": "1"}], "answer": "1"}',
-           b'{"prompt": "1", "answer": "1", "id": [1]}']  # fmt: skip
+    bad = [
+        b'{"prompt": "1", "answer": null}',
+        b'{"prompt": "1", "answer": "\\ud83d"}',
+        b"3",
+        b'{"prompt": " ", "answer": "1"}',
+        b'{"prompt": 5, "answer": "1"}',
+        b'{"prompt": "1", "answer": [1, 2]}',
+        b'{"prompt": "1", "answer": true}',
+        b'{"prompt": "1", "answer": {"value": 3}}',
+        b'{"prompt": "1", "answer": Infinity}',
+        b'{"prompt": "1", "messages": [{"role": "user", "content": "1"}], "answer": "1"}',
+        b'{"prompt": "1", "answer": "1", "id": [1]}',
+    ]
     file = written(tmp_path, b"\n".join([b'{"prompt": "1", "answer": "1"}', b"", *bad]))
     first, *lines, _ = refusal_of(file).splitlines()
     assert "11 lines are refused" in first
-    assert [line.split(",")[0].split(":")[0].strip() for line in lines] == [
-        f"line {number}" for number in range(3, 14)
-    ]
-    for line, word in zip(lines, ["no value", "not JSON", "int", "empty", "neither a text",
-                                  "2 different answers", "is true", "answer.value", "Infinity",
-                                  "prompt and messages", "neither"], strict=True):  # fmt: skip
+    assert [line.split(",")[0].split(":")[0].strip() for line in lines] == [f"line {number}" for number in range(3, 14)]
+    for line, word in zip(
+        lines,
+        [
+            "no value",
+            "not JSON",
+            "int",
+            "empty",
+            "neither a text",
+            "2 different answers",
+            "is true",
+            "answer.value",
+            "Infinity",
+            "prompt and messages",
+            "neither",
+        ],
+        strict=True,
+    ):
         assert word in line
     errors = read_problems(file, NO_OPTIONS).errors
     assert "and 1 more; --errors lists all" in told("line", errors)
@@ -226,11 +240,23 @@ ANSWERED = [*USER, {"role": "assistant", "content": "2"}]
     ("row", "problem"),
     [
         (  # verl
-            {"data_source": "gsm8k", "prompt": USER, "ability": "math",
-             "reward_model": {"ground_truth": "2", "style": "rule"}, "extra_info": {"index": 7}},
-            {"messages": USER, "answer": "2",
-             "metadata": {"data_source": "gsm8k", "ability": "math",
-                          "reward_model": {"style": "rule"}, "extra_info": {"index": 7}}},
+            {
+                "data_source": "gsm8k",
+                "prompt": USER,
+                "ability": "math",
+                "reward_model": {"ground_truth": "2", "style": "rule"},
+                "extra_info": {"index": 7},
+            },
+            {
+                "messages": USER,
+                "answer": "2",
+                "metadata": {
+                    "data_source": "gsm8k",
+                    "ability": "math",
+                    "reward_model": {"style": "rule"},
+                    "extra_info": {"index": 7},
+                },
+            },
         ),
         (  # MATH
             {"problem": "1+1=?", "level": "1", "solution": r"a \boxed{1} so \boxed{\frac{4}{2}}."},
@@ -242,8 +268,7 @@ ANSWERED = [*USER, {"role": "assistant", "content": "2"}]
         ),
         (  # OpenR1: its messages end with an answer
             {"problem": "1+1=?", "solution": "It is 2.", "answer": "2", "messages": ANSWERED},
-            {"prompt": "1+1=?", "answer": "2",
-             "metadata": {"solution": "It is 2.", "messages": ANSWERED}},
+            {"prompt": "1+1=?", "answer": "2", "metadata": {"solution": "It is 2.", "messages": ANSWERED}},
         ),
         (  # OlympiadBench
             {"question": "1+1=?", "final_answer": ["2"], "unit": None},
@@ -251,16 +276,13 @@ ANSWERED = [*USER, {"role": "assistant", "content": "2"}]
         ),
         (  # the gateway's own, with a column of someone's
             {"prompt": "1+1=?", "answer": 2, "source": "mine", "metadata": {"a": 1}, "samples": 3},
-            {"prompt": "1+1=?", "answer": "2", "samples": 3,
-             "metadata": {"source": "mine", "a": 1}},
+            {"prompt": "1+1=?", "answer": "2", "samples": 3, "metadata": {"source": "mine", "a": 1}},
         ),
         ({"messages": USER, "answer": "2"}, {"messages": USER, "answer": "2"}),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("form", ["lines", "array", "parquet"])
-def test_layouts_as_they_are_published(
-    tmp_path: Path, row: dict[str, Any], problem: dict[str, Any], form: str
-) -> None:
+def test_layouts_as_they_are_published(tmp_path: Path, row: dict[str, Any], problem: dict[str, Any], form: str) -> None:
     file = written(tmp_path, FORMS[form]([row]))
     assert problems_of(file) == [problem]
     parse_row(1, problem)
@@ -296,8 +318,7 @@ def test_a_text_is_appended_to_the_last_user_message(tmp_path: Path) -> None:
 
 def test_messages_as_clients_write_them_become_plain() -> None:
     parts = [{"type": "text", "text": "1+"}, {"type": "text", "text": "1"}]
-    row = parse_row(1, {"messages": [{"role": "user", "content": parts, "name": None}],
-                        "answer": "2", "id": 17})  # fmt: skip
+    row = parse_row(1, {"messages": [{"role": "user", "content": parts, "name": None}], "answer": "2", "id": 17})
     assert row.messages is not None
     assert (row.messages[0].content, row.id) == ("1+1", "17")
     for messages, word in (
@@ -350,17 +371,27 @@ JSON_VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["role", "content", "type", "text", "ground_truth", "a.b", ""]),
-            inner,
-            max_size=3,
+            st.sampled_from(["role", "content", "type", "text", "ground_truth", "a.b", ""]), inner, max_size=3
         )
     ),
     max_leaves=8,
 )
 COLUMNS = st.sampled_from(
-    ["prompt", "messages", "prompt_token_ids", "question", "answer", "reward_model", "solution",
-     "id", "metadata", "samples", "Body", "other"]
-)  # fmt: skip
+    [
+        "prompt",
+        "messages",
+        "prompt_token_ids",
+        "question",
+        "answer",
+        "reward_model",
+        "solution",
+        "id",
+        "metadata",
+        "samples",
+        "Body",
+        "other",
+    ]
+)
 
 
 @given(
@@ -389,14 +420,14 @@ def test_whatever_the_rows_hold_they_become_problems_or_are_told(
 
 @given(
     st.binary(max_size=60)
-    | st.tuples(st.sampled_from(sorted(FORMS)), st.integers(0, 400), st.binary(max_size=3)).map(
+    | st.tuples(st.sampled_from(sorted(FORMS)), st.integers(0, 400), st.binary(max_size=3))
+    .map(
         lambda damage: (
-            FORMS[damage[0]](TEXT_ROWS)[: damage[1]]
-            + damage[2]
-            + FORMS[damage[0]](TEXT_ROWS)[damage[1] + 1 :]
+            FORMS[damage[0]](TEXT_ROWS)[: damage[1]] + damage[2] + FORMS[damage[0]](TEXT_ROWS)[damage[1] + 1 :]
         )
-    ).filter(lambda content: not content.startswith(b"PAR1"))
-)  # fmt: skip
+    )
+    .filter(lambda content: not content.startswith(b"PAR1"))
+)
 def test_whatever_a_file_holds_its_rows_come_or_the_cause_is_told(content: bytes) -> None:
     for ending in ("", ".csv", ".jsonl"):
         try:
@@ -413,13 +444,12 @@ def test_whatever_a_file_holds_its_rows_come_or_the_cause_is_told(content: bytes
     [
         (b'{"data": [{"prompt": "1", "answer": "1"}, {"prompt": "", "answer": "1"}]}', "row", 2),
         (b'{"version": 1,\n "rows": [{"prompt": " ", "answer": "1"}]}', "row", 1),
-        (gzip.compress(b'[{"prompt": "1", "answer": "1"},\n\n{"prompt": "", "answer": "2"}]'),
-         "row", 2),
+        (gzip.compress(b'[{"prompt": "1", "answer": "1"},\n\n{"prompt": "", "answer": "2"}]'), "row", 2),
         (b'\n\n{"prompt": " ", "answer": "1"}', "line", 3),
         (gzip.compress(b'\n{"prompt": " ", "answer": "1"}\n'), "line", 2),
         (b',prompt,answer\n0,1+1=?,2\n1," ",3\n', "line", 3),
     ],
-)  # fmt: skip
+)
 def test_wrong_rows_are_told_in_what_their_numbers_count(
     tmp_path: Path, content: bytes, unit: str, number: int
 ) -> None:
@@ -434,12 +464,9 @@ def _errors_of(file: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("header", "names"),
-    [(",q,answer", ["column_1"]), ("q,,answer", ["column_2"]), ("q,answer,,", ["column_3"])],
+    ("header", "names"), [(",q,answer", ["column_1"]), ("q,,answer", ["column_2"]), ("q,answer,,", ["column_3"])]
 )
-def test_columns_of_csv_without_a_name_are_numbered(
-    tmp_path: Path, header: str, names: list[str]
-) -> None:
+def test_columns_of_csv_without_a_name_are_numbered(tmp_path: Path, header: str, names: list[str]) -> None:
     cells = ["5" if not name else {"q": "1+1=?", "answer": "2"}[name] for name in header.split(",")]
     if header.endswith(",,"):
         cells[-1] = ""
@@ -459,9 +486,18 @@ def test_columns_without_any_value_are_named_as_empty(tmp_path: Path) -> None:
         assert f"column {column!r} is empty throughout" in refusal
 
 
-@pytest.mark.parametrize(("answer", "read"), [
-    ('["34"]', "34"), (' [ "x+1" ] ', "x+1"), ('["2", "2"]', "2"), ("[1, 2]", "[1, 2]"),
-    ("[2]", "[2]"), ('["a] or [b"', '["a] or [b"'), ('["1", 2, "3"]', '["1", 2, "3"]')])
+@pytest.mark.parametrize(
+    ("answer", "read"),
+    [
+        ('["34"]', "34"),
+        (' [ "x+1" ] ', "x+1"),
+        ('["2", "2"]', "2"),
+        ("[1, 2]", "[1, 2]"),
+        ("[2]", "[2]"),
+        ('["a] or [b"', '["a] or [b"'),
+        ('["1", 2, "3"]', '["1", 2, "3"]'),
+    ],
+)
 def test_a_list_of_texts_that_is_written_as_text_is_its_element(answer: str, read: str) -> None:
     assert answer_text(answer) == read
 

@@ -38,9 +38,7 @@ def test_a_trainer_that_fails_for_good_has_not_trained(
     state, options = DemoState(0, 0.0, rl_seconds=1.0), DemoOptions(rl_seconds=budget)
     with GatewayClient("http://127.0.0.1:1", None, 0.0) as client:
         monkeypatch.setattr(client, "post", lambda path: None)
-        session = Session(
-            Stack(Settings(), folder, supervisor), client, LineDisplay(), options, state, 0.0
-        )
+        session = Session(Stack(Settings(), folder, supervisor), client, LineDisplay(), options, state, 0.0)
         with pytest.raises(StackError, match="disk full"):
             session._train()
     supervisor.stop()

@@ -50,9 +50,7 @@ def test_a_line_before_the_first_step() -> None:
     assert dict(fields(Snapshot("starting", 0.0, 400.0)))["reward"] == "-"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.0, "0:00"), (59.6, "1:00"), (3723.0, "62:03"), (-5.0, "0:00")]
-)
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0, "0:00"), (59.6, "1:00"), (3723.0, "62:03"), (-5.0, "0:00")])
 def test_clock(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown
 

@@ -39,8 +39,7 @@ def test_without_a_gpu_the_cpu_is_used_and_the_log_says_why(
     with caplog.at_level(logging.INFO):
         assert choose_device("value.device", choice) == torch.device("cpu")
     why = f": torch {torch.__version__} finds no GPU here (CUDA_VISIBLE_DEVICES='')"
-    assert caplog.messages == [
-        f"computing on the CPU (value.device={choice}{why if choice == 'auto' else ''})"]
+    assert caplog.messages == [f"computing on the CPU (value.device={choice}{why if choice == 'auto' else ''})"]
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -27,8 +27,7 @@ def needed(distribution: metadata.Distribution, extras: set[str]) -> list[Requir
     return [
         one
         for one in requirements
-        if one.marker is None
-        or any(one.marker.evaluate({"extra": extra}) for extra in {"", *extras})
+        if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in {"", *extras})
     ]
 
 
@@ -76,9 +75,7 @@ def test_the_installed_versions_are_the_pinned_ones() -> None:
         if (pin.marker is None or pin.marker.evaluate())
         and (
             canonicalize_name(pin.name) not in present
-            or not pin.specifier.contains(
-                present[canonicalize_name(pin.name)].version, prereleases=True
-            )
+            or not pin.specifier.contains(present[canonicalize_name(pin.name)].version, prereleases=True)
         )
     ]
     assert differing == []

@@ -28,10 +28,7 @@ WORDS_DIGITS_SIGNS = re.compile(r"\d|[^\W\d]+|[^\w\s]")
 
 def rows_of(name: str) -> list[Row]:
     problems = read_problems(GSM8K / name, COLUMNS).problems
-    return [
-        parse_row(number, problem)
-        for number, problem in zip(problems.numbers, problems.problems, strict=True)
-    ]
+    return [parse_row(number, problem) for number, problem in zip(problems.numbers, problems.problems, strict=True)]
 
 
 def settings_of(file: Path) -> Settings:
@@ -89,8 +86,7 @@ def test_every_command_of_the_readme_is_one_that_vapo_takes() -> None:
 
 
 def test_files_the_readme_names_in_commands_exist() -> None:
-    named = {word for words in commands_of(GSM8K / "README.md") for word in words
-             if word.startswith("examples/")}
+    named = {word for words in commands_of(GSM8K / "README.md") for word in words if word.startswith("examples/")}
     assert len(named) == 3
     for name in named:
         assert (EXAMPLES.parent / name).is_file(), name

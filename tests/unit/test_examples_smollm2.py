@@ -35,11 +35,20 @@ def convert() -> ModuleType:
 def original() -> LlamaForCausalLM:
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(TOKENS), hidden_size=64, intermediate_size=96, num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS, num_key_value_heads=KEY_HEADS, max_position_embeddings=CONTEXT,
-        rope_theta=100000.0, rms_norm_eps=1e-5, tie_word_embeddings=True,
-        bos_token_id=1, eos_token_id=2, pad_token_id=2,
-    )  # fmt: skip
+        vocab_size=len(TOKENS),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KEY_HEADS,
+        max_position_embeddings=CONTEXT,
+        rope_theta=100000.0,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
     model = LlamaForCausalLM(config)
     for parameter in model.parameters():
         parameter.data = torch.normal(0.0, 0.5, parameter.shape).bfloat16().float()
@@ -47,9 +56,7 @@ def original() -> LlamaForCausalLM:
 
 
 @pytest.fixture(scope="module")
-def folder(
-    convert: ModuleType, original: LlamaForCausalLM, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def folder(convert: ModuleType, original: LlamaForCausalLM, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("smollm2")
     write_gguf(convert, original, place / "model.gguf")
     convert.convert(place / "model.gguf", place / "folder")
@@ -105,15 +112,12 @@ def write_gguf(convert: ModuleType, model: LlamaForCausalLM, file: Path) -> None
 
 
 def stored_names() -> list[str]:
-    kinds = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output",
-             "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")  # fmt: skip
+    kinds = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
     layers = [f"blk.{layer}.{kind}.weight" for layer in range(LAYERS) for kind in kinds]
     return ["token_embd.weight", "output_norm.weight", *layers]
 
 
-def test_the_folder_computes_what_the_model_computed(
-    folder: Path, original: LlamaForCausalLM
-) -> None:
+def test_the_folder_computes_what_the_model_computed(folder: Path, original: LlamaForCausalLM) -> None:
     back = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokens = torch.randint(0, len(TOKENS), (2, 12), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

@@ -35,19 +35,18 @@ def hold_cache(folder: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
 @pytest.mark.parametrize(
-    ("hold", "error"),
-    [(hold_run, NoLocksError), (hold_trainer, NoLocksError), (hold_cache, WeightsError)],
+    ("hold", "error"), [(hold_run, NoLocksError), (hold_trainer, NoLocksError), (hold_cache, WeightsError)]
 )
 def test_a_file_system_without_locks_is_named_with_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int,
-    hold: Callable[[Path], None], error: type[Exception],
-) -> None:  # fmt: skip
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hold: Callable[[Path], None], error: type[Exception]
+) -> None:
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(error, match=f"{tmp_path}.* cannot be locked: {os.strerror(number)}; .*"
-                                    "name a folder on another disk"):  # fmt: skip
+    with pytest.raises(
+        error, match=f"{tmp_path}.* cannot be locked: {os.strerror(number)}; .*name a folder on another disk"
+    ):
         hold(tmp_path)
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from vapo.ledger.fleet import DEAD, Member, without_replaced
 
 
-def member(name: str, state: str, since: float, seen_at: float, url: str = "", part: str = "value"
-           ) -> Member:
+def member(name: str, state: str, since: float, seen_at: float, url: str = "", part: str = "value") -> Member:
     return Member(name, part, url, state, since=since, seen_at=seen_at)
 
 
@@ -39,28 +38,32 @@ def test_all_earlier_starts_at_one_address_are_replaced_by_the_newest() -> None:
 
 
 MEMBERS = st.lists(
-    st.builds(lambda part, state, since, lived, url: (part, state, since, since + lived, url),
-              st.sampled_from(["value", "generator"]), st.sampled_from([DEAD, "READY", "UNREADY"]),
-              st.floats(0, 50), st.floats(0, 50), st.sampled_from(["http://a", "http://b"])),
-    max_size=12)
+    st.builds(
+        lambda part, state, since, lived, url: (part, state, since, since + lived, url),
+        st.sampled_from(["value", "generator"]),
+        st.sampled_from([DEAD, "READY", "UNREADY"]),
+        st.floats(0, 50),
+        st.floats(0, 50),
+        st.sampled_from(["http://a", "http://b"]),
+    ),
+    max_size=12,
+)
 
 
 @given(MEMBERS)
 def test_the_living_stay_and_no_more_dead_go_than_were_replaced(
-    drawn: list[tuple[str, str, float, float, str]]
+    drawn: list[tuple[str, str, float, float, str]],
 ) -> None:
-    members = [member(str(at), state, since, seen, url, part)
-               for at, (part, state, since, seen, url) in enumerate(drawn)]
+    members = [
+        member(str(at), state, since, seen, url, part) for at, (part, state, since, seen, url) in enumerate(drawn)
+    ]
     left = without_replaced(members)
-    assert [one for one in left if one.state != DEAD] == [
-        one for one in members if one.state != DEAD]
+    assert [one for one in left if one.state != DEAD] == [one for one in members if one.state != DEAD]
     gone = [one for one in members if one not in left]
     living = Counter(one.part for one in members if one.state != DEAD)
     addresses = Counter((one.part, one.url) for one in gone)
     for part, count in Counter(one.part for one in gone).items():
-        most_at_one_address = sum(
-            number - 1 for (of, _), number in addresses.items() if of == part)
+        most_at_one_address = sum(number - 1 for (of, _), number in addresses.items() if of == part)
         assert count <= living[part] + most_at_one_address
     for one in gone:
-        assert any(other.part == one.part and other.since >= one.seen_at
-                   for other in members if other.state != DEAD)
+        assert any(other.part == one.part and other.since >= one.seen_at for other in members if other.state != DEAD)

@@ -17,12 +17,7 @@ from services.generator.engine import GenerationInterrupted, RequestRefused
 from services.generator.engine_options import EngineMissing, check_device
 from services.generator.merged import merged
 from services.generator.openai_front import begun, turn_of
-from services.generator.openai_log_probs import (
-    LOWEST,
-    Tokens,
-    chat_log_probs,
-    completion_log_probs,
-)
+from services.generator.openai_log_probs import LOWEST, Tokens, chat_log_probs, completion_log_probs
 from services.generator.openai_requests import ChatRequest, CompletionRequest
 from services.generator.prompts import PromptError, check_prompt
 from services.generator.requests import GenerateRequest, sampling_of
@@ -43,16 +38,22 @@ def test_the_cuda_build_without_a_gpu_says_so() -> None:
 
 
 def test_every_sample_has_a_seed_of_its_own_and_always_the_same() -> None:
-    seeds = {sample_seed(run, task, sample)
-             for run in (0, 1) for task in ("a", "a1", "b") for sample in range(64)}
+    seeds = {sample_seed(run, task, sample) for run in (0, 1) for task in ("a", "a1", "b") for sample in range(64)}
     assert len(seeds) == 2 * 3 * 64
     assert all(0 <= seed <= MAX_SEED for seed in seeds)
     assert sample_seed(7, "task", 3) == sample_seed(7, "task", 3)
 
 
-@pytest.mark.parametrize(("prompt", "complaint"), [
-    ([], "empty"), ([1] * 16, "by at least 1"), ([1] * 20, "by at least 5"),
-    ([5, 99], "token id 99"), ([-1], "token id -1")])
+@pytest.mark.parametrize(
+    ("prompt", "complaint"),
+    [
+        ([], "empty"),
+        ([1] * 16, "by at least 1"),
+        ([1] * 20, "by at least 5"),
+        ([5, 99], "token id 99"),
+        ([-1], "token id -1"),
+    ],
+)
 def test_prompts_that_cannot_be_answered_are_refused(prompt: list[int], complaint: str) -> None:
     with pytest.raises(PromptError, match=complaint):
         check_prompt(prompt, context_tokens=16, vocabulary_size=99)
@@ -62,33 +63,61 @@ def test_a_prompt_may_leave_room_for_a_single_token() -> None:
     check_prompt([98] * 15, context_tokens=16, vocabulary_size=99)
 
 
-@pytest.mark.parametrize(("extra", "complaint"), [
-    ({"logprobs": 21}, "logprobs"), ({"suffix": "!"}, "left to right"),
-    ({"temprature": 1}, "temprature"), ({"temperature": math.nan}, "temperature"),
-    ({"top_p": 0}, "top_p"), ({"n": 0}, r"\bn\b"), ({"best_of": 2}, "use n"),
-    ({"presence_penalty": 2.5}, "presence_penalty"), ({"max_tokens": 0}, "max_tokens"),
-    ({"seed": -1}, "seed"), ({"stop": [""]}, "stop string is empty"),
-    ({"stop": ["a"] * 17}, "stop"), ({"n": 128, "prompt": ["a"] * 9}, "1024 responses")])
-def test_fields_that_are_not_served_are_refused_by_name(
-        extra: dict[str, object], complaint: str) -> None:
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        ({"logprobs": 21}, "logprobs"),
+        ({"suffix": "!"}, "left to right"),
+        ({"temprature": 1}, "temprature"),
+        ({"temperature": math.nan}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"n": 0}, r"\bn\b"),
+        ({"best_of": 2}, "use n"),
+        ({"presence_penalty": 2.5}, "presence_penalty"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"seed": -1}, "seed"),
+        ({"stop": [""]}, "stop string is empty"),
+        ({"stop": ["a"] * 17}, "stop"),
+        ({"n": 128, "prompt": ["a"] * 9}, "1024 responses"),
+    ],
+)
+def test_fields_that_are_not_served_are_refused_by_name(extra: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint):
         CompletionRequest.model_validate({"prompt": "1+1=", **extra})
 
 
 def test_neutral_values_that_clients_send_are_taken() -> None:
-    body = ChatRequest.model_validate({
-        "model": "policy", "messages": [{"role": "user", "content": "1+1=?"}], "user": "me",
-        "presence_penalty": 0, "frequency_penalty": 0.0, "n": 1, "stop": "\n", "tools": [],
-        "logprobs": False, "temperature": None, "logit_bias": {}, "stream_options": None})
+    body = ChatRequest.model_validate(
+        {
+            "model": "policy",
+            "messages": [{"role": "user", "content": "1+1=?"}],
+            "user": "me",
+            "presence_penalty": 0,
+            "frequency_penalty": 0.0,
+            "n": 1,
+            "stop": "\n",
+            "tools": [],
+            "logprobs": False,
+            "temperature": None,
+            "logit_bias": {},
+            "stream_options": None,
+        }
+    )
     assert body.stop == ["\n"]
     assert body.ranked is None
 
 
-@pytest.mark.parametrize(("written", "prompts"), [
-    ("1+1=", ["1+1="]), ([5, 6], [[5, 6]]), (["a", "b"], ["a", "b"]),
-    ([[5, 6], [7]], [[5, 6], [7]]), (["a", [5]], ["a", [5]])])
-def test_a_prompt_may_be_a_text_token_ids_or_a_list_of_either(
-        written: object, prompts: list[object]) -> None:
+@pytest.mark.parametrize(
+    ("written", "prompts"),
+    [
+        ("1+1=", ["1+1="]),
+        ([5, 6], [[5, 6]]),
+        (["a", "b"], ["a", "b"]),
+        ([[5, 6], [7]], [[5, 6], [7]]),
+        (["a", [5]], ["a", [5]]),
+    ],
+)
+def test_a_prompt_may_be_a_text_token_ids_or_a_list_of_either(written: object, prompts: list[object]) -> None:
     assert CompletionRequest.model_validate({"prompt": written}).prompt == prompts
 
 
@@ -105,16 +134,18 @@ def test_a_message_may_be_written_in_parts() -> None:
 
 
 def test_a_developer_speaks_as_the_system_which_templates_know() -> None:
-    said = [{"role": role, "content": "be brief", "name": None} for role in
-            ("developer", "system", "user", "assistant")]
+    said = [
+        {"role": role, "content": "be brief", "name": None} for role in ("developer", "system", "user", "assistant")
+    ]
     body = ChatRequest.model_validate({"messages": said})
     turns = list(map(turn_of, body.messages))
     assert [turn["role"] for turn in turns] == ["system", "system", "user", "assistant"]
     assert all(set(turn) == {"role", "content"} for turn in turns)
 
 
-@pytest.mark.parametrize("content", [
-    [{"type": "image_url", "image_url": {"url": "data:"}}], [{"type": "text"}], [5], 5, None, {}])
+@pytest.mark.parametrize(
+    "content", [[{"type": "image_url", "image_url": {"url": "data:"}}], [{"type": "text"}], [5], 5, None, {}]
+)
 def test_a_message_that_is_no_text_is_refused(content: object) -> None:
     with pytest.raises(ValidationError, match="content"):
         ChatRequest.model_validate({"messages": [{"role": "user", "content": content}]})
@@ -124,8 +155,7 @@ def test_log_probs_name_the_token_first_and_hold_no_infinity() -> None:
     tokens = Tokens([2, 1], [{2: -3.0, 1: -0.1, 3: -math.inf}, {1: -0.2, 2: -2.0}])
     content = chat_log_probs(tokens, 2, str)["content"]
     assert [(one["token"], one["logprob"]) for one in content] == [("[2]", -3.0), ("[1]", -0.2)]
-    assert [[top["token"] for top in one["top_logprobs"]] for one in content] == [
-        ["[1]", "[2]"], ["[1]", "[2]"]]
+    assert [[top["token"] for top in one["top_logprobs"]] for one in content] == [["[1]", "[2]"], ["[1]", "[2]"]]
     told = completion_log_probs(Tokens([7, *tokens.token_ids], [{}, *tokens.positions]), 3, str)
     assert told["token_logprobs"] == [None, -3.0, -0.2]
     assert told["top_logprobs"][:2] == [None, {"[2]": -3.0, "[1]": -0.1, "[3]": LOWEST}]
@@ -199,8 +229,13 @@ def test_canary_difference_is_a_mean_and_never_hides_a_nan() -> None:
 
 def test_a_publication_must_hold_all_of_the_model(tmp_path: Path) -> None:
     actor = tmp_path / "actor.safetensors"
-    sizes = {"vocab_size": 4, "hidden_size": 2, "intermediate_size": 2, "num_hidden_layers": 1,
-             "num_attention_heads": 1}
+    sizes = {
+        "vocab_size": 4,
+        "hidden_size": 2,
+        "intermediate_size": 2,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+    }
     tied = {"model_type": "llama", **sizes, "tie_word_embeddings": True}
     (tmp_path / "config.json").write_text(json.dumps(tied))
     expected = base_shapes(tmp_path)

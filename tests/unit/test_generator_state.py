@@ -56,8 +56,7 @@ def test_a_failed_load_leaves_it_stale_with_the_reason(machine: GeneratorState) 
     assert machine.version == 2
 
 
-def test_silence_is_death_and_a_beat_brings_it_back_only_as_stale(
-        machine: GeneratorState, clock: Clock) -> None:
+def test_silence_is_death_and_a_beat_brings_it_back_only_as_stale(machine: GeneratorState, clock: Clock) -> None:
     machine.load_started(1)
     machine.load_proved(1)
     clock.now += 6.1
@@ -69,8 +68,7 @@ def test_silence_is_death_and_a_beat_brings_it_back_only_as_stale(
     assert machine.state is State.READY
 
 
-def test_a_load_that_outlasts_the_silence_limit_still_counts(
-        machine: GeneratorState, clock: Clock) -> None:
+def test_a_load_that_outlasts_the_silence_limit_still_counts(machine: GeneratorState, clock: Clock) -> None:
     machine.load_started(2)
     clock.now += 60
     assert machine.state is State.DEAD

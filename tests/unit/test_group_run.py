@@ -50,8 +50,7 @@ def test_no_critic_is_built_and_no_value_service_started(tmp_path: Path, name: s
 def test_a_run_without_a_critic_trains_publishes_saves_and_resumes(tmp_path: Path) -> None:
     learner, random = _learner(), np.random.default_rng(0)
     algorithm = Options(estimator="group", drop_uniform_groups=True)
-    result = update(learner, Batch(random_rows(12)), algorithm, UpdateOptions(6, Packing(128)),
-                    ALONE, random, Phases())
+    result = update(learner, Batch(random_rows(12)), algorithm, UpdateOptions(6, Packing(128)), ALONE, random, Phases())
     assert "policy/loss" in result.metrics
     assert "value/loss" not in result.metrics
     folder = save_checkpoint(tmp_path, learner, Position(step=1), random, {}, 1, ALONE)
@@ -84,5 +83,4 @@ def test_nothing_of_a_critic_is_published(tmp_path: Path) -> None:
     channel = Channel()
     publisher = Publisher(tmp_path, 2, channel, ALONE)  # type: ignore[arg-type]
     assert publisher.publish(_learner(), 0) == 1
-    assert {path.name for path in (tmp_path / "00000001").glob("*.safetensors")} == {
-        "actor.safetensors"}
+    assert {path.name for path in (tmp_path / "00000001").glob("*.safetensors")} == {"actor.safetensors"}

@@ -11,8 +11,21 @@ from vapo.http_clients import async_http_client, http_client
 
 ROOT = Path(__file__).resolve().parents[2]
 THE_PLACE = "vapo/http_clients.py"
-MAKERS = {"Client", "AsyncClient", "HTTPTransport", "AsyncHTTPTransport", "get", "post", "put",
-          "patch", "delete", "head", "options", "request", "stream"}
+MAKERS = {
+    "Client",
+    "AsyncClient",
+    "HTTPTransport",
+    "AsyncHTTPTransport",
+    "get",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "head",
+    "options",
+    "request",
+    "stream",
+}
 """What sends requests in httpx."""
 OTHER_LIBRARIES = {"requests", "aiohttp", "urllib3", "urllib.request", "httpx2", "http.client"}
 PROXYLESS = {"vapo/healthcheck.py": "http.client"}
@@ -20,8 +33,11 @@ PROXYLESS = {"vapo/healthcheck.py": "http.client"}
 
 
 def _sources() -> list[Path]:
-    return [path for folder in ("vapo", "services", "trainer", "benchmarks", "scripts", "lab")
-            for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [
+        path
+        for folder in ("vapo", "services", "trainer", "benchmarks", "scripts", "lab")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
 
 
 def _made_in(tree: ast.Module) -> list[str]:
@@ -64,9 +80,7 @@ def _without_annotations(path: Path) -> ast.Module:
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "nonsense"])
-def test_whatever_proxies_the_environment_names_a_client_is_made(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whatever_proxies_the_environment_names_a_client_is_made(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, address)
     with http_client() as client:

@@ -23,8 +23,7 @@ def _imports(folder: str) -> Iterator[tuple[Path, str]]:
 
 
 def test_vapo_imports_neither_services_nor_trainer() -> None:
-    wrong = [(path, name) for path, name in _imports("vapo")
-             if name.split(".")[0] in ("services", "trainer")]
+    wrong = [(path, name) for path, name in _imports("vapo") if name.split(".")[0] in ("services", "trainer")]
     assert wrong == []
 
 
@@ -42,12 +41,14 @@ def test_the_trainer_imports_no_service() -> None:
     assert [(path, name) for path, name in _imports("trainer") if name.startswith("services")] == []
 
 
-@pytest.mark.parametrize("module", ["services.gateway.app", "services.verifier.app",
-                                    "services.relay.app", "vapo.cli"])
+@pytest.mark.parametrize("module", ["services.gateway.app", "services.verifier.app", "services.relay.app", "vapo.cli"])
 def test_light_parts_do_without_torch(module: str) -> None:
-    code = (f"import sys, {module}\n"
-            "heavy = {'torch', 'vllm'} & set(sys.modules)\n"
-            "sys.exit(f'imported {heavy}' if heavy else 0)")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
-                          timeout=120, check=False)
+    code = (
+        f"import sys, {module}\n"
+        "heavy = {'torch', 'vllm'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]

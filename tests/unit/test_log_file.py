@@ -23,8 +23,9 @@ def text(log: Path) -> bytes:
     return b"".join(file.read_bytes() for file in files(log) if file.exists())
 
 
-@given(lines=st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), unique=True),
-       cut=st.integers(1, 30))  # fmt: skip
+@given(
+    lines=st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), unique=True), cut=st.integers(1, 30)
+)
 def test_different_lines_are_kept_as_they_are_however_they_arrive(
     lines: list[bytes], cut: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -74,7 +75,7 @@ def test_a_repeating_traceback_does_not_drown_another_line(tmp_path: Path) -> No
     path = tmp_path / "part.log"
     log = LogFile(path, clock=lambda: 0.0)
     for number in range(10_000):
-        log.write(b"Traceback (most recent call last):\n  File \"a.py\", line 3\nValueError: no\n")
+        log.write(b'Traceback (most recent call last):\n  File "a.py", line 3\nValueError: no\n')
         if number == 5_000:
             log.write(b"something else\n")
     log.close()
@@ -90,9 +91,7 @@ def test_numbers_that_change_are_no_repetition(tmp_path: Path) -> None:
     assert b"".join(flood.admit(line, 0.0) for line in lines) == b"".join(lines)
 
 
-def test_a_full_disk_loses_lines_and_says_so_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_loses_lines_and_says_so_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "part.log"
     log = LogFile(path)
     log.write(b"before\n")

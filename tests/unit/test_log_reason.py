@@ -60,14 +60,12 @@ ValueError: no step named 'a'
         (PYDANTIC, "is greater than the derived max_model_len"),
         (TORCHRUN, "trainer: model.path=/m has no weights (*.safetensors); copy them there"),
         (CHAINED, "ValueError: no step named 'a'"),
-        ("a\nTraceback (most recent call last):\n  File \"a\"\nKeyboardInterrupt\n",
-         "KeyboardInterrupt"),
-        ("2026-11-29 10:00:00,1 ERROR   trainer: MismatchError: 0.1 nats\nbye\n",
-         "trainer: MismatchError: 0.1 nats"),
+        ('a\nTraceback (most recent call last):\n  File "a"\nKeyboardInterrupt\n', "KeyboardInterrupt"),
+        ("2026-11-29 10:00:00,1 ERROR   trainer: MismatchError: 0.1 nats\nbye\n", "trainer: MismatchError: 0.1 nats"),
         ("\x1b[31mloading\x1b[0m\nno such model folder\n\n", "no such model folder"),
         ("", ""),
     ],
-)  # fmt: skip
+)
 def test_the_reason(log: str, said: str) -> None:
     assert said in reason(log.splitlines())
     assert reason(log.splitlines()).count("\n") == 0
@@ -80,8 +78,7 @@ def test_the_details_of_an_exception_belong_to_it_and_a_line_keeps_its_length() 
 
 @pytest.mark.parametrize(
     ("causes", "count"),
-    [([], 0), (["a"], 1), (["a", ""], 0), (["", "a 1", "a 22"], 2), (["b", "a", "b"], 1),
-     (["a", "a", "a"], 3)],
-)  # fmt: skip
+    [([], 0), (["a"], 1), (["a", ""], 0), (["", "a 1", "a 22"], 2), (["b", "a", "b"], 1), (["a", "a", "a"], 3)],
+)
 def test_deaths_of_one_cause(causes: list[str], count: int) -> None:
     assert of_one_cause(causes) == count

@@ -8,15 +8,7 @@ from pathlib import Path
 import pytest
 
 from vapo.cli.dispatch import main
-from vapo.metrics_plot import (
-    PANELS,
-    bias_by_length,
-    by_position,
-    curves,
-    draw_metrics,
-    held_out,
-    plt,
-)
+from vapo.metrics_plot import PANELS, bias_by_length, by_position, curves, draw_metrics, held_out, plt
 
 ROWS = [
     {
@@ -25,8 +17,7 @@ ROWS = [
         "initial_value": None if step == 2 else step / 20,
         "ratio_p50": 1.0,
         "advantage_by_decile": [float(step + place) for place in range(9)] + [None],
-        "value_bias_by_length": [{"length": 10.0 * step, "bias": 0.1},
-                                 {"length": 20.0 * step, "bias": -0.1}],
+        "value_bias_by_length": [{"length": 10.0 * step, "bias": 0.1}, {"length": 20.0 * step, "bias": -0.1}],
     }
     for step in range(1, 9)
 ]
@@ -46,7 +37,11 @@ def test_profiles_are_means_over_consecutive_parts_of_the_run() -> None:
     axis = plt.figure().subplots()
     by_position("mean |A|", "advantage_by_decile")(axis, ROWS)
     assert [line.get_label() for line in axis.get_lines()] == [
-        "steps 1 to 2", "steps 3 to 4", "steps 5 to 6", "steps 7 to 8"]
+        "steps 1 to 2",
+        "steps 3 to 4",
+        "steps 5 to 6",
+        "steps 7 to 8",
+    ]
     heights = axis.get_lines()[0].get_ydata().tolist()
     assert heights[:9] == [1.5 + place for place in range(9)]
     assert heights[9] != heights[9]
@@ -60,17 +55,16 @@ def test_profiles_are_means_over_consecutive_parts_of_the_run() -> None:
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_the_command_draws_a_file_without_a_running_stack(tmp_path: Path, ending: str) -> None:
     source, drawn = tmp_path / "metrics.jsonl", tmp_path / f"curves.{ending}"
-    source.write_text("".join(json.dumps(row) + "\n" for row in [{"pretraining_step": 1}, *ROWS])
-                      + '{"step": 9, "cut o')
+    source.write_text(
+        "".join(json.dumps(row) + "\n" for row in [{"pretraining_step": 1}, *ROWS]) + '{"step": 9, "cut o'
+    )
     assert main(["metrics", "--file", str(source), "--plot", str(drawn)]) == 0
     text = drawn.read_bytes()
     assert text.startswith(b"\x89PNG") if ending == "png" else b"</svg>" in text
     assert len(text) > 10_000
 
 
-def test_the_command_prints_a_file_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_a_file_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "metrics.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     assert main(["metrics", "--file", str(source), "--last", "2", "--format", "jsonl"]) == 0

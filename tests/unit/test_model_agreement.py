@@ -12,8 +12,7 @@ from vapo.model_agreement import ARCHITECTURES, check_agreement
 from vapo.model_form import SUPPORTED_MODEL_TYPES, ModelFormError
 
 FACTORS = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
-LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-          "original_max_position_embeddings": 64}
+LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
 LONGROPE = {"rope_type": "longrope", **FACTORS, "original_max_position_embeddings": 64}
 
 
@@ -28,8 +27,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
     ({"hidden_act": "swish2"}, "hidden_act='swish2'"),
     ({"partial_rotary_factor": 0.5}, "partial_rotary_factor=0.5"),
-    ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.25}},
-     "partial_rotary_factor=0.25"),
+    ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.25}}, "partial_rotary_factor=0.25"),
     ({"logit_scale": 0.0625}, "logit_scale=0.0625"),
     ({"dual_chunk_attention_config": {"chunk_size": 262144}}, "dual_chunk_attention_config="),
     ({"is_causal": False}, "is_causal=False"),
@@ -47,22 +45,26 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
 @pytest.mark.parametrize(("changes", "said"), REFUSED)
-def test_what_the_two_would_compute_differently(
-    kind: str, changes: dict[str, Any], said: str
-) -> None:
+def test_what_the_two_would_compute_differently(kind: str, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ModelFormError, match=said):
         check_agreement(config_of(kind, **changes), "model.path=x")
 
 
 TAKEN: list[dict[str, Any]] = [
-    {}, {"hidden_act": "silu"}, {"partial_rotary_factor": 1.0}, {"logit_scale": None},
-    {"dual_chunk_attention_config": None}, {"layer_types": ["full_attention"] * 2},
-    {"architectures": None}, {"architectures": []},
-    {"layer_types": ["sliding_attention"] * 2}, {"rope_parameters": LONGROPE},
+    {},
+    {"hidden_act": "silu"},
+    {"partial_rotary_factor": 1.0},
+    {"logit_scale": None},
+    {"dual_chunk_attention_config": None},
+    {"layer_types": ["full_attention"] * 2},
+    {"architectures": None},
+    {"architectures": []},
+    {"layer_types": ["sliding_attention"] * 2},
+    {"rope_parameters": LONGROPE},
     {"rope_parameters": {**LONGROPE, "factor": 4.0}},
     {"rope_parameters": {"rope_type": "llama3", **LLAMA3}},
     {"rope_parameters": None, "rope_scaling": {"type": "yarn", "factor": 4.0}},
-]  # fmt: skip
+]
 
 
 @given(st.sampled_from(SUPPORTED_MODEL_TYPES), st.sampled_from(TAKEN))

@@ -52,9 +52,7 @@ def equal(one: torch.nn.Module, other: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize("stray", STRAYS)
 @pytest.mark.parametrize("sharded", [False, True])
-def test_only_the_files_that_hold_the_weights_are_read(
-    folder: Path, stray: str, sharded: bool
-) -> None:
+def test_only_the_files_that_hold_the_weights_are_read(folder: Path, stray: str, sharded: bool) -> None:
     weights = weights_of(folder)
     if sharded:
         shard(folder)
@@ -69,18 +67,16 @@ def test_two_sets_of_weights_are_refused(folder: Path) -> None:
     shard(folder)
     write(folder, weights)
     assert "two sets of weights" in refusal(folder)
-    (folder / INDEX).write_text(json.dumps({"weight_map": dict.fromkeys(weights,
-                                                                        "model.safetensors")}))
+    (folder / INDEX).write_text(json.dumps({"weight_map": dict.fromkeys(weights, "model.safetensors")}))
     check_model_folder(folder)
 
 
 @pytest.mark.parametrize("form", ["qwen2", "qwen3", "llama"])
-@pytest.mark.parametrize("name", ["model.layers.1.mlp.up_proj.weight", "lm_head.weight",
-                                  "model.embed_tokens.weight", "model.norm.weight"])
+@pytest.mark.parametrize(
+    "name", ["model.layers.1.mlp.up_proj.weight", "lm_head.weight", "model.embed_tokens.weight", "model.norm.weight"]
+)
 @pytest.mark.parametrize("sharded", [False, True])
-def test_a_missing_tensor_is_never_made_up(
-    tmp_path: Path, form: str, name: str, sharded: bool
-) -> None:
+def test_a_missing_tensor_is_never_made_up(tmp_path: Path, form: str, name: str, sharded: bool) -> None:
     folder = tiny_folder(tmp_path, form)
     weights = weights_of(folder)
     del weights[name]
@@ -114,9 +110,7 @@ def test_weights_that_are_no_floats(folder: Path) -> None:
     assert "model.norm.weight is of type I8" in refusal(folder)
 
 
-def test_tensors_beside_the_model_are_left_out(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_tensors_beside_the_model_are_left_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     weights = weights_of(folder)
     rotary = "model.layers.0.self_attn.rotary_emb.inv_freq"
     write(folder, {**weights, rotary: torch.ones(4), "v_head.summary.weight": torch.ones(1, 32)})
@@ -149,10 +143,13 @@ def test_half_precision_weights_are_loaded_as_they_are(folder: Path) -> None:
 
 def test_a_context_longer_than_the_model(folder: Path) -> None:
     check_model_folder(folder, context_tokens=256)
-    assert ("model.max_context_tokens=257 is more than the 256 tokens that --model="
-            in refusal(folder, 257))
-    longrope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4,
-                "original_max_position_embeddings": 64}
+    assert "model.max_context_tokens=257 is more than the 256 tokens that --model=" in refusal(folder, 257)
+    longrope = {
+        "rope_type": "longrope",
+        "short_factor": [1.0] * 4,
+        "long_factor": [2.0] * 4,
+        "original_max_position_embeddings": 64,
+    }
     describe(folder, rope_parameters={"rope_theta": 1e4, **longrope})
     check_model_folder(folder, context_tokens=64)
     assert "angles of rope type longrope change with the longest row" in refusal(folder, 65)
@@ -196,9 +193,9 @@ def test_a_folder_of_another_kind_is_named(tmp_path: Path, files: list[str], sai
     assert said in refusal(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "said"), [
-    ("x.gguf", "is a GGUF file, which llama.cpp runs"), ("model.safetensors", "is a file; give"),
-])
+@pytest.mark.parametrize(
+    ("name", "said"), [("x.gguf", "is a GGUF file, which llama.cpp runs"), ("model.safetensors", "is a file; give")]
+)
 def test_a_file_in_the_place_of_a_folder(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / name).touch()
     assert said in refusal(tmp_path / name)
@@ -217,13 +214,13 @@ def test_a_pretrained_critic_of_another_model_is_refused_at_the_start(
 ) -> None:
     save_critic(load_critic(tiny_folder(tmp_path / "model", form), bounds=bounds), tmp_path / "own")
     save_critic(load_critic(tiny_folder(tmp_path / "other", "qwen3")), tmp_path / "critic")
-    settings = {"model": {"path": tmp_path / "model", "max_context_tokens": 256,
-                          "value_bounds": bounds},
-                "sampling": {"max_new_tokens": 64}}
+    settings = {
+        "model": {"path": tmp_path / "model", "max_context_tokens": 256, "value_bounds": bounds},
+        "sampling": {"max_new_tokens": 64},
+    }
 
     def check(critic: str) -> None:
-        check_models(Settings.model_validate(
-            {**settings, "value_pretraining": {"checkpoint": tmp_path / critic}}))
+        check_models(Settings.model_validate({**settings, "value_pretraining": {"checkpoint": tmp_path / critic}}))
 
     check("own")
     with pytest.raises(ModelFolderError, match=r"value_pretraining\.checkpoint=.*/critic "):

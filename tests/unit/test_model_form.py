@@ -20,13 +20,17 @@ from vapo.model_form import (
 )
 
 SIZES: dict[str, st.SearchStrategy[Any]] = {
-    "vocab_size": st.integers(5, 40), "hidden_size": st.sampled_from([16, 32]),
-    "intermediate_size": st.integers(3, 40), "num_hidden_layers": st.integers(1, 3),
+    "vocab_size": st.integers(5, 40),
+    "hidden_size": st.sampled_from([16, 32]),
+    "intermediate_size": st.integers(3, 40),
+    "num_hidden_layers": st.integers(1, 3),
     "num_attention_heads": st.sampled_from([2, 4]),
 }
 OPTIONS: dict[str, st.SearchStrategy[Any]] = {
-    "num_key_value_heads": st.sampled_from([1, 2]), "head_dim": st.sampled_from([4, 8, 16]),
-    "tie_word_embeddings": st.booleans(), "attention_bias": st.booleans(),
+    "num_key_value_heads": st.sampled_from([1, 2]),
+    "head_dim": st.sampled_from([4, 8, 16]),
+    "tie_word_embeddings": st.booleans(),
+    "attention_bias": st.booleans(),
     "mlp_bias": st.booleans(),
 }
 
@@ -77,19 +81,27 @@ POSITIONS: list[tuple[dict[str, Any], int]] = [
     ({"rope_scaling": None}, 100),
     ({"rope_scaling": {"type": "linear", "factor": 4.0}}, 400),
     ({"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, 200),
-    ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0,
-                       "original_max_position_embeddings": 25}}, 100),
+    ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 25}}, 100),
     ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 100),
     ({"seq_length": 60}, 60),
     ({"sliding_window": 16}, 16),
     ({"sliding_window": 4096}, 100),
     ({"sliding_window": None}, 100),
     ({"model_type": "mistral", "sliding_window": 16}, 100),
-    ({"rope_scaling": {"type": "su", "short_factor": [], "long_factor": []},
-      "original_max_position_embeddings": 30}, 30),
+    (
+        {"rope_scaling": {"type": "su", "short_factor": [], "long_factor": []}, "original_max_position_embeddings": 30},
+        30,
+    ),
     ({"rope_scaling": {"rope_type": "longrope", "original_max_position_embeddings": 40}}, 40),
-    ({"rope_parameters": {"full_attention": {"rope_type": "default"},
-                          "sliding_attention": {"rope_type": "linear", "factor": 2.0}}}, 200),
+    (
+        {
+            "rope_parameters": {
+                "full_attention": {"rope_type": "default"},
+                "sliding_attention": {"rope_type": "linear", "factor": 2.0},
+            }
+        },
+        200,
+    ),
 ]
 
 

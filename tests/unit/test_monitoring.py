@@ -98,9 +98,11 @@ def training_metrics() -> set[str]:
 
 
 def trainer_metrics() -> set[str]:
-    return {f"vapo_trainer_{name}" for name in text_constants("trainer/process.py")} | {
-        "vapo_trainer_version"
-    } | {f"vapo_weights_{name}" for name in text_constants("trainer/app.py")}
+    return (
+        {f"vapo_trainer_{name}" for name in text_constants("trainer/process.py")}
+        | {"vapo_trainer_version"}
+        | {f"vapo_weights_{name}" for name in text_constants("trainer/app.py")}
+    )
 
 
 def verifier_metrics() -> set[str]:
@@ -113,9 +115,14 @@ def verifier_metrics() -> set[str]:
 def registered() -> set[str]:
     """Names of all metrics that the parts show."""
     parts = (
-        generator_metrics(), value_metrics(), queue_metrics(), training_metrics(),
-        trainer_metrics(), verifier_metrics(), relay_metrics(),
-    )  # fmt: skip
+        generator_metrics(),
+        value_metrics(),
+        queue_metrics(),
+        training_metrics(),
+        trainer_metrics(),
+        verifier_metrics(),
+        relay_metrics(),
+    )
     return OF_PROMETHEUS_ITSELF.union(*parts)
 
 
@@ -137,10 +144,8 @@ def test_generator_totals_are_scraped_as_totals() -> None:
 
 def test_prometheus_asks_every_part_at_its_own_port() -> None:
     told = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
-    ports = {
-        job["dns_sd_configs"][0]["names"][0]: job["dns_sd_configs"][0]["port"]
-        for job in told["scrape_configs"]
-    }
+    ports = {job["dns_sd_configs"][0]["names"][0]: job["dns_sd_configs"][0]["port"] for job in told["scrape_configs"]}
     defaults = Settings()
-    assert ports == {part: getattr(defaults, part).port for part in
-                     ("gateway", "generator", "verifier", "value", "trainer", "relay")}  # fmt: skip
+    assert ports == {
+        part: getattr(defaults, part).port for part in ("gateway", "generator", "verifier", "value", "trainer", "relay")
+    }

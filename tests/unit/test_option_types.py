@@ -40,8 +40,7 @@ def test_what_is_no_finite_number_within_bounds_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"),
-    [("7.6e9", 7.6e9), ("7B", 7e9), ("1.5b", 1.5e9), ("600M", 6e8), ("12k", 12e3), ("1T", 1e12)],
+    ("text", "number"), [("7.6e9", 7.6e9), ("7B", 7e9), ("1.5b", 1.5e9), ("600M", 6e8), ("12k", 12e3), ("1T", 1e12)]
 )
 def test_amounts_as_people_write_them(text: str, number: float) -> None:
     assert math.isclose(amount(text), number)
@@ -55,9 +54,7 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
 
 def test_a_home_folder_is_understood_where_the_shell_left_it() -> None:
     assert path("~/runs/x") == Path.home() / "runs" / "x"
-    assert Settings.model_validate({"run": {"directory": "~/runs/x"}}).run.directory == (
-        Path.home() / "runs" / "x"
-    )
+    assert Settings.model_validate({"run": {"directory": "~/runs/x"}}).run.directory == (Path.home() / "runs" / "x")
 
 
 def options() -> Iterator[tuple[str, argparse.Action]]:
@@ -70,9 +67,11 @@ def options() -> Iterator[tuple[str, argparse.Action]]:
 
 def test_every_number_of_every_command_has_a_lower_bound() -> None:
     unbounded = [
-        f"{name} {flag}" for name, action in options() for flag in action.option_strings[-1:]
+        f"{name} {flag}"
+        for name, action in options()
+        for flag in action.option_strings[-1:]
         if action.type in UNBOUNDED and flag not in FREE
-    ]  # fmt: skip
+    ]
     assert unbounded == []
 
 
@@ -99,13 +98,21 @@ def test_a_negative_count_starts_nothing(
 
 @pytest.mark.parametrize(
     "words",
-    [["--generators", "0"], ["--samples", "0"], ["--prompts", "-1"], ["--gpus", "0"],
-     ["--parameters", "0B"], ["--steps", "0"], ["--sequences", "0"], ["--trainer-rate", "0"],
-     ["--uplink", "0"], ["--spread", "-0.1"], ["--mean-length", "nan"]],
-)  # fmt: skip
-def test_a_plan_of_nothing_is_refused_in_one_line(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+    [
+        ["--generators", "0"],
+        ["--samples", "0"],
+        ["--prompts", "-1"],
+        ["--gpus", "0"],
+        ["--parameters", "0B"],
+        ["--steps", "0"],
+        ["--sequences", "0"],
+        ["--trainer-rate", "0"],
+        ["--uplink", "0"],
+        ["--spread", "-0.1"],
+        ["--mean-length", "nan"],
+    ],
+)
+def test_a_plan_of_nothing_is_refused_in_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     usual = ["--parameters", "7B", "--generator-rate", "9000", "--trainer-rate", "60000"]
     with pytest.raises(SystemExit) as ended:
         dispatch.main(["plan", *usual, *words])

@@ -37,9 +37,7 @@ def test_trainer_and_keeper_leave_each_others_words_alone(tmp_path: Path) -> Non
         note_training(tmp_path, "finished", 3, 3)
     outcome = read_outcome(tmp_path)
     assert outcome.training is not None
-    assert (outcome.training.state, outcome.training.step, outcome.training.max_steps) == (
-        "finished", 3, 3,
-    )  # fmt: skip
+    assert (outcome.training.state, outcome.training.step, outcome.training.max_steps) == ("finished", 3, 3)
     assert keeper_of(tmp_path)[0] == "done"
 
 
@@ -51,9 +49,7 @@ def test_a_killed_keeper_said_nothing_and_does_not_live(tmp_path: Path) -> None:
         "    print('kept', flush=True)\n"
         "    time.sleep(60)\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         assert keeper_of(tmp_path) == ("running", None, True)

@@ -33,8 +33,7 @@ def test_every_preset_has_its_paper_and_every_name_is_a_setting() -> None:
 def test_the_algorithm_of_a_preset_is_the_paper_s(name: str) -> None:
     found = [row.setting for row in _differences(name).values() if not row.silent]
     assert {setting for setting in found if setting.startswith("algorithm.")} <= OURS
-    assert {setting for setting in found
-            if not {setting, f"{name} {setting}"} & REASONS.keys()} == set()
+    assert {setting for setting in found if not {setting, f"{name} {setting}"} & REASONS.keys()} == set()
 
 
 def test_vanilla_ppo_is_table_1_s_baseline_to_its_size() -> None:
@@ -50,12 +49,16 @@ def test_the_defaults_are_the_papers_but_for_what_is_told() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_setting_of_the_algorithm_is_compared_or_told_to_be_silent(name: str) -> None:
     """But for those that the method does not read."""
-    unread = {"algorithm.correct_positive_examples", "algorithm.correction_low",
-              "algorithm.correction_high", "algorithm.overlong_buffer_tokens",
-              "algorithm.group_standard_deviation", "algorithm.lambda_policy"}
+    unread = {
+        "algorithm.correct_positive_examples",
+        "algorithm.correction_low",
+        "algorithm.correction_high",
+        "algorithm.overlong_buffer_tokens",
+        "algorithm.group_standard_deviation",
+        "algorithm.lambda_policy",
+    }
     if PAPER[name]["algorithm.estimator"] == "group":
-        unread |= {f"algorithm.{key}" for key in (
-            "decoupled_gae", "lambda_critic", "length_adaptive_lambda", "alpha")}
+        unread |= {f"algorithm.{key}" for key in ("decoupled_gae", "lambda_critic", "length_adaptive_lambda", "alpha")}
     elif name in ("ppo", "vanilla_ppo"):
         unread |= {"algorithm.alpha", "algorithm.lambda_critic"}
     tree = dump_settings(Settings())["algorithm"]
@@ -75,9 +78,7 @@ def test_an_ablation_names_its_piece() -> None:
     assert "without_clip_higher" in found.why
 
 
-def test_the_command_shows_differences_of_a_preset_and_the_tree_otherwise(
-    capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_shows_differences_of_a_preset_and_the_tree_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "--preset", "dapo"]) == 0
     shown = capsys.readouterr().out
     assert "sampling.max_new_tokens" in shown

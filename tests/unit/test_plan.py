@@ -24,8 +24,9 @@ MODEL = ModelSize(7e9, 2, layers=28, kv_heads=4)
 HERE = Deployment()
 
 
-def _limits(work: Workload = WORK, rates: Rates = RATES, model: ModelSize = MODEL,
-            deployment: Deployment = HERE) -> dict[str, str]:
+def _limits(
+    work: Workload = WORK, rates: Rates = RATES, model: ModelSize = MODEL, deployment: Deployment = HERE
+) -> dict[str, str]:
     """What limits, with its remedy; the step's limit first."""
     plan = make_plan(work, rates, model, deployment, steps=12)
     return {finding.what: finding.remedy for finding in plan.findings}
@@ -44,15 +45,16 @@ def test_figures_are_those_of_the_formulas() -> None:
     assert arithmetic.redis_bytes(WORK, HERE) == pytest.approx(in_redis)
 
 
-@pytest.mark.parametrize(("changes", "limit", "remedy"), [
-    ({}, "generation", "8 generators would"),
-    ({"generators": 20}, "the trainer", "8 generators would do"),
-    ({"standstill_seconds": 9.0}, "weight updates", "publish every few steps"),
-    ({"generators": 8, "sequence_tokens_per_second": 20.0}, "the longest responses",
-     "max_new_tokens")])
-def test_the_steps_limit_is_named_first(
-    changes: dict[str, Any], limit: str, remedy: str
-) -> None:
+@pytest.mark.parametrize(
+    ("changes", "limit", "remedy"),
+    [
+        ({}, "generation", "8 generators would"),
+        ({"generators": 20}, "the trainer", "8 generators would do"),
+        ({"standstill_seconds": 9.0}, "weight updates", "publish every few steps"),
+        ({"generators": 8, "sequence_tokens_per_second": 20.0}, "the longest responses", "max_new_tokens"),
+    ],
+)
+def test_the_steps_limit_is_named_first(changes: dict[str, Any], limit: str, remedy: str) -> None:
     found = _limits(rates=replace(RATES, **changes))
     assert next(iter(found)) == limit
     assert remedy in found[limit]
@@ -68,8 +70,7 @@ def test_what_is_advised_about_publications_is_accepted_by_the_settings(max_stal
     for remedy in advice:
         [steps] = re.findall(r"publish_every_steps (?:up to )?(\d+)", remedy)
         allowed = re.findall(r"max_staleness (\d+)", remedy) or [max_staleness]
-        load_settings(None, [f"trainer.publish_every_steps={steps}",
-                             f"ledger.max_staleness={allowed[0]}"], {})
+        load_settings(None, [f"trainer.publish_every_steps={steps}", f"ledger.max_staleness={allowed[0]}"], {})
 
 
 def test_without_staleness_both_sides_take_turns() -> None:
@@ -83,21 +84,31 @@ def test_memory_network_and_cache_are_watched() -> None:
     assert {"Redis memory", "the trainer's uplink", "the key-value cache"} < found.keys()
     assert "relay" in found["the trainer's uplink"]
     assert "Redis memory" not in _limits()
-    roomy = replace(poor, cache_memory_bytes=1e12, redis_memory_bytes=1e12,
-                    uplink_bytes_per_second=1e12)
+    roomy = replace(poor, cache_memory_bytes=1e12, redis_memory_bytes=1e12, uplink_bytes_per_second=1e12)
     assert list(_limits(deployment=roomy)) == ["generation"]
 
 
 def _run_folder(folder: Path, steps: int) -> Path:
-    settings = Settings.model_validate({
-        "run": {"directory": folder}, "sampling": {"samples_per_prompt": 8, "max_new_tokens": 200},
-        "trainer": {"prompts_per_step": 16, "mini_batch_rollouts": 64},
-        "ledger": {"max_staleness": 2}})
+    settings = Settings.model_validate(
+        {
+            "run": {"directory": folder},
+            "sampling": {"samples_per_prompt": 8, "max_new_tokens": 200},
+            "trainer": {"prompts_per_step": 16, "mini_batch_rollouts": 64},
+            "ledger": {"max_staleness": 2},
+        }
+    )
     (folder / "settings.json").write_text(json.dumps(dump_settings(settings)))
     rows: list[dict[str, Any]] = [{"pretraining_step": 1}]
-    rows += [{"step": step, "tokens": 12_800, "rollouts": 128, "step_seconds": 10.0,
-              "seconds": {"wait": 1.0, "publish": 1.0, "actor": 8.0}}
-             for step in range(1, steps + 1)]
+    rows += [
+        {
+            "step": step,
+            "tokens": 12_800,
+            "rollouts": 128,
+            "step_seconds": 10.0,
+            "seconds": {"wait": 1.0, "publish": 1.0, "actor": 8.0},
+        }
+        for step in range(1, steps + 1)
+    ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -117,9 +128,25 @@ def test_too_short_a_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_a_table_and_json(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["plan", "--parameters", "7e9", "--prompts", "4", "--samples", "16", "--mean-length",
-             "1000", "--max-length", "4000", "--generator-rate", "1000", "--trainer-rate", "1000",
-             "--steps", "12"]
+    words = [
+        "plan",
+        "--parameters",
+        "7e9",
+        "--prompts",
+        "4",
+        "--samples",
+        "16",
+        "--mean-length",
+        "1000",
+        "--max-length",
+        "4000",
+        "--generator-rate",
+        "1000",
+        "--trainer-rate",
+        "1000",
+        "--steps",
+        "12",
+    ]
     assert main([*words, "--gpus", "9", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan.keys() == Plan.__dataclass_fields__.keys()
@@ -130,11 +157,15 @@ def test_the_command_prints_a_table_and_json(capsys: pytest.CaptureFixture[str])
         assert text in table
 
 
-@pytest.mark.parametrize(("words", "complaint"), [
-    (["--generator-rate", "5"], "--trainer-rate"),
-    (["--generator-rate", "5", "--trainer-rate", "5", "--mean-length", "30000"], "not below"),
-    (["--generator-rate", "5", "--trainer-rate", "5", "--gpus", "1"], "too few"),
-    (["--from-run", "nowhere"], "nowhere")])
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--generator-rate", "5"], "--trainer-rate"),
+        (["--generator-rate", "5", "--trainer-rate", "5", "--mean-length", "30000"], "not below"),
+        (["--generator-rate", "5", "--trainer-rate", "5", "--gpus", "1"], "too few"),
+        (["--from-run", "nowhere"], "nowhere"),
+    ],
+)
 def test_what_cannot_be_planned_is_explained(
     words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,5 +174,4 @@ def test_what_cannot_be_planned_is_explained(
 
 
 def test_sizes_are_readable() -> None:
-    assert [size(count) for count in (0, 999, 1500, 14e9, 2e18)] == [
-        "0 B", "999 B", "1.5 kB", "14 GB", "2e+03 PB"]
+    assert [size(count) for count in (0, 999, 1500, 14e9, 2e18)] == ["0 B", "999 B", "1.5 kB", "14 GB", "2e+03 PB"]

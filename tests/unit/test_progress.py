@@ -70,12 +70,8 @@ def test_a_reader_that_has_gone_ends_no_work() -> None:
         out.close()
 
 
-@given(
-    st.lists(st.floats(0.1, 1e4), min_size=2, max_size=30), st.integers(0, 10_000)
-)
-def test_the_time_left_is_steps_left_at_a_pace_that_was_seen(
-    gaps: list[float], steps_left: int
-) -> None:
+@given(st.lists(st.floats(0.1, 1e4), min_size=2, max_size=30), st.integers(0, 10_000))
+def test_the_time_left_is_steps_left_at_a_pace_that_was_seen(gaps: list[float], steps_left: int) -> None:
     at, rows = 0.0, []
     for step, gap in enumerate(gaps, start=1):
         at += gap
@@ -114,9 +110,10 @@ def test_growing_failures_are_said_at_most_once_a_minute() -> None:
 
 
 def test_a_part_that_stays_unready_is_said_once_with_its_reason() -> None:
-    alarms, member = Alarms(0), {
-        "name": "g", "part": "generator", "state": "STALE", "details": {"reason": "lacks 1 tensor"},
-    }  # fmt: skip
+    alarms, member = (
+        Alarms(0),
+        {"name": "g", "part": "generator", "state": "STALE", "details": {"reason": "lacks 1 tensor"}},
+    )
     said = [line for second in range(300) for line in alarms.of(of(0), [member], float(second))]
     assert len(said) == 1
     assert "lacks 1 tensor" in said[0]

@@ -49,8 +49,7 @@ def test_answers_are_told_apart_and_none_is_a_silence(answer: str, kind: Kind) -
     assert is_refusal(error) == (kind is Kind.REFUSES)
 
 
-@pytest.mark.parametrize("error", [exceptions.ConnectionError("refused"),
-                                   exceptions.TimeoutError("timed out")])
+@pytest.mark.parametrize("error", [exceptions.ConnectionError("refused"), exceptions.TimeoutError("timed out")])
 def test_a_silence_is_a_silence(error: exceptions.RedisError) -> None:
     assert trouble_of(error).kind is Kind.SILENT
     assert explain(error).startswith(f"Redis does not answer: {error}")
@@ -58,10 +57,10 @@ def test_a_silence_is_a_silence(error: exceptions.RedisError) -> None:
 
 def test_the_command_of_a_pipeline_is_left_out() -> None:
     error = exceptions.OutOfMemoryError(
-        "Command # 1 (EVALSHA secret payload) of pipeline caused error: command not allowed")
+        "Command # 1 (EVALSHA secret payload) of pipeline caused error: command not allowed"
+    )
     assert "secret" not in explain(error)
-    assert trouble_of(RunLostError("Redis has lost this run: why")).text == (
-        "Redis has lost this run: why")
+    assert trouble_of(RunLostError("Redis has lost this run: why")).text == ("Redis has lost this run: why")
 
 
 def tries(patience: Patience, error: Exception) -> int:
@@ -98,8 +97,7 @@ def test_nested_calls_share_one_patience() -> None:
         raise exceptions.ConnectionError("x")
 
     with pytest.raises(exceptions.ConnectionError):
-        outer.call_with_retry(
-            lambda: outer.call_with_retry(connecting, lambda error: None), lambda error: None)
+        outer.call_with_retry(lambda: outer.call_with_retry(connecting, lambda error: None), lambda error: None)
     assert made <= 2 * tries(Patience(0.4), exceptions.ConnectionError("x"))
 
 

@@ -13,11 +13,7 @@ import torch
 from tests.trainer_cases import random_rows
 from trainer import report
 from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import (
-    compute_advantages_and_targets,
-    count_denominators,
-    value_objective,
-)
+from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators, value_objective
 from trainer.batch import Batch, TrainingRow
 from trainer.forward import StateValues
 from trainer.update import UpdateResult, row_batch
@@ -26,22 +22,27 @@ from vapo.messages import VersionSpan
 
 def _row(number: int, length: int, reward: float, truncated: bool = False) -> TrainingRow:
     return dataclasses.replace(
-        random_rows(1)[0], rollout_id=f"task{number}.0", task_id=f"task{number}",
+        random_rows(1)[0],
+        rollout_id=f"task{number}.0",
+        task_id=f"task{number}",
         response_token_ids=np.full(length, 5, np.int32),
         behaviour_log_probs=np.full(length, -1.0, np.float32),
-        version_spans=(VersionSpan(0, 0, length),), reward=reward, correct=reward > 0,
-        truncated=truncated)
+        version_spans=(VersionSpan(0, 0, length),),
+        reward=reward,
+        correct=reward > 0,
+        truncated=truncated,
+    )
 
 
 def _result(
     batch: Batch, values: torch.Tensor, options: Options, log_probs: torch.Tensor | None = None
 ) -> UpdateResult:
     final = torch.full((len(batch),), 0.5)
-    advantages = compute_advantages_and_targets(
-        row_batch(batch, StateValues(values, final)), options)
+    advantages = compute_advantages_and_targets(row_batch(batch, StateValues(values, final)), options)
     current = batch.behaviour_log_probs if log_probs is None else log_probs
-    return UpdateResult(advantages, values, current, batch.behaviour_log_probs,
-                        torch.ones_like(values, dtype=torch.bool), 0, 0.0, {})
+    return UpdateResult(
+        advantages, values, current, batch.behaviour_log_probs, torch.ones_like(values, dtype=torch.bool), 0, 0.0, {}
+    )
 
 
 def test_the_critic_is_measured_against_returns_and_not_against_its_targets() -> None:
@@ -95,8 +96,9 @@ def test_ratios_of_policies_that_share_nothing_are_still_json() -> None:
 
 
 def test_tokens_belong_to_the_version_of_their_own_span() -> None:
-    row = dataclasses.replace(_row(0, 5, 1.0), version_spans=(
-        VersionSpan(3, 0, 2), VersionSpan(4, 2, 3), VersionSpan(6, 3, 5)))
+    row = dataclasses.replace(
+        _row(0, 5, 1.0), version_spans=(VersionSpan(3, 0, 2), VersionSpan(4, 2, 3), VersionSpan(6, 3, 5))
+    )
     assert row.token_versions().tolist() == [3, 3, 4, 6, 6]
     assert row.oldest_version == 3
     batch = Batch([row, _row(1, 2, 1.0)])

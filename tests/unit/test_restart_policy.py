@@ -6,14 +6,11 @@ import pytest
 
 from vapo.processes.restarts import RestartPolicy, recent, restart_delay
 
-POLICY = RestartPolicy(
-    limit=5, window_seconds=60.0, first_delay_seconds=0.25, longest_delay_seconds=1.0
-)
+POLICY = RestartPolicy(limit=5, window_seconds=60.0, first_delay_seconds=0.25, longest_delay_seconds=1.0)
 
 
 @pytest.mark.parametrize(
-    ("deaths", "delay"),
-    [([0.0], 0.25), ([0.0, 1.0], 0.5), ([0.0, 1.0, 2.0], 1.0), ([0.0, 1.0, 2.0, 3.0], 1.0)],
+    ("deaths", "delay"), [([0.0], 0.25), ([0.0, 1.0], 0.5), ([0.0, 1.0, 2.0], 1.0), ([0.0, 1.0, 2.0, 3.0], 1.0)]
 )
 def test_delay_doubles_up_to_its_limit(deaths: list[float], delay: float) -> None:
     assert restart_delay(POLICY, deaths, now=deaths[-1]) == delay

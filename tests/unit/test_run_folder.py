@@ -15,9 +15,7 @@ from vapo.settings import SecuritySettings, Settings
 from vapo.startup import file_trouble
 
 
-def test_settings_come_back_with_their_secrets_and_only_the_owner_reads_them(
-    tmp_path: Path,
-) -> None:
+def test_settings_come_back_with_their_secrets_and_only_the_owner_reads_them(tmp_path: Path) -> None:
     secrets = {name: SecretStr(name * 4) for name in SecuritySettings.model_fields}
     settings = Settings(security=SecuritySettings(**secrets))
     folder = RunFolder(tmp_path / "run")

@@ -169,10 +169,7 @@ def test_the_list_of_runs(capsys: pytest.CaptureFixture[str]) -> None:
         lines = capsys.readouterr().out.splitlines()
         assert main(["runs", "--json"]) == 0
         fields = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line.split()[:3] for line in lines[1:]] == [
-        ["live", "live", "4/9"],
-        ["done", "finished", "9/9"],
-    ]
+    assert [line.split()[:3] for line in lines[1:]] == [["live", "live", "4/9"], ["done", "finished", "9/9"]]
     assert "http://127.0.0.1:18100" in lines[1]
     assert "trainer finished at step 9 of 9" in lines[2]
     assert [(one["name"], one["state"], one["step"]) for one in fields] == [

@@ -29,10 +29,12 @@ def row(fields: dict[str, Any]) -> Any:
 
 def setting(section: str) -> Read:
     """A run's setting."""
+
     def read(fields: dict[str, Any]) -> Any:
         once = ["evaluation.samples=1"]
         words = [f"{section}.{name}={value!r}" for name, value in fields.items()]
         return load_settings(assignments=once + words, environment={})
+
     return read
 
 
@@ -48,9 +50,11 @@ READERS: dict[str, Read] = {
 
 
 @pytest.mark.parametrize("reader", READERS)
-@given(temperature=st.one_of(
-    st.floats(min_value=GREATEST_TEMPERATURE, exclude_min=True), st.floats(max_value=-1e-9),
-    st.just(float("nan"))))
+@given(
+    temperature=st.one_of(
+        st.floats(min_value=GREATEST_TEMPERATURE, exclude_min=True), st.floats(max_value=-1e-9), st.just(float("nan"))
+    )
+)
 def test_a_temperature_the_engine_refuses(reader: str, temperature: float) -> None:
     with pytest.raises(REFUSALS):
         READERS[reader]({"temperature": temperature})
@@ -82,9 +86,16 @@ def test_a_greedy_evaluation_has_one_sample() -> None:
         load_settings(assignments=["evaluation.temperature=0"], environment={})
 
 
-@pytest.mark.parametrize("assignment", [
-    "sampling.samples_per_prompt=1025", "evaluation.samples=1025", "run.seed=-1",
-    f"run.seed={2**32}", "sampling.max_new_tokens=0"])
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "sampling.samples_per_prompt=1025",
+        "evaluation.samples=1025",
+        "run.seed=-1",
+        f"run.seed={2**32}",
+        "sampling.max_new_tokens=0",
+    ],
+)
 def test_other_settings_that_no_part_could_work_with(assignment: str) -> None:
     with pytest.raises(SettingsError, match=assignment.partition("=")[0]):
         load_settings(assignments=[assignment], environment={})

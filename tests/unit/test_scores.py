@@ -21,9 +21,7 @@ def test_average_and_its_standard_error() -> None:
 
 @given(
     st.integers(1, 7).flatmap(
-        lambda samples: st.tuples(
-            st.just(samples), st.integers(0, samples), st.integers(1, samples)
-        )
+        lambda samples: st.tuples(st.just(samples), st.integers(0, samples), st.integers(1, samples))
     )
 )
 def test_pass_at_k_is_the_share_of_subsets_with_a_hit(case: tuple[int, int, int]) -> None:
@@ -53,8 +51,7 @@ def test_majority(samples: list[tuple[str | None, bool]], expected: float) -> No
 
 
 @pytest.mark.parametrize(
-    ("samples", "sizes"),
-    [(1, [1]), (2, [1, 2]), (4, [1, 2, 4]), (6, [1, 2, 4, 6]), (32, [1, 2, 4, 8, 16, 32])],
+    ("samples", "sizes"), [(1, [1]), (2, [1, 2]), (4, [1, 2, 4]), (6, [1, 2, 4, 6]), (32, [1, 2, 4, 8, 16, 32])]
 )
 def test_sizes_worth_telling(samples: int, sizes: list[int]) -> None:
     assert pass_sizes(samples) == sizes

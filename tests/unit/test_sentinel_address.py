@@ -20,9 +20,7 @@ from vapo.settings import RedisSettings, SettingsError
         ("redis+sentinel://[::1]:5/p/0", SentinelAddress((("::1", 5),), "p", 0)),
     ],
 )
-def test_an_address_names_sentinels_service_and_database(
-    url: str, expected: SentinelAddress
-) -> None:
+def test_an_address_names_sentinels_service_and_database(url: str, expected: SentinelAddress) -> None:
     assert parse(url) == expected
 
 

@@ -55,10 +55,12 @@ def open_client() -> TestClient:
 
 @pytest.fixture
 def guarded_client() -> TestClient:
-    assignments = [f"security.user_token={USER_TOKEN}", f"security.admin_token={ADMIN_TOKEN}",
-                   f"security.service_token={SERVICE_TOKEN}"]
-    return TestClient(_app(load_settings(assignments=assignments, environment={})),
-                      raise_server_exceptions=False)
+    assignments = [
+        f"security.user_token={USER_TOKEN}",
+        f"security.admin_token={ADMIN_TOKEN}",
+        f"security.service_token={SERVICE_TOKEN}",
+    ]
+    return TestClient(_app(load_settings(assignments=assignments, environment={})), raise_server_exceptions=False)
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -81,9 +83,15 @@ def test_not_ready_names_the_reason() -> None:
 
 @pytest.mark.parametrize(
     ("path", "token", "status"),
-    [("/echo", None, 401), ("/echo", "nonsense", 401), ("/echo", USER_TOKEN, 200),
-     ("/echo", ADMIN_TOKEN, 200), ("/danger", USER_TOKEN, 401), ("/danger", SERVICE_TOKEN, 401),
-     ("/danger", ADMIN_TOKEN, 500)],
+    [
+        ("/echo", None, 401),
+        ("/echo", "nonsense", 401),
+        ("/echo", USER_TOKEN, 200),
+        ("/echo", ADMIN_TOKEN, 200),
+        ("/danger", USER_TOKEN, 401),
+        ("/danger", SERVICE_TOKEN, 401),
+        ("/danger", ADMIN_TOKEN, 500),
+    ],
 )
 def test_scopes(guarded_client: TestClient, path: str, token: str | None, status: int) -> None:
     headers = _bearer(token) if token else {}
@@ -118,8 +126,9 @@ def test_large_bodies_are_refused_declared_or_streamed(open_client: TestClient) 
 
 
 def test_a_large_body_is_refused_also_where_the_framework_reads_it(open_client: TestClient) -> None:
-    streamed = open_client.post("/form", content=(b" " * 400 for _ in range(3)),
-                                headers={"Content-Type": "application/json"})
+    streamed = open_client.post(
+        "/form", content=(b" " * 400 for _ in range(3)), headers={"Content-Type": "application/json"}
+    )
     assert streamed.status_code == 413
     assert "1000 bytes" in streamed.json()["detail"]
 
@@ -135,10 +144,8 @@ def test_a_part_whose_threads_all_wait_is_still_alive() -> None:
 
     statuses: list[int] = []
     with TestClient(app) as client:
-        waiting = [threading.Thread(target=client.get, args=["/wait"])
-                   for _ in range(MORE_THAN_THE_POOL)]
-        asking = threading.Thread(
-            target=lambda: statuses.append(client.get("/healthz").status_code))
+        waiting = [threading.Thread(target=client.get, args=["/wait"]) for _ in range(MORE_THAN_THE_POOL)]
+        asking = threading.Thread(target=lambda: statuses.append(client.get("/healthz").status_code))
         for thread in waiting:
             thread.start()
         for _ in range(40):

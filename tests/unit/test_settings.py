@@ -30,8 +30,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
-        ("trainer.actor_learning_rat=1",
-         ["trainer.actor_learning_rat", "trainer.actor_learning_rate"]),
+        ("trainer.actor_learning_rat=1", ["trainer.actor_learning_rat", "trainer.actor_learning_rate"]),
         ("sampler.temperature=1", ["sampler"]),
         ("sampling.temperature=-1", ["sampling.temperature", "greater than 0"]),
         ("trainer.max_steps", ["section.key=value"]),
@@ -90,8 +89,7 @@ def test_a_name_or_token_may_look_like_a_number() -> None:
 def test_dump_is_loadable_and_hides_tokens(tmp_path: Path) -> None:
     names = ("user_token", "admin_token", "service_token")
     settings = load_settings(
-        assignments=["gateway.host=0.0.0.0", *(f'security.{name}="{TOKEN}"' for name in names)],
-        environment={},
+        assignments=["gateway.host=0.0.0.0", *(f'security.{name}="{TOKEN}"' for name in names)], environment={}
     )
     assert TOKEN not in json.dumps(dump_settings(settings))
     file = tmp_path / "resolved.json"
@@ -120,9 +118,7 @@ def test_every_field_is_documented() -> None:
 
 
 @pytest.mark.parametrize(("publish", "staleness", "steps"), [(2, 0, 300), (4, 2, 300), (9, 1, 3)])
-def test_weights_that_would_always_be_too_old_are_refused(
-    publish: int, staleness: int, steps: int
-) -> None:
+def test_weights_that_would_always_be_too_old_are_refused(publish: int, staleness: int, steps: int) -> None:
     assignments = [f"trainer.publish_every_steps={publish}", f"trainer.max_steps={steps}"]
     remedy = f"raise ledger.max_staleness to {min(publish, steps) - 1}"
     with pytest.raises(SettingsError, match=remedy):
@@ -132,8 +128,12 @@ def test_weights_that_would_always_be_too_old_are_refused(
 
 def test_admission_capacity_follows_the_staleness_limit() -> None:
     settings = load_settings(
-        assignments=["trainer.prompts_per_step=4", "sampling.samples_per_prompt=8",
-                     "trainer.mini_batch_rollouts=16", "ledger.max_staleness=2"],
+        assignments=[
+            "trainer.prompts_per_step=4",
+            "sampling.samples_per_prompt=8",
+            "trainer.mini_batch_rollouts=16",
+            "ledger.max_staleness=2",
+        ],
         environment={},
     )
     assert settings.admission_capacity == 3 * 4 * 8
@@ -141,9 +141,8 @@ def test_admission_capacity_follows_the_staleness_limit() -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("a.toml", "[run]\nseed = 3\n"), ("a.json", '{"run": {"seed": 3}}'),
-     ("crlf.toml", "[run]\r\nseed = 3\r\n")],
-)  # fmt: skip
+    [("a.toml", "[run]\nseed = 3\n"), ("a.json", '{"run": {"seed": 3}}'), ("crlf.toml", "[run]\r\nseed = 3\r\n")],
+)
 def test_a_file_as_windows_editors_write_it(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert load_settings(tmp_path / name, environment={}).run.seed == 3
@@ -152,8 +151,7 @@ def test_a_file_as_windows_editors_write_it(tmp_path: Path, name: str, text: str
 @pytest.mark.parametrize("host", ["my_host", "_a", "trainer-0.trainer_pods", "10.0.0.1", "fe80::1"])
 def test_host_names_as_networks_give_them(host: str) -> None:
     settings = load_settings(
-        assignments=[f"network.advertise_host={host}", "redis.url=redis://my_redis:6379/0"],
-        environment={},
+        assignments=[f"network.advertise_host={host}", "redis.url=redis://my_redis:6379/0"], environment={}
     )
     assert settings.network.advertise_host == host
 
@@ -164,9 +162,7 @@ def test_what_is_no_host_name_is_refused(host: str) -> None:
         load_settings(assignments=[f'network.advertise_host="{host}"'], environment={})
 
 
-@pytest.mark.parametrize(
-    "key", ["run.directory", "redis.password_file", "value_pretraining.checkpoint"]
-)
+@pytest.mark.parametrize("key", ["run.directory", "redis.password_file", "value_pretraining.checkpoint"])
 def test_a_home_folder_in_any_path_is_understood(key: str) -> None:
     section, name = key.split(".")
     for source in (

@@ -21,9 +21,7 @@ def test_ports_and_tokens_are_filled_in_and_kept(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     first = resolve(load_settings(assignments=FREE_PORTS, environment={}), folder)
     assert len({getattr(first, part).port for part in PARTS} - {0}) == len(PARTS)
-    tokens = [
-        getattr(first.security, name).get_secret_value() for name in first.security.model_fields_set
-    ]
+    tokens = [getattr(first.security, name).get_secret_value() for name in first.security.model_fields_set]
     assert len(set(tokens)) == 3
     folder.write_settings(first)
     again = resolve(load_settings(assignments=FREE_PORTS, environment={}), folder)
@@ -50,9 +48,7 @@ def test_no_secret_is_on_a_command_line_or_in_the_environment(tmp_path: Path) ->
     specs, awaited = plan(settings, folder, Shape(generators=2), without=frozenset())
     names = {*PARTS, "generator-2"}
     assert {spec.name for spec in specs} == names == set(awaited)
-    public = " ".join(
-        word for spec in specs for word in (*spec.command, *spec.environment.values())
-    )
+    public = " ".join(word for spec in specs for word in (*spec.command, *spec.environment.values()))
     token = settings.security.admin_token
     assert token is not None
     assert token.get_secret_value() not in public
@@ -65,9 +61,7 @@ def test_parts_can_be_left_out(tmp_path: Path) -> None:
     assert {spec.name for spec in specs} == {"gateway", "verifier", "generator"}
 
 
-@pytest.mark.parametrize(
-    "count", ["generators", "verifiers", "values", "trainer_ranks"]
-)
+@pytest.mark.parametrize("count", ["generators", "verifiers", "values", "trainer_ranks"])
 def test_none_of_a_part_is_none(tmp_path: Path, count: str) -> None:
     folder = RunFolder(tmp_path)
     settings = resolve(load_settings(assignments=FREE_PORTS, environment={}), folder)

@@ -20,12 +20,9 @@ def raising(error: Exception) -> int:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
-    [(StartupError("a\n  b"), os.EX_CONFIG), (UnavailableError("a b"), os.EX_UNAVAILABLE)],
+    ("error", "status"), [(StartupError("a\n  b"), os.EX_CONFIG), (UnavailableError("a b"), os.EX_UNAVAILABLE)]
 )
-def test_an_expected_error_is_one_line(
-    capsys: pytest.CaptureFixture[str], error: StartupError, status: int
-) -> None:
+def test_an_expected_error_is_one_line(capsys: pytest.CaptureFixture[str], error: StartupError, status: int) -> None:
     assert run_part("part", lambda: raising(error)) == status
     assert capsys.readouterr().err == "part: a b\n"
 

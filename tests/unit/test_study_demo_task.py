@@ -37,8 +37,15 @@ def test_the_verdict_is_the_verifiers() -> None:
     for prompt in islice(task.prompts(Split.HELD_OUT, 0), 100):
         problem = parse_problem(prompt)
         whole = demonstrate(problem, 0.5, generator)
-        for response in (whole, whole[:-1], f"\\boxed{{7}}{whole}", f"{whole}\n\\boxed{{-3}}", "",
-                         f"\n{problem.answer}", f"\\boxed{{{problem.answer}}}{whole[:-8]}"):
+        for response in (
+            whole,
+            whole[:-1],
+            f"\\boxed{{7}}{whole}",
+            f"{whole}\n\\boxed{{-3}}",
+            "",
+            f"\n{problem.answer}",
+            f"\\boxed{{{problem.answer}}}{whole[:-8]}",
+        ):
             judgement = judge_cheaply(response, str(problem.answer))
             assert judgement is not None
             expected = judgement.outcome is Outcome.CORRECT
@@ -60,8 +67,7 @@ def test_the_regime_has_the_demos_settings() -> None:
     options = Configuration("vapo", 0, DEMO).options()
     assert options.alpha == settings["algorithm"]["alpha"]
     assert options.correction == AlgorithmSettings().correction
-    assert (BASE_MODEL.name, DemoOptions().held_out_problems) == (
-        DemoTask().base, DEMO.held_out_problems)
+    assert (BASE_MODEL.name, DemoOptions().held_out_problems) == (DemoTask().base, DEMO.held_out_problems)
 
 
 def test_its_configuration_survives_the_json_form() -> None:
@@ -77,12 +83,18 @@ def test_fields_that_say_nothing_are_left_out_of_the_json_form() -> None:
 
 @pytest.mark.slow
 def test_a_run_starts_from_the_shipped_base(tmp_path: Path) -> None:
-    small = replace(DEMO, rollout_budget=48, rollouts_per_step=16, pretraining_steps=1,
-                    held_out_problems=40, held_out_samples=1, critic_epochs=2,
-                    critic_mini_batches=4)
+    small = replace(
+        DEMO,
+        rollout_budget=48,
+        rollouts_per_step=16,
+        pretraining_steps=1,
+        held_out_problems=40,
+        held_out_samples=1,
+        critic_epochs=2,
+        critic_mini_batches=4,
+    )
     result = run(Configuration("vapo", 0, small), tmp_path)
     assert 0.05 < result.accuracy < 0.7
-    assert [row["phase"] for row in result.curve] == [
-        "value pretraining", *["reinforcement learning"] * 2]
+    assert [row["phase"] for row in result.curve] == ["value pretraining", *["reinforcement learning"] * 2]
     assert {"sampling", "critic", "actor"} <= result.phases.keys()
     assert not list(tmp_path.iterdir())

@@ -9,15 +9,7 @@ from typing import Any
 import pytest
 
 from trainer.study.publication import describe
-from trainer.study.report import (
-    Records,
-    accuracies,
-    collect,
-    map_table,
-    pooled_table,
-    results,
-    table,
-)
+from trainer.study.report import Records, accuracies, collect, map_table, pooled_table, results, table
 from trainer.study.statistics import mean_interval
 from trainer.study.store import result_file
 from trainer.study.studies import KEY_PIECES, METHODS, STUDIES
@@ -41,8 +33,7 @@ def _folder(study: str) -> Path:
 
 
 def _map_records(study: str) -> dict[str, Records]:
-    regimes = {name: collect(STUDIES[study], name, SEEDS, RUNS)
-               for name in STUDIES[study].regimes}
+    regimes = {name: collect(STUDIES[study], name, SEEDS, RUNS) for name in STUDIES[study].regimes}
     return {name: records for name, records in regimes.items() if records}
 
 
@@ -55,7 +46,7 @@ def test_every_variant_of_the_main_study_is_there() -> None:
 
 @pytest.mark.parametrize("study", TABLES)
 def test_results_and_table_follow_from_the_raw_data(study: str) -> None:
-    (regime, settings), = STUDIES[study].regimes.items()
+    ((regime, settings),) = STUDIES[study].regimes.items()
     records = collect(STUDIES[study], regime, SEEDS, RUNS)
     assert results(describe(settings), records) == _read(_folder(study) / "results.json")
     assert table(records) in (FOLDER / "README.md").read_text("utf-8")
@@ -73,36 +64,42 @@ def test_a_map_follows_from_its_raw_data(study: str) -> None:
     assert shown == (FOLDER / study / "map.md").read_text("utf-8").strip()
     assert shown in (FOLDER / "README.md").read_text("utf-8")
     assert _read(FOLDER / study / "results.json") == {
-        name: results(describe(STUDIES[study].regimes[name]), regime)
-        for name, regime in records.items()}
+        name: results(describe(STUDIES[study].regimes[name]), regime) for name, regime in records.items()
+    }
 
 
 def test_the_pooled_differences_follow_from_the_raw_data() -> None:
-    regimes = {name: collect(STUDIES[name], name, SEEDS, RUNS)
-               for name in ("main", "steady", "mixed", "long", "demo")}
+    regimes = {name: collect(STUDIES[name], name, SEEDS, RUNS) for name in ("main", "steady", "mixed", "long", "demo")}
     text = (FOLDER / "README.md").read_text("utf-8")
     assert pooled_table(regimes, KEY_PIECES) in text
     decoupled = _map_records("decoupled")
-    for both, one in (("no_value_pretraining_nor_decoupled", "no_value_pretraining"),
-                      ("no_length_adaptive_nor_decoupled", "no_length_adaptive_lambda")):
+    for both, one in (
+        ("no_value_pretraining_nor_decoupled", "no_value_pretraining"),
+        ("no_length_adaptive_nor_decoupled", "no_length_adaptive_lambda"),
+    ):
         assert pooled_table(decoupled, (both,), one) in text
 
 
 def test_every_raw_file_is_a_run_of_a_study() -> None:
     """A run made under other settings would be carried along unseen: the tables leave it out."""
-    expected = {result_file(RUNS, configuration)
-                for study in ("main", *TABLES, *MAPS)
-                for _, configuration in STUDIES[study].configurations(SEEDS)}
+    expected = {
+        result_file(RUNS, configuration)
+        for study in ("main", *TABLES, *MAPS)
+        for _, configuration in STUDIES[study].configurations(SEEDS)
+    }
     found = set(RUNS.iterdir())
     assert found
     assert found <= expected
 
 
-@pytest.mark.parametrize(("study", "regime", "words"), [
-    ("main", "main", "responses of 67 tokens, 24 seeds"),
-    ("long", "long", "responses of 515 tokens, 5 seeds"),
-    ("steady", "steady", "67 tokens, half the learning rate, 16 seeds"),
-])
+@pytest.mark.parametrize(
+    ("study", "regime", "words"),
+    [
+        ("main", "main", "responses of 67 tokens, 24 seeds"),
+        ("long", "long", "responses of 515 tokens, 5 seeds"),
+        ("steady", "steady", "67 tokens, half the learning rate, 16 seeds"),
+    ],
+)
 def test_the_readme_repeats_the_studys_figures(study: str, regime: str, words: str) -> None:
     records = collect(STUDIES[study], regime, SEEDS, RUNS)
     levels = [mean_interval(accuracies(records[name])) for name in METHODS]
@@ -113,16 +110,17 @@ def test_the_readme_repeats_the_studys_figures(study: str, regime: str, words: s
 
 def test_the_readme_names_every_methods_best_rate() -> None:
     regimes = _map_records("rates")
-    best = {name: max(mean_interval(accuracies(records[name])).mean
-                      for records in regimes.values()) for name in METHODS}
-    shown = ", ".join(f"{name} {best[method]:.2f}".replace(" 0.", " .")
-                      for method, name in (("vapo", "VAPO"), ("grpo", "GRPO"), ("dapo", "DAPO"),
-                                           ("ppo", "PPO")))
+    best = {
+        name: max(mean_interval(accuracies(records[name])).mean for records in regimes.values()) for name in METHODS
+    }
+    shown = ", ".join(
+        f"{name} {best[method]:.2f}".replace(" 0.", " .")
+        for method, name in (("vapo", "VAPO"), ("grpo", "GRPO"), ("dapo", "DAPO"), ("ppo", "PPO"))
+    )
     assert f"({shown})" in README.read_text("utf-8")
 
 
 def test_the_readme_says_how_far_dapo_is_ahead_on_the_demos_task() -> None:
     records = collect(STUDIES["demo"], "demo", SEEDS, RUNS)
-    lead = mean_interval(accuracies(records["dapo"])).mean - mean_interval(
-        accuracies(records["vapo"])).mean
+    lead = mean_interval(accuracies(records["dapo"])).mean - mean_interval(accuracies(records["vapo"])).mean
     assert f"DAPO is {lead:.2f} ahead of VAPO".replace(" 0.", " .") in README.read_text("utf-8")

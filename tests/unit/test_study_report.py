@@ -6,8 +6,9 @@ from trainer.study.report import Records, map_table, pooled_table, table
 
 
 def _records(**accuracies: dict[int, float]) -> Records:
-    return {variant: {seed: {"accuracy": value} for seed, value in runs.items()}
-            for variant, runs in accuracies.items()}
+    return {
+        variant: {seed: {"accuracy": value} for seed, value in runs.items()} for variant, runs in accuracies.items()
+    }
 
 
 ONE = _records(vapo={0: 0.5, 1: 0.7, 2: 0.9}, ppo={0: 0.4, 1: 0.5})

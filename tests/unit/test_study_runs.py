@@ -50,8 +50,12 @@ def test_a_response_ends_with_the_end_token_or_is_truncated() -> None:
 def test_frequencies_follow_the_model() -> None:
     model = tiny_model(3, sharpness=0.05)
     responses = sample(model, [[7, 8]] * 4000, 1, 2, torch.Generator().manual_seed(0))
-    counts = torch.bincount(torch.tensor([response.token_ids[0] for response in responses]),
-                            minlength=model.config.vocab_size) / 4000
+    counts = (
+        torch.bincount(
+            torch.tensor([response.token_ids[0] for response in responses]), minlength=model.config.vocab_size
+        )
+        / 4000
+    )
     expected = torch.softmax(model(input_ids=torch.tensor([[7, 8]])).logits[0, -1], -1)
     assert (counts - expected).abs().max() < 0.02
 
@@ -70,8 +74,9 @@ def test_a_variant_differs_from_vapo_in_its_piece_alone() -> None:
     assert not configure("no_value_pretraining", 0, SMOKE).value_pretraining
 
 
-@pytest.mark.parametrize(("combined", "one"), list(zip(
-    COMBINED, ("no_value_pretraining", "no_length_adaptive_lambda"), strict=True)))
+@pytest.mark.parametrize(
+    ("combined", "one"), list(zip(COMBINED, ("no_value_pretraining", "no_length_adaptive_lambda"), strict=True))
+)
 def test_a_combined_variant_is_another_without_decoupled_gae(combined: str, one: str) -> None:
     both, alone = configure(combined, 0, SMOKE), configure(one, 0, SMOKE)
     assert both.options() == replace(alone.options(), decoupled_gae=False)
@@ -97,16 +102,18 @@ def test_a_run_follows_from_its_configuration(variant: str, bases: Path) -> None
     assert first.accuracy == again.accuracy
     assert [row["step"] for row in first.curve] == [0, 1, 2, 3]
     phases = {row["phase"] for row in first.curve}
-    assert phases == {"reinforcement learning"} | (
-        {"value pretraining"} if variant == "vapo" else set())
+    assert phases == {"reinforcement learning"} | ({"value pretraining"} if variant == "vapo" else set())
 
 
 def test_stale_rollouts_come_from_older_weights(bases: Path) -> None:
     one_update = replace(SMOKE, mini_batches=1)
     fresh, stale = (
-        [abs(float(row["policy/kl_from_behaviour"] or 0)) for row in run(
-            configure("ppo", 0, replace(one_update, staleness=steps)), bases).curve]
-        for steps in (0, 2))
+        [
+            abs(float(row["policy/kl_from_behaviour"] or 0))
+            for row in run(configure("ppo", 0, replace(one_update, staleness=steps)), bases).curve
+        ]
+        for steps in (0, 2)
+    )
     assert [distance < 1e-6 for distance in fresh] == [True] * 4
     assert stale[0] < 1e-6 < stale[2]
 
@@ -149,9 +156,7 @@ def test_an_interrupted_study_repeats_no_finished_run(
     assert all(result_file(tmp_path, one).exists() for _, one in jobs)
 
 
-def test_a_failed_run_names_itself(
-    tmp_path: Path, bases: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_run_names_itself(tmp_path: Path, bases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(configuration: Configuration, bases: Path) -> RunResult:
         raise FloatingPointError("gradient norm is nan")
 
@@ -163,8 +168,22 @@ def test_a_failed_run_names_itself(
 
 @pytest.mark.slow
 def test_a_smoke_study_leaves_tables_and_curves(tmp_path: Path, bases: Path) -> None:
-    words = ["--study", "smoke", "--seeds", "2", "--processes", "1", "--out", str(tmp_path),
-             "--bases", str(bases), "--variants", "vapo", "no_decoupled_gae", "grpo"]
+    words = [
+        "--study",
+        "smoke",
+        "--seeds",
+        "2",
+        "--processes",
+        "1",
+        "--out",
+        str(tmp_path),
+        "--bases",
+        str(bases),
+        "--variants",
+        "vapo",
+        "no_decoupled_gae",
+        "grpo",
+    ]
     assert main([*words, "--minutes", "1e-9"]) == UNFINISHED
     assert main(words) == 0
     results = json.loads((tmp_path / "smoke" / "results.json").read_text("utf-8"))

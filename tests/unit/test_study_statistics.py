@@ -9,8 +9,9 @@ import pytest
 from trainer.study.statistics import Interval, mean_interval, paired_difference, t_quantile
 
 
-@pytest.mark.parametrize(("degrees", "quantile"), [
-    (1, 12.706), (4, 2.776), (9, 2.262), (30, 2.042), (31, 2.040), (60, 2.000), (120, 1.980)])
+@pytest.mark.parametrize(
+    ("degrees", "quantile"), [(1, 12.706), (4, 2.776), (9, 2.262), (30, 2.042), (31, 2.040), (60, 2.000), (120, 1.980)]
+)
 def test_quantiles_are_those_of_the_published_table(degrees: int, quantile: float) -> None:
     assert t_quantile(degrees) == pytest.approx(quantile, abs=6e-4)
 

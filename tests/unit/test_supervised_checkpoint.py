@@ -42,10 +42,7 @@ def tiny_recipe(seed: int = 0, steps: int = 4) -> Recipe:
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     for name, seed in [("first", 0), ("second", 0), ("other", 1)]:
         make_checkpoint(tiny_recipe(seed), tmp_path / name, held_out_problems=0)
-    weights = {
-        name: load_file(tmp_path / name / "model.safetensors")
-        for name in ("first", "second", "other")
-    }
+    weights = {name: load_file(tmp_path / name / "model.safetensors") for name in ("first", "second", "other")}
     for name, tensor in weights["first"].items():
         assert torch.equal(tensor, weights["second"][name]), name
     head = "lm_head.weight"

@@ -25,15 +25,9 @@ def test_only_the_response_and_its_end_are_learnt(tokenizer: PreTrainedTokenizer
     assert (batch.labels[aligned] == batch.token_ids[aligned]).all()
 
 
-def test_batches_follow_the_recipe_and_hold_only_warm_up_problems(
-    tokenizer: PreTrainedTokenizerFast,
-) -> None:
+def test_batches_follow_the_recipe_and_hold_only_warm_up_problems(tokenizer: PreTrainedTokenizerFast) -> None:
     recipe = Recipe(steps=11, batch_size=6, terms=(2, 3))
-    problems = [
-        tokenizer.decode(row).split("\n")[0]
-        for batch in batches(recipe, tokenizer)
-        for row in batch.token_ids
-    ]
+    problems = [tokenizer.decode(row).split("\n")[0] for batch in batches(recipe, tokenizer) for row in batch.token_ids]
     assert len(problems) == 11 * 6
     assert len(set(problems)) == len(problems)
     assert {split_of(problem) for problem in problems} == {Split.WARM_UP}
@@ -49,13 +43,7 @@ def test_batches_are_the_same_for_the_same_seed(tokenizer: PreTrainedTokenizerFa
 
 
 def test_careful_share_falls_between_its_two_marks() -> None:
-    recipe = Recipe(
-        steps=100,
-        careful_share_at_start=0.9,
-        careful_share_at_end=0.3,
-        mixing_from=0.5,
-        mixing_to=0.7,
-    )
+    recipe = Recipe(steps=100, careful_share_at_start=0.9, careful_share_at_end=0.3, mixing_from=0.5, mixing_to=0.7)
     shares = [recipe.careful_share(step) for step in (0, 50, 60, 70, 99)]
     assert shares == pytest.approx([0.9, 0.9, 0.6, 0.3, 0.3])
 

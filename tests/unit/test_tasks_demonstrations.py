@@ -33,9 +33,7 @@ def test_careful_lines(operands: tuple[int, ...], lines: list[str]) -> None:
 def test_without_mistakes_every_answer_is_right(careful_share: float) -> None:
     generator = random.Random(1)
     for problem in problem_set(Split.WARM_UP, 500, seed=0):
-        assert (
-            boxed_integer(demonstrate(problem, careful_share, generator, EXACT)) == problem.answer
-        )
+        assert boxed_integer(demonstrate(problem, careful_share, generator, EXACT)) == problem.answer
 
 
 def test_every_equation_of_a_careful_answer_holds() -> None:
@@ -48,8 +46,7 @@ def test_every_equation_of_a_careful_answer_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operands", "line"),
-    [((58, 48), "58+48=96"), ((58, -29), "58-29=39"), ((58, 41), "58+41=99")],
+    ("operands", "line"), [((58, 48), "58+48=96"), ((58, -29), "58-29=39"), ((58, 41), "58+41=99")]
 )
 def test_dropped_carries(operands: tuple[int, ...], line: str) -> None:
     forgetful = InHeadErrors(dropped_carry=1.0, slip=0.0)
@@ -68,22 +65,14 @@ def test_a_mistake_never_leaves_the_range_of_two_columns() -> None:
     sloppy = InHeadErrors(dropped_carry=0.9, slip=0.9)
     generator = random.Random(3)
     for problem in problem_set(Split.WARM_UP, 500, seed=2):
-        results = re.findall(
-            r"[ =](-?\d+)$", demonstrate(problem, 0.5, generator, sloppy), re.MULTILINE
-        )
+        results = re.findall(r"[ =](-?\d+)$", demonstrate(problem, 0.5, generator, sloppy), re.MULTILINE)
         assert len(results) == problem.terms - 1
         assert all(0 <= int(result) <= 199 for result in results)
 
 
 @pytest.mark.parametrize(
     ("response", "answer"),
-    [
-        ("\\boxed{77}", 77),
-        ("\\boxed{1} then \\boxed{-2}", -2),
-        ("77", None),
-        ("\\boxed{}", None),
-        ("\\boxed{7", None),
-    ],
+    [("\\boxed{77}", 77), ("\\boxed{1} then \\boxed{-2}", -2), ("77", None), ("\\boxed{}", None), ("\\boxed{7", None)],
 )
 def test_boxed_integer(response: str, answer: int | None) -> None:
     assert boxed_integer(response) == answer

@@ -32,9 +32,7 @@ def test_grades_are_balanced_and_problems_distinct() -> None:
 def test_splits_are_disjoint_whatever_the_seed() -> None:
     digests = {
         split: {
-            digest(problem.prompt)
-            for seed in range(3)
-            for problem in problem_set(split, 2_000, seed, terms=(2, 3, 4))
+            digest(problem.prompt) for seed in range(3) for problem in problem_set(split, 2_000, seed, terms=(2, 3, 4))
         }
         for split in Split
     }

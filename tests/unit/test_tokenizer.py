@@ -47,9 +47,7 @@ def make_folder(folder: Path, **settings: Any) -> Path:
 def test_a_conversation_is_rendered_as_transformers_does(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", chat_template=CHATML)
     ours, theirs = load_tokenizer(folder), AutoTokenizer.from_pretrained(folder)
-    expected = theirs.apply_chat_template(
-        CONVERSATION, add_generation_prompt=True, tokenize=True, return_dict=False
-    )
+    expected = theirs.apply_chat_template(CONVERSATION, add_generation_prompt=True, tokenize=True, return_dict=False)
     assert ours.encode_messages(CONVERSATION) == expected
     assert ours.encode_prompt("1+1") == theirs.apply_chat_template(
         CONVERSATION[1:], add_generation_prompt=True, tokenize=True, return_dict=False
@@ -77,10 +75,7 @@ def test_the_shipped_model() -> None:
 def test_named_templates_and_template_files(tmp_path: Path) -> None:
     named = [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "abc"}]
     folder = make_folder(tmp_path / "m", chat_template=named)
-    assert (
-        load_tokenizer(folder).decode(load_tokenizer(folder).encode_prompt("x")).replace(" ", "")
-        == "abc"
-    )
+    assert load_tokenizer(folder).decode(load_tokenizer(folder).encode_prompt("x")).replace(" ", "") == "abc"
     (folder / "chat_template.jinja").write_text("def")
     again = load_tokenizer(folder)
     assert again.decode(again.encode_prompt("x")).replace(" ", "") == "def"

@@ -39,12 +39,12 @@ def _learner(form: str = "qwen3", tied: bool = True, seed: int = 0) -> Learner:
 
 
 def _train(learner: Learner, random: np.random.Generator, seed: int) -> dict[str, float]:
-    return update(learner, Batch(random_rows(8, seed)), Options(), UpdateOptions(3, Packing(64)),
-                  ALONE, random, Phases()).metrics
+    return update(
+        learner, Batch(random_rows(8, seed)), Options(), UpdateOptions(3, Packing(64)), ALONE, random, Phases()
+    ).metrics
 
 
-def _save(directory: Path, learner: Learner, random: np.random.Generator, step: int,
-          keep: int = 2) -> Path:
+def _save(directory: Path, learner: Learner, random: np.random.Generator, step: int, keep: int = 2) -> Path:
     position = Position(step=step, version=7, unacknowledged=(("1-0", "a.0"), ("1-1", "a.1")))
     return save_checkpoint(directory, learner, position, random, {"run": {"seed": 3}}, keep, ALONE)
 
@@ -60,8 +60,7 @@ def test_the_next_step_after_a_resume_is_the_same_bit_for_bit(tmp_path: Path, ti
     folder = newest_checkpoint(tmp_path)
     assert folder is not None
     manifest = load_checkpoint(folder, resumed, other_random, ALONE)
-    assert manifest.position == Position(
-        step=1, version=7, unacknowledged=(("1-0", "a.0"), ("1-1", "a.1")))
+    assert manifest.position == Position(step=1, version=7, unacknowledged=(("1-0", "a.0"), ("1-1", "a.1")))
     assert _train(resumed, other_random, 1) == expected
     for one, two in ((learner.policy, resumed.policy), (learner.critic, resumed.critic)):
         for first, second in zip(one.parameters(), two.parameters(), strict=True):
@@ -83,9 +82,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["00000003", "00000004"]
 
 
-def test_a_damaged_checkpoint_of_a_later_step_does_not_push_the_whole_one_out(
-    tmp_path: Path,
-) -> None:
+def test_a_damaged_checkpoint_of_a_later_step_does_not_push_the_whole_one_out(tmp_path: Path) -> None:
     learner, random = _learner(), np.random.default_rng(0)
     (_save(tmp_path, learner, random, step=20, keep=1) / MANIFEST).write_text("{")
     for step in (14, 15):
@@ -187,8 +184,7 @@ def test_a_replaced_folder_is_whole_even_if_the_writer_dies_while_deleting_the_o
     monkeypatch.setattr("vapo.durable.shutil.rmtree", die_half_way)
     with pytest.raises(KeyboardInterrupt):
         _write(final, "new")
-    assert {file.name: file.read_text() for file in final.iterdir()} == {
-        "first": "new", "second": "new"}
+    assert {file.name: file.read_text() for file in final.iterdir()} == {"first": "new", "second": "new"}
     monkeypatch.undo()
     _write(final, "newer")
     assert list(tmp_path.iterdir()) == [final]

@@ -30,16 +30,13 @@ def _reference(policy: Policy, row: TrainingRow) -> tuple[torch.Tensor, torch.Te
 @pytest.mark.parametrize("tied", [False, True])
 def test_log_probs_and_entropy_match_a_plain_forward(form: str, tied: bool) -> None:
     policy = tiny_policy(form, tied)
-    rows = [dataclasses.replace(row, temperature=0.7 + 0.1 * (number % 4))
-            for number, row in enumerate(random_rows(9))]
+    rows = [dataclasses.replace(row, temperature=0.7 + 0.1 * (number % 4)) for number, row in enumerate(random_rows(9))]
     batch = Batch(rows)
     for micro in batch.micro_batches(range(9), 64):
         scores = policy(micro)
         expected = [_reference(policy, rows[number]) for number in micro.rows.tolist()]
-        torch.testing.assert_close(scores.log_probs, torch.cat([e[0] for e in expected]),
-                                   atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(scores.entropy, torch.cat([e[1] for e in expected]),
-                                   atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(scores.log_probs, torch.cat([e[0] for e in expected]), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(scores.entropy, torch.cat([e[1] for e in expected]), atol=1e-5, rtol=1e-5)
 
 
 def test_chunked_logits_and_gradient_checkpointing_change_nothing() -> None:
@@ -57,9 +54,7 @@ def test_chunked_logits_and_gradient_checkpointing_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_nothing_is_dropped_out_even_if_the_base_model_was_trained_so(
-    tmp_path: Path, form: str
-) -> None:
+def test_nothing_is_dropped_out_even_if_the_base_model_was_trained_so(tmp_path: Path, form: str) -> None:
     file = tiny_folder(tmp_path, form) / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "attention_dropout": 0.5}))
     (micro,) = Batch(random_rows(4)).micro_batches(range(4), 1000)
@@ -68,8 +63,9 @@ def test_nothing_is_dropped_out_even_if_the_base_model_was_trained_so(
     assert torch.equal(policy(micro).log_probs, policy(micro).log_probs)
     for one in (critic, again):
         enable_gradient_checkpointing(one.model)
-        states = [one.model(input_ids=micro.input_ids, position_ids=micro.position_ids)
-                  .last_hidden_state for _ in range(2)]
+        states = [
+            one.model(input_ids=micro.input_ids, position_ids=micro.position_ids).last_hidden_state for _ in range(2)
+        ]
         assert torch.equal(*states)
 
 

@@ -14,8 +14,7 @@ from trainer.optimiser import Optimiser, OptimiserOptions, learning_rate
 
 def test_rate_warms_up_linearly_and_stays() -> None:
     options = OptimiserOptions(0.8, warmup_steps=4)
-    assert [learning_rate(options, step) for step in range(6)] == pytest.approx(
-        [0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
+    assert [learning_rate(options, step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
     assert learning_rate(OptimiserOptions(0.8), 0) == 0.8
 
 
@@ -23,11 +22,12 @@ def test_step_matches_plain_adamw_on_the_clipped_gradient() -> None:
     torch.manual_seed(0)
     model, plain = nn.Linear(3, 2).double(), nn.Linear(3, 2).double()
     plain.load_state_dict(model.state_dict())
-    ours = Optimiser(model, OptimiserOptions(0.1, beta1=0.8, beta2=0.9, weight_decay=0.01,
-                                             gradient_clip=0.5))
-    theirs = torch.optim.AdamW([{"params": [plain.weight], "weight_decay": 0.01},
-                                {"params": [plain.bias], "weight_decay": 0.0}],
-                               lr=0.1, betas=(0.8, 0.9))
+    ours = Optimiser(model, OptimiserOptions(0.1, beta1=0.8, beta2=0.9, weight_decay=0.01, gradient_clip=0.5))
+    theirs = torch.optim.AdamW(
+        [{"params": [plain.weight], "weight_decay": 0.01}, {"params": [plain.bias], "weight_decay": 0.0}],
+        lr=0.1,
+        betas=(0.8, 0.9),
+    )
     for _ in range(3):
         inputs = torch.randn(5, 3, dtype=torch.float64)
         for one in (model, plain):

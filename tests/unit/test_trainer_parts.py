@@ -23,12 +23,7 @@ from trainer.coordinator import Coordinator
 from trainer.exchange import Action, Order, decode_order, encode_order
 from trainer.forward import Packing, state_values, token_log_probs
 from trainer.metrics_file import MetricsFile
-from trainer.mismatch import (
-    MismatchError,
-    measure_mismatch,
-    measure_past_mismatch,
-    require_agreement,
-)
+from trainer.mismatch import MismatchError, measure_mismatch, measure_past_mismatch, require_agreement
 from trainer.optimiser import Optimiser, OptimiserOptions
 from trainer.parallel import Ranks, split_rows
 from trainer.phases import Phases
@@ -44,22 +39,28 @@ from vapo.settings import RunSettings, Settings
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
 
-@pytest.mark.parametrize(("field", "value"), [
-    ("response_token_ids", np.zeros(0, np.int32)),
-    ("prompt_token_ids", np.zeros(0, np.int32)),
-    ("behaviour_log_probs", np.array([-1.0], np.float32)),
-    ("behaviour_log_probs", np.array([-1.0, math.nan, -1.0], np.float32)),
-    ("reward", math.nan),
-    ("temperature", 0.0),
-    ("values", np.zeros(3, np.float32)),
-    ("values", np.array([0, 0, math.inf, 0], np.float32)),
-    ("critic_version", None),
-])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("response_token_ids", np.zeros(0, np.int32)),
+        ("prompt_token_ids", np.zeros(0, np.int32)),
+        ("behaviour_log_probs", np.array([-1.0], np.float32)),
+        ("behaviour_log_probs", np.array([-1.0, math.nan, -1.0], np.float32)),
+        ("reward", math.nan),
+        ("temperature", 0.0),
+        ("values", np.zeros(3, np.float32)),
+        ("values", np.array([0, 0, math.inf, 0], np.float32)),
+        ("critic_version", None),
+    ],
+)
 def test_a_broken_row_is_refused_by_name(field: str, value: object) -> None:
     row = dataclasses.replace(
-        random_rows(1)[0], response_token_ids=np.array([5, 6, 7], np.int32),
-        behaviour_log_probs=np.full(3, -1, np.float32), values=np.zeros(4, np.float32),
-        critic_version=1)
+        random_rows(1)[0],
+        response_token_ids=np.array([5, 6, 7], np.int32),
+        behaviour_log_probs=np.full(3, -1, np.float32),
+        values=np.zeros(4, np.float32),
+        critic_version=1,
+    )
     with pytest.raises(RowError, match=f"rollout task0.0: {field}"):
         dataclasses.replace(row, **{field: value})
 
@@ -113,7 +114,10 @@ def test_a_resumed_run_takes_back_the_rows_it_will_write_again(tmp_path: Path) -
         stream.write('{"step": 1, "cut o')
     file.forget_after(step=2, pretraining_step=1)
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
-        {"pretraining_step": 1}, {"step": 1}, {"step": 2}]
+        {"pretraining_step": 1},
+        {"step": 1},
+        {"step": 2},
+    ]
 
 
 def test_the_metrics_row_is_plain_json_with_all_promised_names() -> None:
@@ -121,19 +125,40 @@ def test_the_metrics_row_is_plain_json_with_all_promised_names() -> None:
     rate = OptimiserOptions(1e-3)
     learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
     batch, phases = Batch(random_rows(8)), Phases()
-    result = update(learner, batch, Options(), UpdateOptions(4, Packing(64)), ALONE,
-                    np.random.default_rng(0), phases)
+    result = update(learner, batch, Options(), UpdateOptions(4, Packing(64)), ALONE, np.random.default_rng(0), phases)
     row = report.batch_row(batch) | report.update_row(batch, result)
     row |= report.time_row(phases.seconds, batch.response_tokens) | report.staleness_row([0, 2])
     row = json.loads(json.dumps(row, allow_nan=False))
-    promised = {"reward", "accuracy", "response_length", "entropy", "explained_variance",
-                "value_loss", "policy_loss", "positive_nll", "clip_fraction_up",
-                "clip_fraction_down", "ratio_p50", "effective_sample_size", "staleness_mean",
-                "staleness_max", "rescored_fraction", "tokens_per_second", "seconds",
-                "behaviour_kl", "behaviour_kl_k1", "behaviour_gap", "correction_dropped_fraction",
-                "ratio_effective_sample_size", "initial_value_bias", "initial_value_correlation",
-                "value_bias", "value_bias_by_length", "explained_variance_by_decile",
-                "advantage_by_decile"}
+    promised = {
+        "reward",
+        "accuracy",
+        "response_length",
+        "entropy",
+        "explained_variance",
+        "value_loss",
+        "policy_loss",
+        "positive_nll",
+        "clip_fraction_up",
+        "clip_fraction_down",
+        "ratio_p50",
+        "effective_sample_size",
+        "staleness_mean",
+        "staleness_max",
+        "rescored_fraction",
+        "tokens_per_second",
+        "seconds",
+        "behaviour_kl",
+        "behaviour_kl_k1",
+        "behaviour_gap",
+        "correction_dropped_fraction",
+        "ratio_effective_sample_size",
+        "initial_value_bias",
+        "initial_value_correlation",
+        "value_bias",
+        "value_bias_by_length",
+        "explained_variance_by_decile",
+        "advantage_by_decile",
+    }
     assert promised <= row.keys()
     assert set(row["seconds"]) == {"values", "proximal", "critic", "actor"}
     assert row["staleness_mean"] == 1.0
@@ -141,15 +166,18 @@ def test_the_metrics_row_is_plain_json_with_all_promised_names() -> None:
 
 
 def test_behaviour_figures_are_of_known_tokens_and_apart_by_version_lag() -> None:
-    batch = Batch([dataclasses.replace(row, version_spans=(VersionSpan(number % 2, 0, size),))
-                   for number, row in enumerate(random_rows(6))
-                   for size in [row.response_token_ids.size]])
+    batch = Batch(
+        [
+            dataclasses.replace(row, version_spans=(VersionSpan(number % 2, 0, size),))
+            for number, row in enumerate(random_rows(6))
+            for size in [row.response_token_ids.size]
+        ]
+    )
     tokens = batch.response_tokens
     proximal = batch.behaviour_log_probs + torch.where(batch.token_versions == 1, 0.1, -0.3)
     known = torch.arange(tokens) < tokens - 3
     nothing = torch.zeros(tokens)
-    result = UpdateResult(None, nothing, nothing, proximal.where(known, torch.nan), known, 1, 0.0,
-                          {})
+    result = UpdateResult(None, nothing, nothing, proximal.where(known, torch.nan), known, 1, 0.0, {})
     row = report.behaviour_row(batch, result)
     by_lag = {entry["lag"]: entry for entry in row["behaviour_by_lag"]}
     assert by_lag[0]["behaviour_gap"] == pytest.approx(0.1, rel=1e-4)
@@ -167,11 +195,14 @@ def test_past_mismatch_scores_with_the_weights_that_sampled_and_puts_the_own_one
     rows = random_rows(8)
     drawn = token_log_probs(policy, Batch(rows), range(8), packing, ALONE)
     parts = drawn.split([row.response_token_ids.size for row in rows])
-    batch = Batch([dataclasses.replace(row, behaviour_log_probs=part.numpy() + 0.01)
-                   for row, part in zip(rows, parts, strict=True)])
+    batch = Batch(
+        [
+            dataclasses.replace(row, behaviour_log_probs=part.numpy() + 0.01)
+            for row, part in zip(rows, parts, strict=True)
+        ]
+    )
     snapshots.keep(0, policy)
-    update(learner, batch, Options(), UpdateOptions(4, packing), ALONE, np.random.default_rng(0),
-           Phases())
+    update(learner, batch, Options(), UpdateOptions(4, packing), ALONE, np.random.default_rng(0), Phases())
     learner.version = 2
     before = [parameter.clone() for parameter in policy.parameters()]
     mismatch = measure_past_mismatch(learner, batch, snapshots, 3, packing, ALONE)
@@ -206,8 +237,10 @@ def test_pretraining_fits_the_returns_and_leaves_the_actor_alone() -> None:
     learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
     before = [parameter.clone() for parameter in policy.parameters()]
     batch, random = Batch(random_rows(12)), np.random.default_rng(0)
-    results = [pretrain(learner, batch, Options(), UpdateOptions(4, Packing(64), epochs=2), ALONE,
-                        random, Phases()) for _ in range(10)]
+    results = [
+        pretrain(learner, batch, Options(), UpdateOptions(4, Packing(64), epochs=2), ALONE, random, Phases())
+        for _ in range(10)
+    ]
     assert results[-1].explained_variance > 0.5 > results[0].explained_variance
     assert all(map(torch.equal, before, policy.parameters()))
     assert learner.policy_optimiser.steps_taken == 0
@@ -224,22 +257,28 @@ def test_pretraining_is_measured_before_it_learns_and_against_returns_alone() ->
     values = before[ended]
     returns = batch.rewards.repeat_interleave(batch.lengths)[ended]
     assert not bool(ended.all())
-    result = pretrain(learner, batch, Options(truncation="bootstrap", lambda_critic=0.5),
-                      UpdateOptions(12, packing), ALONE, np.random.default_rng(0), Phases())
+    result = pretrain(
+        learner,
+        batch,
+        Options(truncation="bootstrap", lambda_critic=0.5),
+        UpdateOptions(12, packing),
+        ALONE,
+        np.random.default_rng(0),
+        Phases(),
+    )
     assert result.explained_variance == pytest.approx(explained_variance(values, returns), rel=1e-4)
-    assert result.metrics["value/loss"] == pytest.approx(
-        0.5 * float((values - returns).square().mean()), rel=1e-4)
+    assert result.metrics["value/loss"] == pytest.approx(0.5 * float((values - returns).square().mean()), rel=1e-4)
 
 
 def test_losses_of_several_steps_are_averaged_and_other_figures_weighted_by_tokens() -> None:
     record = StepRecord("value")
     for loss, value, tokens in ((1.0, 6.0, 3.0), (2.0, 10.0, 5.0)):
         for half in (0.25, 0.75):  # micro-batches
-            record.add_micro_batch({"value/loss": torch.tensor(loss * half),
-                                    "value/value": torch.tensor(value * half)})
+            record.add_micro_batch({"value/loss": torch.tensor(loss * half), "value/value": torch.tensor(value * half)})
         record.end_step(Denominators(0.0, 0.0, 0.0, tokens), gradient_norm=loss)
     assert record.reduce(torch.device("cpu"), ALONE) == pytest.approx(
-        {"value/loss": 1.5, "value/value": 2.0, "value/gradient_norm": 2.0})
+        {"value/loss": 1.5, "value/value": 2.0, "value/gradient_norm": 2.0}
+    )
 
 
 def test_only_one_trainer_holds_a_run_directory(tmp_path: Path) -> None:
@@ -249,9 +288,7 @@ def test_only_one_trainer_holds_a_run_directory(tmp_path: Path) -> None:
         assert (tmp_path / "trainer.lock").exists()
 
 
-def test_a_long_pause_tells_the_other_ranks_to_wait_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_pause_tells_the_other_ranks_to_wait_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their collective has a deadline, a pause has none."""
     monkeypatch.setattr("trainer.coordinator.LONGEST_SILENCE_SECONDS", 0.3)
     settings = Settings(run=RunSettings(directory=tmp_path))

@@ -17,15 +17,7 @@ from trainer.forward import Packing, state_values, token_log_probs
 from trainer.optimiser import Optimiser, OptimiserOptions
 from trainer.parallel import Ranks
 from trainer.phases import Phases
-from trainer.update import (
-    Learner,
-    PolicySteps,
-    UpdateOptions,
-    batch_values,
-    draw_mini_batches,
-    row_batch,
-    update,
-)
+from trainer.update import Learner, PolicySteps, UpdateOptions, batch_values, draw_mini_batches, row_batch, update
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 ROWS = 14
@@ -37,8 +29,9 @@ def _learner(dtype: torch.dtype = torch.float32, rate: float = 1e-3) -> Learner:
     return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options))
 
 
-def _options(budget: int = 128, mini_batch: int = 7, flat: bool = False, lag: int = 1,
-             epochs: int = 1) -> UpdateOptions:
+def _options(
+    budget: int = 128, mini_batch: int = 7, flat: bool = False, lag: int = 1, epochs: int = 1
+) -> UpdateOptions:
     return UpdateOptions(mini_batch, Packing(budget, flat), epochs, lag)
 
 
@@ -50,8 +43,7 @@ def _gradients(
     values, _ = batch_values(learner, batch, algorithm, options, ALONE)
     advantages = compute_advantages_and_targets(row_batch(batch, values), algorithm)
     policy = PolicySteps(learner, batch, advantages, algorithm, options, ALONE)
-    critic = CriticSteps(learner.critic, learner.critic_optimiser, batch, advantages,
-                         options.packing, ALONE)
+    critic = CriticSteps(learner.critic, learner.critic_optimiser, batch, advantages, options.packing, ALONE)
     policy.proximal = batch.behaviour_log_probs.double()
     denominators = count_denominators(advantages)
     policy._record.end_step(denominators, 0.0)
@@ -64,12 +56,15 @@ def _gradients(
     return metrics, [p.grad for model in models for p in model.parameters()]
 
 
-@pytest.mark.parametrize("algorithm", [
-    Options(),
-    Options(token_level_loss=False, correction="none", truncation="terminal"),
-    Options(truncation="bootstrap", decoupled_gae=False, correction="icepop"),
-    Options(estimator="gae", entropy_weight=0.0, correction="decoupled", whiten_advantages=True),
-])
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        Options(),
+        Options(token_level_loss=False, correction="none", truncation="terminal"),
+        Options(truncation="bootstrap", decoupled_gae=False, correction="icepop"),
+        Options(estimator="gae", entropy_weight=0.0, correction="decoupled", whiten_advantages=True),
+    ],
+)
 def test_loss_and_gradient_do_not_depend_on_micro_batches_or_packing(algorithm: Options) -> None:
     rows = random_rows(ROWS, seed=1)
     reference_metrics, reference = _gradients(rows, _options(budget=1), algorithm)
@@ -93,8 +88,7 @@ def test_row_order_does_not_matter_either() -> None:
 def test_values_are_read_before_the_critic_learns_from_the_rows() -> None:
     learner, batch = _learner(rate=0.05), Batch(random_rows(ROWS))
     before = state_values(learner.critic, batch, range(ROWS), Packing(128), ALONE)
-    result = update(learner, batch, Options(), _options(mini_batch=3), ALONE,
-                    np.random.default_rng(0), Phases())
+    result = update(learner, batch, Options(), _options(mini_batch=3), ALONE, np.random.default_rng(0), Phases())
     torch.testing.assert_close(result.values, before.before_tokens)
     after = state_values(learner.critic, batch, range(ROWS), Packing(128), ALONE)
     assert (after.before_tokens - before.before_tokens).abs().max() > 0.01
@@ -108,8 +102,7 @@ def test_values_are_of_the_states_before_each_token_and_after_the_last() -> None
     values = state_values(critic, batch, range(ROWS), Packing(100), ALONE)
     for number, before in enumerate(values.before_tokens.split(batch.lengths.tolist())):
         row = rows[number]
-        tokens = torch.from_numpy(
-            np.concatenate([row.prompt_token_ids, row.response_token_ids])).long()
+        tokens = torch.from_numpy(np.concatenate([row.prompt_token_ids, row.response_token_ids])).long()
         hidden = critic.model(input_ids=tokens[None]).last_hidden_state[0]
         expected = critic.value_head(hidden)[row.prompt_token_ids.size - 1 :, 0]
         torch.testing.assert_close(before, expected[:-1], atol=1e-4, rtol=1e-4)
@@ -119,8 +112,15 @@ def test_values_are_of_the_states_before_each_token_and_after_the_last() -> None
 def test_proximal_log_probs_are_of_the_weights_before_the_step() -> None:
     learner, batch = _learner(rate=0.05), Batch(random_rows(ROWS))
     before = token_log_probs(learner.policy, batch, range(ROWS), Packing(128), ALONE)
-    result = update(learner, batch, Options(correction="token_tis"), _options(mini_batch=5), ALONE,
-                    np.random.default_rng(0), Phases())
+    result = update(
+        learner,
+        batch,
+        Options(correction="token_tis"),
+        _options(mini_batch=5),
+        ALONE,
+        np.random.default_rng(0),
+        Phases(),
+    )
     torch.testing.assert_close(result.proximal_log_probs, before)
     assert (result.log_probs - before).abs().max() > 0.01
 
@@ -128,22 +128,30 @@ def test_proximal_log_probs_are_of_the_weights_before_the_step() -> None:
 def test_every_mini_batch_is_held_against_the_weights_before_the_step() -> None:
     """Against the current ones the ratio would be 1 in every mini-batch, and the clip idle."""
     learner, batch = _learner(rate=0.05), Batch(random_rows(ROWS))
-    result = update(learner, batch, Options(correction="decoupled"), _options(mini_batch=5), ALONE,
-                    np.random.default_rng(0), Phases())
+    result = update(
+        learner,
+        batch,
+        Options(correction="decoupled"),
+        _options(mini_batch=5),
+        ALONE,
+        np.random.default_rng(0),
+        Phases(),
+    )
     mask = result.advantages.policy_mask
     ratio = (result.log_probs - result.proximal_log_probs)[mask].exp()
     weight = (result.proximal_log_probs - batch.behaviour_log_probs)[mask].exp()
     assert ratio.std() > 0.05
     assert result.metrics["policy/ratio"] == pytest.approx(float(ratio.mean()), rel=1e-4)
-    assert result.metrics["policy/correction_weight"] == pytest.approx(
-        float(weight.mean()), rel=1e-4)
+    assert result.metrics["policy/correction_weight"] == pytest.approx(float(weight.mean()), rel=1e-4)
 
 
 def test_fresh_service_values_are_reused_and_stale_ones_rescored() -> None:
     learner = _learner()
     learner.version = 5
-    rows = [dataclasses.replace(row, critic_version=5 - number % 3)
-            for number, row in enumerate(random_rows(6, scored=True))]
+    rows = [
+        dataclasses.replace(row, critic_version=5 - number % 3)
+        for number, row in enumerate(random_rows(6, scored=True))
+    ]
     rows.append(random_rows(1, seed=9)[0])
     batch = Batch(rows)
     values, rescored = batch_values(learner, batch, Options(), _options(lag=1), ALONE)
@@ -179,10 +187,16 @@ def test_mini_batches_cover_every_row_once_per_epoch() -> None:
 def test_group_estimator_leaves_the_critic_alone() -> None:
     learner, batch = _learner(rate=0.05), Batch(random_rows(ROWS))
     before = [parameter.clone() for parameter in learner.critic.parameters()]
-    result = update(learner, batch, Options(estimator="group", correction="none"), _options(),
-                    ALONE, np.random.default_rng(0), Phases())
-    assert all(torch.equal(one, other) for one, other
-               in zip(before, learner.critic.parameters(), strict=True))
+    result = update(
+        learner,
+        batch,
+        Options(estimator="group", correction="none"),
+        _options(),
+        ALONE,
+        np.random.default_rng(0),
+        Phases(),
+    )
+    assert all(torch.equal(one, other) for one, other in zip(before, learner.critic.parameters(), strict=True))
     assert "policy/loss" in result.metrics
     assert "value/loss" not in result.metrics
 
@@ -190,8 +204,7 @@ def test_group_estimator_leaves_the_critic_alone() -> None:
 def test_training_repeatedly_on_the_same_rows_raises_the_positives_and_fits_the_returns() -> None:
     learner, batch = _learner(rate=5e-3), Batch(random_rows(ROWS))
     algorithm, random = Options(correction="none"), np.random.default_rng(0)
-    runs = [update(learner, batch, algorithm, _options(), ALONE, random, Phases())
-            for _ in range(20)]
+    runs = [update(learner, batch, algorithm, _options(), ALONE, random, Phases()) for _ in range(20)]
     assert runs[-1].metrics["value/loss"] < 0.5 * runs[0].metrics["value/loss"]
     positive = runs[0].advantages.positive_mask
     assert runs[-1].log_probs[positive].mean() > runs[0].log_probs[positive].mean() + 0.1

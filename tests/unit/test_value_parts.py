@@ -20,14 +20,7 @@ from tests.support.tiny_models import save_tiny_model
 from vapo.critic import CriticError, load_critic
 from vapo.messages import token_array
 from vapo.packing import TokenSequence
-from vapo.weights import (
-    CRITIC,
-    Announcement,
-    Manifest,
-    read_manifest,
-    version_folder,
-    write_version,
-)
+from vapo.weights import CRITIC, Announcement, Manifest, read_manifest, version_folder, write_version
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +63,7 @@ def sequences(count: int, seed: int = 0) -> list[TokenSequence]:
     ]
 
 
-def test_values_do_not_depend_on_batch_mates_packing_or_padding(
-    model_folder: Path, scorer: Scorer
-) -> None:
+def test_values_do_not_depend_on_batch_mates_packing_or_padding(model_folder: Path, scorer: Scorer) -> None:
     scorer.swap(PreparedWeights(CriticVersion(1), random_weights(model_folder, 1))).result(10)
     rows = sequences(30)
     alone = [scorer.submit([row]).result(30).values[0] for row in rows]
@@ -86,9 +77,7 @@ def test_values_do_not_depend_on_batch_mates_packing_or_padding(
     assert np.ptp(np.concatenate(alone)) > 0.1
 
 
-def test_the_value_of_a_state_needs_only_what_came_before(
-    model_folder: Path, scorer: Scorer
-) -> None:
+def test_the_value_of_a_state_needs_only_what_came_before(model_folder: Path, scorer: Scorer) -> None:
     scorer.swap(PreparedWeights(CriticVersion(1), random_weights(model_folder, 2))).result(10)
     row = TokenSequence(token_array([5, 6, 7]), token_array([8, 9, 10, 11]))
     cut = TokenSequence(row.prompt, row.response[:2])
@@ -96,9 +85,7 @@ def test_the_value_of_a_state_needs_only_what_came_before(
     np.testing.assert_allclose(part, whole[:3], atol=2e-5)
 
 
-def test_every_request_has_one_version_while_weights_change(
-    model_folder: Path, scorer: Scorer
-) -> None:
+def test_every_request_has_one_version_while_weights_change(model_folder: Path, scorer: Scorer) -> None:
     by_version = {version: random_weights(model_folder, version) for version in (1, 2, 3)}
     rows = sequences(4, seed=5)
     expected = {}
@@ -136,9 +123,14 @@ def test_weights_that_do_not_fit_change_nothing(model_folder: Path, scorer: Scor
 
 @pytest.mark.parametrize(
     ("prompt", "response", "why"),
-    [([], [1], "at least one"), ([1], [], "at least one"), ([1], [98 + 5], "vocabulary"),
-     ([1], [1] * 1024, "context"), ([-1], [1], "vocabulary")],
-)  # fmt: skip
+    [
+        ([], [1], "at least one"),
+        ([1], [], "at least one"),
+        ([1], [98 + 5], "vocabulary"),
+        ([1], [1] * 1024, "context"),
+        ([-1], [1], "vocabulary"),
+    ],
+)
 def test_tokens_the_model_cannot_read_are_refused_and_harm_nothing(
     scorer: Scorer, prompt: list[int], response: list[int], why: str
 ) -> None:
@@ -175,8 +167,7 @@ class VanishingFiles:
     def fetch(self, version: int, only: str | None = None) -> tuple[Path, Manifest]:
         self.fetches += 1
         manifest = read_manifest(version_folder(self.folder, version))
-        return (self.folder / "gone" if self.fetches == 1
-                else version_folder(self.folder, version)), manifest
+        return (self.folder / "gone" if self.fetches == 1 else version_folder(self.folder, version)), manifest
 
     def close(self) -> None:
         """Nothing is held."""

@@ -73,10 +73,16 @@ def test_a_sum_of_fractions_is_refused_by_size_before_it_is_made() -> None:
 
 @pytest.mark.parametrize(
     ("reference", "answer"),
-    [(r"\frac{1}{1998!}", r"\frac{1}{1999!}"), ("10^{-9999}", "10^{-9998}"), (r"\pi^{-2000}", "0"),
-     ("e^{-1000}", "e^{-2000}"), ("0", r"10^{-400}\pi"), (r"e^{-800}\cdot e^{-800}", "0"),
-     ("0", "2^{-1080.5}")],
-)  # fmt: skip
+    [
+        (r"\frac{1}{1998!}", r"\frac{1}{1999!}"),
+        ("10^{-9999}", "10^{-9998}"),
+        (r"\pi^{-2000}", "0"),
+        ("e^{-1000}", "e^{-2000}"),
+        ("0", r"10^{-400}\pi"),
+        (r"e^{-800}\cdot e^{-800}", "0"),
+        ("0", "2^{-1080.5}"),
+    ],
+)
 def test_numbers_too_small_for_a_float_are_not_equal(reference: str, answer: str) -> None:
     judgement = judge_cheaply(rf"\boxed{{{answer}}}", reference)
     assert judgement is None or judgement.outcome != "correct"
@@ -96,17 +102,19 @@ def test_numbers_too_small_for_a_float_are_not_equal(reference: str, answer: str
         ("e^{-1000}", r"\frac{1}{e^{1000}}", True),
     ],
 )
-def test_nearly_equal_and_tiny_constants_are_told_apart(
-    reference: str, answer: str, same: bool
-) -> None:
+def test_nearly_equal_and_tiny_constants_are_told_apart(reference: str, answer: str, same: bool) -> None:
     assert (judge(rf"\boxed{{{answer}}}", reference).outcome == "correct") is same
 
 
 @pytest.mark.parametrize(
     ("reference", "answer"),
-    [(r"\mathbb{R}\setminus\{1\}", r"x \ne 10^{400}"), (r"\sqrt{2}", "10^{400} = 10^{401}"),
-     (r"\frac{3^{9999}+1}{3^{9999}}\sqrt{2}", r"\sqrt{2}"), ("1", r"e^{-900} \approx 0")],
-)  # fmt: skip
+    [
+        (r"\mathbb{R}\setminus\{1\}", r"x \ne 10^{400}"),
+        (r"\sqrt{2}", "10^{400} = 10^{401}"),
+        (r"\frac{3^{9999}+1}{3^{9999}}\sqrt{2}", r"\sqrt{2}"),
+        ("1", r"e^{-900} \approx 0"),
+    ],
+)
 def test_numbers_beyond_floats_break_no_judgement(reference: str, answer: str) -> None:
     judge_cheaply(rf"\boxed{{{answer}}}", reference)
     judge_cheaply(rf"\boxed{{{reference}}}", answer)

@@ -20,9 +20,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = project["entry-points"]["vapo.verifiers"]
     information = tmp_path / "example_verifiers-1.0.dist-info"
     information.mkdir()
-    (information / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: example-verifiers\nVersion: 1.0\n"
-    )
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: example-verifiers\nVersion: 1.0\n")
     lines = [f"{name} = {target}" for name, target in points.items()]
     (information / "entry_points.txt").write_text("\n".join(["[vapo.verifiers]", *lines]) + "\n")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -31,9 +31,21 @@ def test_the_last_balanced_box(response: str, answer: str) -> None:
 
 @pytest.mark.parametrize(
     "response",
-    ["", "42", "The answer is 42.", r"\boxed{", r"\boxed{4", r"\boxed{ }", "boxed{4}", r"\boxed4",
-     r"<think>\boxed{4}", r"<think>\boxed{4}</think> so it is 4", "#### 42", "$42$"],
-)  # fmt: skip
+    [
+        "",
+        "42",
+        "The answer is 42.",
+        r"\boxed{",
+        r"\boxed{4",
+        r"\boxed{ }",
+        "boxed{4}",
+        r"\boxed4",
+        r"<think>\boxed{4}",
+        r"<think>\boxed{4}</think> so it is 4",
+        "#### 42",
+        "$42$",
+    ],
+)
 def test_no_credit_without_a_box(response: str) -> None:
     assert extract(response, ("boxed",)) is None
 
@@ -53,9 +65,7 @@ def test_fallback_rules_in_their_order(response: str, answer: str) -> None:
     assert extract(response, FALLBACKS) == answer
 
 
-@pytest.mark.parametrize(
-    "response", ["open('marker', 'w').write('x') or 0", "globals()['__builtins__'] or 0"]
-)
+@pytest.mark.parametrize("response", ["open('marker', 'w').write('x') or 0", "globals()['__builtins__'] or 0"])
 def test_a_program_states_no_answer(response: str) -> None:
     assert extract(response, ("boxed", "hashes", "answer_phrase", "last_value")) is None
 

@@ -31,8 +31,7 @@ def test_what_could_only_exhaust_a_parser_is_refused(latex: str, why: str) -> No
 
 
 @pytest.mark.parametrize(
-    "latex",
-    ["x^{2^n}", "2^{99}", r"\frac{10!}{5!5!}", "e^{-x^2}", r"\left(\frac{1}{2}\right)^{10}"],
+    "latex", ["x^{2^n}", "2^{99}", r"\frac{10!}{5!5!}", "e^{-x^2}", r"\left(\frac{1}{2}\right)^{10}"]
 )
 def test_ordinary_formulas_are_admitted(latex: str) -> None:
     assert refusal(latex) is None
@@ -50,9 +49,7 @@ def test_ordinary_formulas_are_admitted(latex: str) -> None:
         (Judgement(Outcome.ERROR, "", fault=Fault.VERIFIER), None),
     ],
 )
-def test_no_response_is_punished_for_the_fault_of_another(
-    judgement: Judgement, reward: float | None
-) -> None:
+def test_no_response_is_punished_for_the_fault_of_another(judgement: Judgement, reward: float | None) -> None:
     verdict = RewardMapping().verdict(judgement)
     assert verdict.reward == reward
     assert verdict.verdict == judgement.outcome
@@ -64,18 +61,14 @@ def test_correct_is_decided_by_the_verdict_and_not_by_the_reward() -> None:
     assert not mapping.verdict(Judgement(Outcome.WRONG, "")).correct
 
 
-@pytest.mark.parametrize(
-    ("tokens", "punishment"), [(0, 0.0), (80, 0.0), (90, -0.5), (100, -1.0), (500, -1.0)]
-)
+@pytest.mark.parametrize(("tokens", "punishment"), [(0, 0.0), (80, 0.0), (90, -0.5), (100, -1.0), (500, -1.0)])
 def test_soft_overlong_punishment_is_dapo_equation_13(tokens: int, punishment: float) -> None:
     assert soft_overlong_punishment(tokens, limit=100, buffer=20) == punishment
     assert soft_overlong_punishment(tokens, limit=0, buffer=20) == 0.0
 
 
 def test_shaping_changes_the_reward_and_not_the_verdict() -> None:
-    mapping = RewardMapping(
-        format_reward=0.25, overlong_limit_tokens=100, overlong_buffer_tokens=20
-    )
+    mapping = RewardMapping(format_reward=0.25, overlong_limit_tokens=100, overlong_buffer_tokens=20)
     correct = Judgement(Outcome.CORRECT, "")
     long = mapping.verdict(correct, Response(True, 100))
     assert (long.reward, long.correct) == (0.25, True)
@@ -122,12 +115,18 @@ def test_a_frame_beyond_the_limit_is_refused_before_it_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("reference", "answer", "said"),
-    [("5 m", "5", None), ("5 m", "5 \\text{ meters}", None), ("5 m", "5 kg", False),
-     ("5 m^2", "5 m", False), ("1.5 \\text{ km}", "1500 \\text{ m}", ("1500", "1500")),
-     ("\\$2", "200 cents", ("2", "2")), ("£5", "5 pounds", None), ("£5", "€5", False),
-     ("3x", "3y", None), ("\\$5 per hour", "5 euros", None)],
-)  # fmt: skip
-def test_units_on_both_sides_are_compared(
-    reference: str, answer: str, said: tuple[str, str] | bool | None
-) -> None:
+    [
+        ("5 m", "5", None),
+        ("5 m", "5 \\text{ meters}", None),
+        ("5 m", "5 kg", False),
+        ("5 m^2", "5 m", False),
+        ("1.5 \\text{ km}", "1500 \\text{ m}", ("1500", "1500")),
+        ("\\$2", "200 cents", ("2", "2")),
+        ("£5", "5 pounds", None),
+        ("£5", "€5", False),
+        ("3x", "3y", None),
+        ("\\$5 per hour", "5 euros", None),
+    ],
+)
+def test_units_on_both_sides_are_compared(reference: str, answer: str, said: tuple[str, str] | bool | None) -> None:
     assert same_measure(reference, answer) == said

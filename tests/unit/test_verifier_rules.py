@@ -32,20 +32,39 @@ def test_a_choice_names_one_option(reference: str, right: str, wrong: str) -> No
 @pytest.mark.parametrize(
     "remark",
     [
-        r"\text{ million}", r"\text{ dozen}", r"\text{ or more}", r"\text{ (or } 6)", " (or six)",
-        r"\text{ is impossible}", r"\text{ is too large}", r"\text{ plus 3}", r"\text{ at least}",
-        r"\text{ squared}", " or 6", " twice", " infinitely", " seven",
+        r"\text{ million}",
+        r"\text{ dozen}",
+        r"\text{ or more}",
+        r"\text{ (or } 6)",
+        " (or six)",
+        r"\text{ is impossible}",
+        r"\text{ is too large}",
+        r"\text{ plus 3}",
+        r"\text{ at least}",
+        r"\text{ squared}",
+        " or 6",
+        " twice",
+        " infinitely",
+        " seven",
     ],
-)  # fmt: skip
+)
 def test_words_that_change_a_number_are_no_remark(remark: str) -> None:
     assert not accepted("5", f"5{remark}")
 
 
 @pytest.mark.parametrize(
     "remark",
-    [r"\text{ marbles}", " red marbles", r"\text{ (in total)}", r"\text{ is the answer}", " cm",
-     r"\text{ (not } 6)", r"\text{ or } 5.0", r" (\approx 5.0)"],
-)  # fmt: skip
+    [
+        r"\text{ marbles}",
+        " red marbles",
+        r"\text{ (in total)}",
+        r"\text{ is the answer}",
+        " cm",
+        r"\text{ (not } 6)",
+        r"\text{ or } 5.0",
+        r" (\approx 5.0)",
+    ],
+)
 def test_other_remarks_are_left_out(remark: str) -> None:
     assert accepted("5", f"5{remark}")
 
@@ -110,16 +129,14 @@ def test_an_equation_alone_or_another_one_is_no_number(answer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "answer"),
-    [("D", "D: Hepatitis B"), ("E", "E: A polygenic score"), ("B", "(B) I and II only")],
+    ("reference", "answer"), [("D", "D: Hepatitis B"), ("E", "E: A polygenic score"), ("B", "(B) I and II only")]
 )
 def test_the_text_of_an_option_may_hold_a_letter(reference: str, answer: str) -> None:
     assert accepted(reference, answer)
 
 
 @pytest.mark.parametrize(
-    "answer",
-    ["C: 12 or D", "C: A", "C: A B C D", "C: not A", "C) 12 and D) 13", "C: either A or C"],
+    "answer", ["C: 12 or D", "C: A", "C: A B C D", "C: not A", "C) 12 and D) 13", "C: either A or C"]
 )
 def test_a_second_option_in_the_text_chooses_nothing(answer: str) -> None:
     assert not accepted("C", answer)

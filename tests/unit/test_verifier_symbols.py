@@ -12,10 +12,16 @@ from services.verifier.judgement import judge
 from services.verifier.verdicts import Outcome
 
 TEMPLATES = (
-    r"\frac{{{0}{1}}}{{{0}+{1}}}", "{0}+2{1}", r"{0}^2-{1}", r"\sqrt{{{0}{1}^3}}", "({0},{1})",
-    r"\{{{0},{1}^2\}}", r"\begin{{pmatrix}}{0}\\{1}^2\end{{pmatrix}}", r"\sum_{{k=1}}^{{{0}}} k{1}",
+    r"\frac{{{0}{1}}}{{{0}+{1}}}",
+    "{0}+2{1}",
+    r"{0}^2-{1}",
+    r"\sqrt{{{0}{1}^3}}",
+    "({0},{1})",
+    r"\{{{0},{1}^2\}}",
+    r"\begin{{pmatrix}}{0}\\{1}^2\end{{pmatrix}}",
+    r"\sum_{{k=1}}^{{{0}}} k{1}",
     "y={0}x+{1}",
-)  # fmt: skip
+)
 WORDS = """
     May Amy cat act dog god north thorn abc cba Leon Noel saw was ABC ACB red green Monday dynamo
 """.split()  # noqa: SIM905 - pairs read better in a line
@@ -40,9 +46,17 @@ def test_a_capital_is_another_symbol(template: str, letter: str) -> None:
 
 @pytest.mark.parametrize(
     ("reference", "answer"),
-    [("A+a", "2a"), ("Rr", "r^2"), ("M-m", "0"), ("2R", "2r"), ("n!-N", "n!-n"),
-     (r"\pi(R^2-r^2)h", r"\pi(R^2-R^2)h"), (r"\int_0^R x dx", r"\int_0^r x dx"), ("x+y", "x+z")],
-)  # fmt: skip
+    [
+        ("A+a", "2a"),
+        ("Rr", "r^2"),
+        ("M-m", "0"),
+        ("2R", "2r"),
+        ("n!-N", "n!-n"),
+        (r"\pi(R^2-r^2)h", r"\pi(R^2-R^2)h"),
+        (r"\int_0^R x dx", r"\int_0^r x dx"),
+        ("x+y", "x+z"),
+    ],
+)
 def test_formulas_in_other_symbols_are_other_formulas(reference: str, answer: str) -> None:
     assert not accepted(reference, answer)
     assert not accepted(answer, reference)
@@ -66,18 +80,23 @@ def test_anagrams_and_other_words_are_other_answers(first: str, second: str) -> 
 
 @pytest.mark.parametrize(
     ("reference", "answer"),
-    [("xy", "yx"), ("AB", "BA"), ("Anna and Bob", "Bob and Anna"), ("D", "d"), ("C", "(c)"),
-     ("NO", "no"), (r"\varepsilon", r"\epsilon"), (r"G\frac{Mm}{r^2}", r"\frac{GmM}{r^2}")],
-)  # fmt: skip
-def test_the_same_product_list_or_option_in_another_order_or_case(
-    reference: str, answer: str
-) -> None:
+    [
+        ("xy", "yx"),
+        ("AB", "BA"),
+        ("Anna and Bob", "Bob and Anna"),
+        ("D", "d"),
+        ("C", "(c)"),
+        ("NO", "no"),
+        (r"\varepsilon", r"\epsilon"),
+        (r"G\frac{Mm}{r^2}", r"\frac{GmM}{r^2}"),
+    ],
+)
+def test_the_same_product_list_or_option_in_another_order_or_case(reference: str, answer: str) -> None:
     assert accepted(reference, answer)
 
 
 @pytest.mark.parametrize(
-    ("reference", "answer"),
-    [(r"\{1,2\}", "(1,2)"), ("(1,2,3)", r"\{1,2,3\}"), ("1, 2", "[1,2]"), ("[1,2]", "1, 2")],
+    ("reference", "answer"), [(r"\{1,2\}", "(1,2)"), ("(1,2,3)", r"\{1,2,3\}"), ("1, 2", "[1,2]"), ("[1,2]", "1, 2")]
 )
 def test_a_set_is_no_tuple_and_a_list_no_interval(reference: str, answer: str) -> None:
     assert not accepted(reference, answer)

@@ -36,9 +36,7 @@ def accepted(reference: str, answer: str) -> bool:
 
 @given(st.integers(2, 99), SAYS_MORE, COMMANDS, SPACES)
 @settings(max_examples=120, deadline=None, derandomize=True)
-def test_a_number_with_other_text_after_it_is_not_the_number(
-    number: int, text: str, command: str, space: str
-) -> None:
+def test_a_number_with_other_text_after_it_is_not_the_number(number: int, text: str, command: str, space: str) -> None:
     assert not accepted(str(number), rf"{number}{space}\{command}{{{text}}}")
     assert not accepted(str(number), rf"{number} \{command}{{ {text} }}")
 
@@ -53,9 +51,7 @@ def test_a_number_with_other_words_around_it_is_not_the_number(number: int, text
 
 @given(st.integers(2, 99), st.text(string.ascii_lowercase, min_size=4, max_size=9), COMMANDS)
 @settings(max_examples=40, deadline=None, derandomize=True)
-def test_unknown_words_count_if_they_are_those_of_the_reference(
-    number: int, word: str, command: str
-) -> None:
+def test_unknown_words_count_if_they_are_those_of_the_reference(number: int, word: str, command: str) -> None:
     reference = rf"{number} \text{{ {word}s }}"
     same = rf"{number}~\{command}{{{word}s}}"
     assert accepted(reference, same) or not accepted(reference, reference)
@@ -65,12 +61,25 @@ def test_unknown_words_count_if_they_are_those_of_the_reference(
 @pytest.mark.parametrize(
     "unit",
     [
-        r"\text{ cm}", r"\text{ km/h}", r"\text{ m/s}^2", r"\mathrm{m}", r"\,\mathrm{g}",
-        r"\text{ square units}", r"\text{ red marbles}", r"\text{ cookies per cup of flour}",
-        r"\text{ people}", r"\text{ (in total)}", r"\text{ is the answer}", r"\text{ in all}",
-        " red marbles in the bag", " cm", r"^\circ\text{C}", r"\text{ mol}", r"\text{ US dollars}",
+        r"\text{ cm}",
+        r"\text{ km/h}",
+        r"\text{ m/s}^2",
+        r"\mathrm{m}",
+        r"\,\mathrm{g}",
+        r"\text{ square units}",
+        r"\text{ red marbles}",
+        r"\text{ cookies per cup of flour}",
+        r"\text{ people}",
+        r"\text{ (in total)}",
+        r"\text{ is the answer}",
+        r"\text{ in all}",
+        " red marbles in the bag",
+        " cm",
+        r"^\circ\text{C}",
+        r"\text{ mol}",
+        r"\text{ US dollars}",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("number", ["7", r"\frac{7}{3}", "3.5"])
 def test_a_unit_that_the_reference_lacks_is_left_out(number: str, unit: str) -> None:
     assert accepted(number, f"{number}{unit}")
@@ -78,49 +87,85 @@ def test_a_unit_that_the_reference_lacks_is_left_out(number: str, unit: str) -> 
 
 @pytest.mark.parametrize(
     ("reference", "answer"),
-    [(r"7 \text{ widgets}", "7"), ("7 zorbs", "7"), (r"7 \text{ zorbs}", "7 zorbs"),
-     (r"7 \text{ zorbs}", r"7 \text{ zorb}"), (r"\text{Rate: } 7", "7")],
-)  # fmt: skip
+    [
+        (r"7 \text{ widgets}", "7"),
+        ("7 zorbs", "7"),
+        (r"7 \text{ zorbs}", "7 zorbs"),
+        (r"7 \text{ zorbs}", r"7 \text{ zorb}"),
+        (r"\text{Rate: } 7", "7"),
+    ],
+)
 def test_a_reference_may_count_anything(reference: str, answer: str) -> None:
     assert accepted(reference, answer)
 
 
 @pytest.mark.parametrize(
     ("reference", "answer"),
-    [(r"7 \text{ lakh}", "7"), (r"7 \text{ zorbs}", r"7 \text{ blorbs}"),
-     (r"12\text{x}", "12"), ("7 dozen", "7")],
-)  # fmt: skip
+    [(r"7 \text{ lakh}", "7"), (r"7 \text{ zorbs}", r"7 \text{ blorbs}"), (r"12\text{x}", "12"), ("7 dozen", "7")],
+)
 def test_words_that_change_a_reference_are_not_left_out(reference: str, answer: str) -> None:
     assert not accepted(reference, answer)
 
 
 @pytest.mark.parametrize(
     "answer",
-    [r"\text{6 or: }7", r"\text{not: }7", r"\text{Bob is }7", r"\text{The wrong answer is }7",
-     r"\text{less than }7", r"\text{not the answer} = 7", r"\text{wrong}: 7", r"7\ldots", "7...",
-     "7'", r"\text{anything but: }7", r"\text{2}7", "8 = 7", "1 = 2 = 7", r"9 \approx 7"],
-)  # fmt: skip
+    [
+        r"\text{6 or: }7",
+        r"\text{not: }7",
+        r"\text{Bob is }7",
+        r"\text{The wrong answer is }7",
+        r"\text{less than }7",
+        r"\text{not the answer} = 7",
+        r"\text{wrong}: 7",
+        r"7\ldots",
+        "7...",
+        "7'",
+        r"\text{anything but: }7",
+        r"\text{2}7",
+        "8 = 7",
+        "1 = 2 = 7",
+        r"9 \approx 7",
+    ],
+)
 def test_words_and_signs_that_deny_a_number_are_read(answer: str) -> None:
     assert not accepted("7", answer)
 
 
 @pytest.mark.parametrize(
     "answer",
-    [r"\text{The answer is }7", r"\text{The number of ways is } 7", r"\text{Area} = 7", "3 + 4 = 7",
-     r"\text{Therefore, we have: } 7", r"\text{exactly } 7"],
-)  # fmt: skip
+    [
+        r"\text{The answer is }7",
+        r"\text{The number of ways is } 7",
+        r"\text{Area} = 7",
+        "3 + 4 = 7",
+        r"\text{Therefore, we have: } 7",
+        r"\text{exactly } 7",
+    ],
+)
 def test_words_that_introduce_a_number_are_left_out(answer: str) -> None:
     assert accepted("7", answer)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["The wrong answer is 7", "The answer is not 7", "The answer isn't 7", "It is not 7.",
-     "So the incorrect answer is $7$.", "The answer cannot be 7", "The answer is anything but 7",
-     "7 is not the answer", "Certainly 7 is wrong.", "A common wrong answer: 7", "(lambda: 7)()",
-     r"not \boxed{7}", r"The wrong answer is \boxed{7}", r"\boxed{7} is not the answer",
-     r"It is \boxed{8}, not \boxed{7}"],
-)  # fmt: skip
+    [
+        "The wrong answer is 7",
+        "The answer is not 7",
+        "The answer isn't 7",
+        "It is not 7.",
+        "So the incorrect answer is $7$.",
+        "The answer cannot be 7",
+        "The answer is anything but 7",
+        "7 is not the answer",
+        "Certainly 7 is wrong.",
+        "A common wrong answer: 7",
+        "(lambda: 7)()",
+        r"not \boxed{7}",
+        r"The wrong answer is \boxed{7}",
+        r"\boxed{7} is not the answer",
+        r"It is \boxed{8}, not \boxed{7}",
+    ],
+)
 def test_an_answer_that_the_text_denies_is_none(text: str) -> None:
     for rules in (ANY_ANSWER, WHOLE_RESPONSE, ("boxed",)):
         if not (text.startswith("(lambda") and rules is WHOLE_RESPONSE):
@@ -129,11 +174,19 @@ def test_an_answer_that_the_text_denies_is_none(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["The answer is 7", "It is not 5. The answer is 7", "It is not 5 but 7",
-     "The answer to the first part is wrong; the answer is 7", "The answer is clearly 7",
-     r"This is not 5, hence \boxed{7}", r"\boxed{7}, not \boxed{8}", r"\boxed{7} is not even",
-     r"The first try is wrong. The answer: \boxed{7}", r"so $x \neq 3$, that is $\boxed{7}$"],
-)  # fmt: skip
+    [
+        "The answer is 7",
+        "It is not 5. The answer is 7",
+        "It is not 5 but 7",
+        "The answer to the first part is wrong; the answer is 7",
+        "The answer is clearly 7",
+        r"This is not 5, hence \boxed{7}",
+        r"\boxed{7}, not \boxed{8}",
+        r"\boxed{7} is not even",
+        r"The first try is wrong. The answer: \boxed{7}",
+        r"so $x \neq 3$, that is $\boxed{7}$",
+    ],
+)
 def test_a_denial_of_something_else_harms_no_answer(text: str) -> None:
     assert judge(text, "7", ANY_ANSWER).outcome is Outcome.CORRECT
 
@@ -141,18 +194,24 @@ def test_a_denial_of_something_else_harms_no_answer(text: str) -> None:
 @pytest.mark.parametrize(
     ("reference", "right", "wrong"),
     [
-        (r"2-3\mathrm{i}", "2-3i", "-1"), ("2-3i", r"2-3\mathrm{i}", "2-3"),
-        (r"2\mathrm{e}", "2e", "2"), (r"\frac{1}{\mathrm{e}}", "e^{-1}", "1"),
-        (r"x^2\mathrm{e}^{x}", "x^2e^x", "x^2"), (r"\mathrm{e}^{\mathrm{i}\pi}", "-1", "1"),
-        (r"(1,\mathrm{i})", "(1,i)", "(1,1)"), ("4x", r"4\text{x}", "4"),
-        (r"\begin{pmatrix}1\\ \mathrm{i}\end{pmatrix}", r"\begin{pmatrix}1\\ i\end{pmatrix}",
-         r"\begin{pmatrix}1\\ 1\end{pmatrix}"),
-        (r"\int_0^1 2x\,\mathrm{d}x", "1", "2"), ("7d", r"7\mathrm{d}", "7"),
+        (r"2-3\mathrm{i}", "2-3i", "-1"),
+        ("2-3i", r"2-3\mathrm{i}", "2-3"),
+        (r"2\mathrm{e}", "2e", "2"),
+        (r"\frac{1}{\mathrm{e}}", "e^{-1}", "1"),
+        (r"x^2\mathrm{e}^{x}", "x^2e^x", "x^2"),
+        (r"\mathrm{e}^{\mathrm{i}\pi}", "-1", "1"),
+        (r"(1,\mathrm{i})", "(1,i)", "(1,1)"),
+        ("4x", r"4\text{x}", "4"),
+        (
+            r"\begin{pmatrix}1\\ \mathrm{i}\end{pmatrix}",
+            r"\begin{pmatrix}1\\ i\end{pmatrix}",
+            r"\begin{pmatrix}1\\ 1\end{pmatrix}",
+        ),
+        (r"\int_0^1 2x\,\mathrm{d}x", "1", "2"),
+        ("7d", r"7\mathrm{d}", "7"),
     ],
-)  # fmt: skip
-def test_upright_letters_of_mathematics_are_no_units(
-    reference: str, right: str, wrong: str
-) -> None:
+)
+def test_upright_letters_of_mathematics_are_no_units(reference: str, right: str, wrong: str) -> None:
     assert accepted(reference, right)
     assert not accepted(reference, wrong)
 
@@ -174,17 +233,14 @@ def test_upright_letters_of_mathematics_are_no_units(
         (r"10 \text{ J/s}", r"10 \text{ W}", r"10 \text{ J}"),
         (r"2 \text{ dozen eggs}", "24", "2"),
     ],
-)  # fmt: skip
-def test_units_on_both_sides_are_converted_or_refused(
-    reference: str, right: str, wrong: str
-) -> None:
+)
+def test_units_on_both_sides_are_converted_or_refused(reference: str, right: str, wrong: str) -> None:
     assert accepted(reference, right)
     assert not accepted(reference, wrong)
 
 
 @pytest.mark.parametrize(
-    "thing",
-    ["pounds of meat", "cups of feed", "hours of work", "real roots", "ordered pairs", "days ago"],
+    "thing", ["pounds of meat", "cups of feed", "hours of work", "real roots", "ordered pairs", "days ago"]
 )
 def test_units_of_something_and_plurals_are_counted(thing: str) -> None:
     assert accepted("18", rf"18 \text{{ {thing}}}")

@@ -30,10 +30,10 @@ def published(tmp_path: Path) -> Manifest:
 @pytest.fixture
 def client(tmp_path: Path) -> TestClient:
     """The trainer's app over ``tmp_path``."""
-    security = {f"{name}_token": f"{name}-0123456789abcdef"
-                for name in ("user", "admin", "service")}
-    settings = Settings.model_validate({"run": {"directory": tmp_path}, "security": security,
-                                        "weights": {"transport": "http"}})
+    security = {f"{name}_token": f"{name}-0123456789abcdef" for name in ("user", "admin", "service")}
+    settings = Settings.model_validate(
+        {"run": {"directory": tmp_path}, "security": security, "weights": {"transport": "http"}}
+    )
     return TestClient(build_app(settings, Requests(), Status()), headers=HEADERS)
 
 
@@ -48,8 +48,7 @@ def test_whole_file_and_manifest(client: TestClient, published: Manifest) -> Non
 
 def test_ranges_are_answered_by_the_rules(client: TestClient, published: Manifest) -> None:
     url, size = f"/v1/weights/3/{ACTOR}", len(BYTES)
-    for asked, start, end in (("0-9", 0, 10), ("100-", 100, size), ("-5", size - 5, size),
-                              (f"9-{10 * size}", 9, size)):
+    for asked, start, end in (("0-9", 0, 10), ("100-", 100, size), ("-5", size - 5, size), (f"9-{10 * size}", 9, size)):
         answer = client.get(url, headers={"Range": f"bytes={asked}"})
         assert (answer.status_code, answer.content) == (206, BYTES[start:end])
         assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/{size}"
@@ -61,10 +60,22 @@ def test_ranges_are_answered_by_the_rules(client: TestClient, published: Manifes
 
 
 @pytest.mark.usefixtures("published")
-@pytest.mark.parametrize("path", [
-    "3/../../settings.json", "3/..%2f..%2fsettings.json", "3/%2e%2e/secret", "3/critic.safetensors",
-    "4/actor.safetensors", "4/manifest.json", "..%2f/manifest.json", "-1/manifest.json",
-    "3/.locks", "3/%00", "00000003%2f..%2f3/manifest.json"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "3/../../settings.json",
+        "3/..%2f..%2fsettings.json",
+        "3/%2e%2e/secret",
+        "3/critic.safetensors",
+        "4/actor.safetensors",
+        "4/manifest.json",
+        "..%2f/manifest.json",
+        "-1/manifest.json",
+        "3/.locks",
+        "3/%00",
+        "00000003%2f..%2f3/manifest.json",
+    ],
+)
 def test_nothing_else_is_served(client: TestClient, tmp_path: Path, path: str) -> None:
     (tmp_path / "settings.json").write_text("private words")
     (tmp_path / "weights" / "secret").write_text("private words")
@@ -82,7 +93,8 @@ def test_only_the_service_token_opens_them(client: TestClient) -> None:
 
 @pytest.mark.usefixtures("published")
 def test_a_version_that_goes_is_a_clear_404(
-        client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also when it goes between the look at the file and the read."""
     url, folder = f"/v1/weights/3/{ACTOR}", version_folder(tmp_path / "weights", 3)
     look = Path.stat
@@ -107,14 +119,17 @@ def test_without_the_http_transport_no_weights_are_served(tmp_path: Path) -> Non
     assert client.get("/v1/weights/3/manifest.json").status_code == 404
 
 
-@pytest.mark.parametrize(("weights", "words"), [
-    ({"source_url": "http://trainer:8004"}, "no effect with weights.transport=file"),
-    ({"fetch_limit_bytes_per_second": 100_000}, "weights.transport=http"),
-    ({"transport": "http", "relay_url": "http://a:1", "source_url": "http://a:1/"}, "differ"),
-    ({"transport": "http", "source_url": "ftp://a:1"}, "source_url"),
-    ({"transport": "http", "cache_directory": "runs/default/weights"}, "folder of its own"),
-    ({"transport": "carrier-pigeon"}, "transport"),
-])
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"source_url": "http://trainer:8004"}, "no effect with weights.transport=file"),
+        ({"fetch_limit_bytes_per_second": 100_000}, "weights.transport=http"),
+        ({"transport": "http", "relay_url": "http://a:1", "source_url": "http://a:1/"}, "differ"),
+        ({"transport": "http", "source_url": "ftp://a:1"}, "source_url"),
+        ({"transport": "http", "cache_directory": "runs/default/weights"}, "folder of its own"),
+        ({"transport": "carrier-pigeon"}, "transport"),
+    ],
+)
 def test_settings_that_contradict_are_refused(weights: dict[str, object], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Settings.model_validate({"weights": weights})

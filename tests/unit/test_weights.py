@@ -53,8 +53,12 @@ def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
 
 
 def test_a_consumer_checks_only_its_own_file(tmp_path: Path) -> None:
-    write_version(tmp_path, 1, 1, {ACTOR: lambda path: path.write_bytes(b"actor"),
-                                   CRITIC: lambda path: path.write_bytes(b"critic")})
+    write_version(
+        tmp_path,
+        1,
+        1,
+        {ACTOR: lambda path: path.write_bytes(b"actor"), CRITIC: lambda path: path.write_bytes(b"critic")},
+    )
     (version_folder(tmp_path, 1) / ACTOR).write_bytes(b"damage")
     folder, _ = FileTransport(tmp_path).fetch(1, only=CRITIC)
     assert (folder / CRITIC).read_bytes() == b"critic"
@@ -68,8 +72,7 @@ def test_other_users_may_read_what_the_umask_allows(tmp_path: Path) -> None:
         write_version(tmp_path, 1, 1, {ACTOR: lambda path: save_file({"x": np.zeros(3)}, path)})
     finally:
         os.umask(before)
-    modes = {path.name: path.stat().st_mode & 0o777
-             for path in version_folder(tmp_path, 1).iterdir()}
+    modes = {path.name: path.stat().st_mode & 0o777 for path in version_folder(tmp_path, 1).iterdir()}
     assert modes == {ACTOR: 0o644, MANIFEST: 0o644}
 
 

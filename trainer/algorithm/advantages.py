@@ -47,8 +47,7 @@ class AdvantagesAndTargets(NamedTuple):
 
 
 def decoupled_gae(
-    values: Tensor, lengths: Tensor, rewards: Tensor, final_values: Tensor,
-    lambda_policy: Tensor, lambda_critic: Tensor,
+    values: Tensor, lengths: Tensor, rewards: Tensor, final_values: Tensor, lambda_policy: Tensor, lambda_critic: Tensor
 ) -> AdvantagesAndTargets:
     """Advantages and value targets of every token (section 4.1: each with its own lambda).
 
@@ -68,9 +67,14 @@ def decoupled_gae(
     known = values.detach().cpu().contiguous()
     result = AdvantagesAndTargets(torch.empty_like(known), torch.empty_like(known))
     _walk_rows_backwards(
-        known.numpy(), lengths.cpu().numpy(), _float64(rewards + final_values),
-        _float64(lambda_policy), _float64(lambda_critic),
-        result.advantages.numpy(), result.targets.numpy())
+        known.numpy(),
+        lengths.cpu().numpy(),
+        _float64(rewards + final_values),
+        _float64(lambda_policy),
+        _float64(lambda_critic),
+        result.advantages.numpy(),
+        result.targets.numpy(),
+    )
     return AdvantagesAndTargets(*(tensor.to(values.device) for tensor in result))
 
 
@@ -81,9 +85,7 @@ def generalised_advantages(
     return decoupled_gae(values, lengths, rewards, final_values, lambdas, lambdas).advantages
 
 
-def lambda_returns(
-    values: Tensor, lengths: Tensor, rewards: Tensor, final_values: Tensor, lambdas: Tensor
-) -> Tensor:
+def lambda_returns(values: Tensor, lengths: Tensor, rewards: Tensor, final_values: Tensor, lambdas: Tensor) -> Tensor:
     """G_t of every token, [N]; arguments and errors as :func:`decoupled_gae`."""
     return decoupled_gae(values, lengths, rewards, final_values, lambdas, lambdas).targets
 
@@ -98,9 +100,13 @@ def _float64(tensor: Tensor) -> npt.NDArray[np.float64]:
 # not cached on disk: compiling takes half a second, and a cache wants a writable folder.
 @njit(fastmath={"contract"})  # type: ignore[untyped-decorator, unused-ignore]
 def _walk_rows_backwards(
-    values: FloatArray, lengths: npt.NDArray[np.int64], outcomes: npt.NDArray[np.float64],
-    lambda_policy: npt.NDArray[np.float64], lambda_critic: npt.NDArray[np.float64],
-    advantages: FloatArray, targets: FloatArray,
+    values: FloatArray,
+    lengths: npt.NDArray[np.int64],
+    outcomes: npt.NDArray[np.float64],
+    lambda_policy: npt.NDArray[np.float64],
+    lambda_critic: npt.NDArray[np.float64],
+    advantages: FloatArray,
+    targets: FloatArray,
 ) -> None:
     """Fill ``advantages`` and ``targets`` ([N]); ``outcomes`` ([B]) are R + V_L."""
     end = 0

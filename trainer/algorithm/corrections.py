@@ -167,9 +167,11 @@ def dppo(log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
     inverse = (-log_probs.behaviour).exp()
     further = log_probs.current.exp() - log_probs.behaviour.exp()
     return Correction(
-        log_probs.behaviour, torch.ones_like(log_probs.behaviour),
+        log_probs.behaviour,
+        torch.ones_like(log_probs.behaviour),
         clip=(bounds.low * inverse, bounds.high * inverse),
-        imitation_weights=(further <= bounds.high).to(log_probs.behaviour.dtype))
+        imitation_weights=(further <= bounds.high).to(log_probs.behaviour.dtype),
+    )
 
 
 @dataclass(frozen=True)
@@ -197,12 +199,9 @@ CORRECTIONS: dict[str, Method] = {
     "geometric_mask": Method(geometric_mask, Bounds(0.999, 1.001), uses_low=True, uses_high=True),
     "icepop": Method(icepop, Bounds(0.5, 5.0), uses_low=True, uses_high=True),
     "decoupled": Method(decoupled),
-    "dis": Method(dis, Bounds(0.7, 6.0), uses_low=True, uses_high=True,
-                  needs_proximal=False, clipped=False),
-    "cispo": Method(cispo, Bounds(0.0, 5.0), uses_low=True, uses_high=True,
-                    needs_proximal=False, clipped=False),
-    "dppo": Method(dppo, Bounds(0.2, 0.2), uses_low=True, uses_high=True,
-                   needs_proximal=False, bounds_ratio=False),
+    "dis": Method(dis, Bounds(0.7, 6.0), uses_low=True, uses_high=True, needs_proximal=False, clipped=False),
+    "cispo": Method(cispo, Bounds(0.0, 5.0), uses_low=True, uses_high=True, needs_proximal=False, clipped=False),
+    "dppo": Method(dppo, Bounds(0.2, 0.2), uses_low=True, uses_high=True, needs_proximal=False, bounds_ratio=False),
 }
 """Name in the settings -> method. To add one: write the function, name it here and in
 ``vapo.settings.AlgorithmSettings.correction``."""
@@ -240,10 +239,11 @@ def resolve_bounds(name: str, low: float | None, high: float | None) -> Bounds:
     chosen = method(name)
     for side, value, used in (("low", low, chosen.uses_low), ("high", high, chosen.uses_high)):
         if value is not None and not used:
-            raise ValueError(f"correction_{side}={value!r} is not allowed: correction={name!r} has "
-                             f"no {side} bound; leave correction_{side} out or change correction")
-    bounds = Bounds(chosen.default.low if low is None else low,
-                    chosen.default.high if high is None else high)
+            raise ValueError(
+                f"correction_{side}={value!r} is not allowed: correction={name!r} has "
+                f"no {side} bound; leave correction_{side} out or change correction"
+            )
+    bounds = Bounds(chosen.default.low if low is None else low, chosen.default.high if high is None else high)
     if chosen.bounds_ratio:
         _check_ratio_bounds(bounds, chosen)
     else:
@@ -253,18 +253,24 @@ def resolve_bounds(name: str, low: float | None, high: float | None) -> Bounds:
 
 def _check_ratio_bounds(bounds: Bounds, chosen: Method) -> None:
     if not (0 <= bounds.low < 1 or (bounds.low == 1 and chosen.clipped)):
-        raise ValueError(f"correction_low={bounds.low!r} is not allowed: a ratio of 1, on-policy, "
-                         "would not count; set it to 0 or more and less than 1")
+        raise ValueError(
+            f"correction_low={bounds.low!r} is not allowed: a ratio of 1, on-policy, "
+            "would not count; set it to 0 or more and less than 1"
+        )
     if not (bounds.high > 1 or (bounds.high == 1 and chosen.clipped)):
-        raise ValueError(f"correction_high={bounds.high!r} is not allowed: a ratio of 1, "
-                         "on-policy, would not count in full; set it to more than 1")
+        raise ValueError(
+            f"correction_high={bounds.high!r} is not allowed: a ratio of 1, "
+            "on-policy, would not count in full; set it to more than 1"
+        )
 
 
 def _check_difference_bounds(bounds: Bounds) -> None:
     for side, value in (("low", bounds.low), ("high", bounds.high)):
         if not 0 < value <= 1:
-            raise ValueError(f"correction_{side}={value!r} is not allowed: it is a difference of "
-                             "probabilities; set it to more than 0 and at most 1 (usual: 0.2)")
+            raise ValueError(
+                f"correction_{side}={value!r} is not allowed: it is a difference of "
+                "probabilities; set it to more than 0 and at most 1 (usual: 0.2)"
+            )
 
 
 def bounded_exp(log_ratio: Tensor) -> Tensor:

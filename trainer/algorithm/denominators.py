@@ -49,10 +49,9 @@ class Denominators:
 def add_denominators(parts: Iterable[Denominators]) -> Denominators:
     """Sum over micro-batches or ranks."""
     parts = list(parts)
-    return Denominators(**{
-        field.name: sum(getattr(part, field.name) for part in parts)
-        for field in fields(Denominators)
-    })
+    return Denominators(
+        **{field.name: sum(getattr(part, field.name) for part in parts) for field in fields(Denominators)}
+    )
 
 
 def masked_mean(values: Tensor, weights: Tensor, denominator: float) -> Tensor:

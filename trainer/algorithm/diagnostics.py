@@ -33,9 +33,7 @@ def explained_variance(values: Tensor, returns: Tensor) -> float | None:
     return 1.0 - float((returns - values.double()).var(correction=0)) / variance
 
 
-def explained_variance_by_decile(
-    values: Tensor, returns: Tensor, lengths: Tensor
-) -> list[float | None]:
+def explained_variance_by_decile(values: Tensor, returns: Tensor, lengths: Tensor) -> list[float | None]:
     """:func:`explained_variance` within each tenth of the response, ten figures.
 
     What a critic knows it learns from the end backwards, so the last tenth rises first; at a small
@@ -43,8 +41,7 @@ def explained_variance_by_decile(
     falls or all returns are equal.
     """
     decile = _deciles(lengths)
-    return [explained_variance(values[decile == number], returns[decile == number])
-            for number in range(DECILES)]
+    return [explained_variance(values[decile == number], returns[decile == number]) for number in range(DECILES)]
 
 
 def value_bias(values: Tensor, returns: Tensor) -> float:
@@ -52,9 +49,7 @@ def value_bias(values: Tensor, returns: Tensor) -> float:
     return float((values.double() - returns.double()).mean())
 
 
-def value_bias_by_length(
-    values: Tensor, returns: Tensor, lengths: Tensor, parts: int = 4
-) -> list[dict[str, float]]:
+def value_bias_by_length(values: Tensor, returns: Tensor, lengths: Tensor, parts: int = 4) -> list[dict[str, float]]:
     """:func:`value_bias` of short to long responses: rows sorted by length, cut into equal parts.
 
     Args:
@@ -71,14 +66,13 @@ def value_bias_by_length(
     found = []
     for rows in order.tensor_split(min(parts, order.numel())):
         tokens = row_token_index(lengths, rows)
-        found.append({"length": float(lengths[rows].double().mean()),
-                      "bias": value_bias(values[tokens], returns[tokens])})
+        found.append(
+            {"length": float(lengths[rows].double().mean()), "bias": value_bias(values[tokens], returns[tokens])}
+        )
     return found
 
 
-def initial_value_correlation(
-    values: Tensor, returns: Tensor, lengths: Tensor, groups: Tensor
-) -> float | None:
+def initial_value_correlation(values: Tensor, returns: Tensor, lengths: Tensor, groups: Tensor) -> float | None:
     """Pearson correlation over prompts of V at t = 0 with the prompt's mean return.
 
     Whether the critic tells hard prompts from easy ones before a token is written.
@@ -95,8 +89,7 @@ def initial_value_correlation(
     starts = row_starts(lengths)
     _, group = groups.unique(return_inverse=True)
     count = torch.bincount(group).double()
-    pair = [torch.zeros_like(count).index_add(0, group, flat[starts].double()) / count
-            for flat in (values, returns)]
+    pair = [torch.zeros_like(count).index_add(0, group, flat[starts].double()) / count for flat in (values, returns)]
     first, second = (mean - mean.mean() for mean in pair)
     scale = float(first.norm() * second.norm())
     return float(first @ second) / scale if scale > 1e-12 else None
@@ -108,9 +101,7 @@ def initial_value_mean(values: Tensor, lengths: Tensor) -> float:
     return float(values[row_starts(lengths)].double().mean())
 
 
-def ratio_quantiles(
-    log_ratio: Tensor, quantiles: Sequence[float] = (0.0, 0.01, 0.5, 0.99, 1.0)
-) -> list[float]:
+def ratio_quantiles(log_ratio: Tensor, quantiles: Sequence[float] = (0.0, 0.01, 0.5, 0.99, 1.0)) -> list[float]:
     """Quantiles of a policy ratio from its log, float[N]; the tails show staleness first.
 
     Ratios are finite as in the loss, see :func:`trainer.algorithm.corrections.bounded_exp`.

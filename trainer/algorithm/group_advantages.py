@@ -25,9 +25,7 @@ class _GroupSums:
     squares: Tensor
 
 
-def group_advantages(
-    rewards: Tensor, group_ids: Tensor, divide_by_deviation: bool = True
-) -> Tensor:
+def group_advantages(rewards: Tensor, group_ids: Tensor, divide_by_deviation: bool = True) -> Tensor:
     """A_i = (R_i - mean of its group) / standard deviation of its group.
 
     The deviation has Bessel's correction, as in the public implementations; the papers do not say.

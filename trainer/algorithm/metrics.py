@@ -82,8 +82,10 @@ def positive_metric_sums(log_probs: Tensor, mask: Tensor) -> MetricSums:
     Negative log-likelihood as Eq 9 has it, without correction weights, and their number: at r = 1
     the positive-example loss is an extra advantage of mu over their share of the policy's tokens.
     """
-    return {"policy/positive_example_nll": _masked_sum(-log_probs, mask),
-            "policy/positive_token_fraction": mask.double().sum()}
+    return {
+        "policy/positive_example_nll": _masked_sum(-log_probs, mask),
+        "policy/positive_token_fraction": mask.double().sum(),
+    }
 
 
 def value_metric_sums(values: Tensor, returns: Tensor, mask: Tensor) -> MetricSums:

@@ -106,11 +106,16 @@ class Options:
         _require(self.alpha > 0, "alpha", self.alpha, "a positive number")
         _require(0 < self.clip_low < 1, "clip_low", self.clip_low, "more than 0, less than 1")
         _require(self.clip_high > 0, "clip_high", self.clip_high, "a positive number")
-        _require(self.positive_example_weight >= 0, "positive_example_weight",
-                 self.positive_example_weight, "0 or more")
+        _require(
+            self.positive_example_weight >= 0, "positive_example_weight", self.positive_example_weight, "0 or more"
+        )
         _require(self.entropy_weight >= 0, "entropy_weight", self.entropy_weight, "0 or more")
-        _require(self.correction in correction_names(), "correction", self.correction,
-                 "one of " + ", ".join(correction_names()))
+        _require(
+            self.correction in correction_names(),
+            "correction",
+            self.correction,
+            "one of " + ", ".join(correction_names()),
+        )
         resolve_bounds(self.correction, self.correction_low, self.correction_high)
         self._check_dual_clip()
         self._check_soft_punishment()
@@ -124,18 +129,29 @@ class Options:
         if self.dual_clip is None:
             return
         _require(self.dual_clip > 1, "dual_clip", self.dual_clip, "more than 1 (usual: 3), or none")
-        _require(method(self.correction).clipped, "dual_clip", self.dual_clip,
-                 f"none: correction={self.correction!r} bounds the ratio itself and has no "
-                 "clipped surrogate")
+        _require(
+            method(self.correction).clipped,
+            "dual_clip",
+            self.dual_clip,
+            f"none: correction={self.correction!r} bounds the ratio itself and has no clipped surrogate",
+        )
 
     def _check_soft_punishment(self) -> None:
         if self.truncation not in PUNISHING:
             return
         limit = self.max_response_tokens
-        _require(limit is not None and limit >= 1, "max_response_tokens", limit,
-                 f"the sampling limit in tokens, since truncation is {self.truncation}")
-        _require(1 <= self.overlong_buffer_tokens <= (limit or 0), "overlong_buffer_tokens",
-                 self.overlong_buffer_tokens, f"1 to max_response_tokens = {limit}")
+        _require(
+            limit is not None and limit >= 1,
+            "max_response_tokens",
+            limit,
+            f"the sampling limit in tokens, since truncation is {self.truncation}",
+        )
+        _require(
+            1 <= self.overlong_buffer_tokens <= (limit or 0),
+            "overlong_buffer_tokens",
+            self.overlong_buffer_tokens,
+            f"1 to max_response_tokens = {limit}",
+        )
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

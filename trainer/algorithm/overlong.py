@@ -24,8 +24,6 @@ def soft_overlong_punishment(lengths: Tensor, max_tokens: int, buffer_tokens: in
         ValueError: the buffer is empty or longer than the limit.
     """
     if not 1 <= buffer_tokens <= max_tokens:
-        raise ValueError(
-            f"buffer_tokens={buffer_tokens} must be 1 to max_tokens={max_tokens}"
-        )
+        raise ValueError(f"buffer_tokens={buffer_tokens} must be 1 to max_tokens={max_tokens}")
     excess = (max_tokens - buffer_tokens) - lengths.to(torch.float64)
     return (excess / buffer_tokens).clamp(-1.0, 0.0)

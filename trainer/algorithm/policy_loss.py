@@ -67,9 +67,7 @@ def clipped_surrogate(
     return Surrogate(objective, known, clipped_up, clipped_down)
 
 
-def score_surrogate(
-    log_probs: Tensor, anchor_log_probs: Tensor, advantages: Tensor, bounds: Bounds
-) -> Surrogate:
+def score_surrogate(log_probs: Tensor, anchor_log_probs: Tensor, advantages: Tensor, bounds: Bounds) -> Surrogate:
     """A log pi per token, which DIS and CISPO multiply by their bounded ratio as a constant.
 
     Args:
@@ -81,9 +79,7 @@ def score_surrogate(
     advantages = advantages.detach().to(log_probs.dtype)
     log_ratio = log_probs.detach() - anchor_log_probs.detach().to(log_probs.dtype)
     ratio = log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
-    return Surrogate(
-        advantages * log_probs, ratio, ratio > bounds.high, ratio < bounds.low
-    )
+    return Surrogate(advantages * log_probs, ratio, ratio > bounds.high, ratio < bounds.low)
 
 
 def token_level_loss(objective: Tensor, weights: Tensor, policy_tokens: float) -> Tensor:
@@ -97,9 +93,7 @@ def token_level_loss(objective: Tensor, weights: Tensor, policy_tokens: float) -
     return -masked_mean(objective, weights, policy_tokens)
 
 
-def sample_level_loss(
-    objective: Tensor, weights: Tensor, row_lengths: Tensor, policy_rows: float
-) -> Tensor:
+def sample_level_loss(objective: Tensor, weights: Tensor, row_lengths: Tensor, policy_rows: float) -> Tensor:
     """Eq 6: minus the mean over rows of each row's token mean; every token weighs 1 / (G |o_i|).
 
     Args:

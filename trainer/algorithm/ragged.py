@@ -16,9 +16,7 @@ def check_lengths(lengths: Tensor, tokens: int, what: str) -> None:
         ValueError: naming the first empty row, or both totals.
     """
     if lengths.dtype != torch.int64 or lengths.dim() != 1 or lengths.numel() == 0:
-        raise ValueError(
-            f"lengths must be a non-empty int64[B], not {lengths.dtype}{list(lengths.shape)}"
-        )
+        raise ValueError(f"lengths must be a non-empty int64[B], not {lengths.dtype}{list(lengths.shape)}")
     if int(lengths.min()) < 1:
         row = int((lengths < 1).nonzero()[0])
         raise ValueError(
@@ -27,8 +25,9 @@ def check_lengths(lengths: Tensor, tokens: int, what: str) -> None:
         )
     total = int(lengths.sum())
     if total != tokens:
-        raise ValueError(f"lengths add up to {total} tokens but {what} has {tokens}; "
-                         "pass one element per response token")
+        raise ValueError(
+            f"lengths add up to {total} tokens but {what} has {tokens}; pass one element per response token"
+        )
 
 
 def expand_rows(per_row: Tensor, lengths: Tensor) -> Tensor:

@@ -25,12 +25,7 @@ from trainer.algorithm.corrections import Correction, TokenLogProbs, correct, me
 from trainer.algorithm.denominators import Denominators, masked_mean
 from trainer.algorithm.group_advantages import group_advantages, uniform_groups
 from trainer.algorithm.lambdas import constant_lambda, length_adaptive_lambda
-from trainer.algorithm.metrics import (
-    MetricSums,
-    policy_metric_sums,
-    positive_metric_sums,
-    value_metric_sums,
-)
+from trainer.algorithm.metrics import MetricSums, policy_metric_sums, positive_metric_sums, value_metric_sums
 from trainer.algorithm.options import MASKING, PUNISHING, Options, Truncation
 from trainer.algorithm.overlong import soft_overlong_punishment
 from trainer.algorithm.policy_loss import (
@@ -94,14 +89,12 @@ class AdvantageBatch:
     def select_rows(self, rows: Tensor) -> AdvantageBatch:
         """The batch of ``rows`` (int64[b]) alone, in that order: a mini- or micro-batch."""
         index = row_token_index(self.lengths, rows)
-        per_token = {field.name: getattr(self, field.name)[index]
-                     for field in fields(self) if field.name != "lengths"}
+        per_token = {field.name: getattr(self, field.name)[index] for field in fields(self) if field.name != "lengths"}
         return AdvantageBatch(lengths=self.lengths[rows], **per_token)
 
     def to(self, device: torch.device | str) -> AdvantageBatch:
         """The same on another device."""
-        return AdvantageBatch(**{field.name: getattr(self, field.name).to(device)
-                                 for field in fields(self)})
+        return AdvantageBatch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -162,8 +155,7 @@ def outcomes(batch: RowBatch, options: Options) -> tuple[Tensor, Tensor]:
         return rewards + punishment.to(rewards.dtype), nothing
     if options.truncation is Truncation.BOOTSTRAP and batch.bootstrap_values is not None:
         bootstrap = batch.bootstrap_values.to(rewards.dtype)
-        return (torch.where(batch.truncated, nothing, rewards),
-                torch.where(batch.truncated, bootstrap, nothing))
+        return (torch.where(batch.truncated, nothing, rewards), torch.where(batch.truncated, bootstrap, nothing))
     return rewards, nothing
 
 
@@ -210,11 +202,8 @@ def policy_objective(
     positive_weights = batch.positive_mask.to(log_probs.dtype)
     if options.correct_positive_examples:
         imitation = correction.imitation_weights
-        positive_weights = positive_weights * (
-            correction.weights if imitation is None else imitation)
-    imitation_loss = positive_example_loss(
-        log_probs, positive_weights, denominators.positive_tokens
-    )
+        positive_weights = positive_weights * (correction.weights if imitation is None else imitation)
+    imitation_loss = positive_example_loss(log_probs, positive_weights, denominators.positive_tokens)
     loss = policy_loss
     if options.positive_example_weight > 0:
         loss = loss + options.positive_example_weight * imitation_loss
@@ -251,8 +240,7 @@ def _advantages_and_targets(
     lambda_critic = lambda_policy
     if options.decoupled_gae:
         lambda_critic = constant_lambda(batch.lengths, options.lambda_critic)
-    return decoupled_gae(
-        values, batch.lengths, rewards, final_values, lambda_policy, lambda_critic)
+    return decoupled_gae(values, batch.lengths, rewards, final_values, lambda_policy, lambda_critic)
 
 
 def _lambda_policy(lengths: Tensor, options: Options) -> Tensor:
@@ -285,32 +273,23 @@ def _positive_rows(batch: RowBatch, options: Options) -> Tensor:
     return batch.correct.clone()
 
 
-def _surrogate(
-    log_probs: Tensor, correction: Correction, batch: AdvantageBatch, options: Options
-) -> Surrogate:
+def _surrogate(log_probs: Tensor, correction: Correction, batch: AdvantageBatch, options: Options) -> Surrogate:
     if method(options.correction).clipped:
         clip_low, clip_high = correction.clip or (options.clip_low, options.clip_high)
-        return clipped_surrogate(log_probs, correction.anchor, batch.advantages, clip_low,
-                                 clip_high, options.dual_clip)
-    return score_surrogate(
-        log_probs, correction.anchor, batch.advantages, options.correction_bounds)
+        return clipped_surrogate(log_probs, correction.anchor, batch.advantages, clip_low, clip_high, options.dual_clip)
+    return score_surrogate(log_probs, correction.anchor, batch.advantages, options.correction_bounds)
 
 
 def _policy_loss(
-    surrogate: Surrogate, correction: Correction, batch: AdvantageBatch,
-    denominators: Denominators, options: Options,
+    surrogate: Surrogate, correction: Correction, batch: AdvantageBatch, denominators: Denominators, options: Options
 ) -> Tensor:
     weights = batch.policy_mask.to(surrogate.objective.dtype) * correction.weights
     if options.token_level_loss:
         return token_level_loss(surrogate.objective, weights, denominators.policy_tokens)
-    return sample_level_loss(
-        surrogate.objective, weights, batch.row_lengths, denominators.policy_rows
-    )
+    return sample_level_loss(surrogate.objective, weights, batch.row_lengths, denominators.policy_rows)
 
 
-def _mean_entropy(
-    entropies: Tensor | None, batch: AdvantageBatch, denominators: Denominators
-) -> Tensor:
+def _mean_entropy(entropies: Tensor | None, batch: AdvantageBatch, denominators: Denominators) -> Tensor:
     known = _required("entropies", entropies, "entropy_weight above 0")
     return masked_mean(known, batch.policy_mask, denominators.policy_tokens)
 
@@ -357,11 +336,12 @@ def _check(batch: RowBatch, options: Options) -> None:
     for name in ("rewards", "correct", "truncated", "bootstrap_values", "group_ids"):
         tensor = getattr(batch, name)
         if tensor is not None and tensor.shape != rows:
-            raise ValueError(f"{name} has shape {list(tensor.shape)}; expected one per row, "
-                             f"{list(rows)}")
+            raise ValueError(f"{name} has shape {list(tensor.shape)}; expected one per row, {list(rows)}")
     for name in ("correct", "truncated"):
         if getattr(batch, name).dtype != torch.bool:
-            raise TypeError(f"{name} is {getattr(batch, name).dtype}; pass bool from the verdict "
-                            "and the finish reason, not a reward or a count")
+            raise TypeError(
+                f"{name} is {getattr(batch, name).dtype}; pass bool from the verdict "
+                "and the finish reason, not a reward or a count"
+            )
     if options.truncation is Truncation.BOOTSTRAP and bool(batch.truncated.any()):
         _required("bootstrap_values", batch.bootstrap_values, "truncation bootstrap")

@@ -31,8 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
     runs = options.out / RUNS
     torch.set_num_threads(1)
     try:
-        complete = carry_out(study.configurations(options.seeds), runs, options.bases,
-                             options.processes, _print, _deadline(options.minutes))
+        complete = carry_out(
+            study.configurations(options.seeds),
+            runs,
+            options.bases,
+            options.processes,
+            _print,
+            _deadline(options.minutes),
+        )
     except KeyboardInterrupt:
         _print("stopped; the same command goes on from here")
         return INTERRUPTED
@@ -43,25 +49,39 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="vapo ablate", description=_DESCRIPTION,
-        epilog="studies:\n" + "\n".join(f"  {name:<12} {study.summary}"
-                                        for name, study in STUDIES.items()),
+        prog="vapo ablate",
+        description=_DESCRIPTION,
+        epilog="studies:\n" + "\n".join(f"  {name:<12} {study.summary}" for name, study in STUDIES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--study", choices=STUDIES, default=MAIN, help="which (default: main)")
     parser.add_argument("--seeds", type=whole(1), default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--out", type=path, default=Path("runs/ablation"),
-                        help="folder of the results (default: runs/ablation)")
-    parser.add_argument("--variants", nargs="+", choices=(*VARIANTS, *COMBINED),
-                        metavar="VARIANT",
-                        help=f"only these of {', '.join((*VARIANTS, *COMBINED))}")
+    parser.add_argument(
+        "--out", type=path, default=Path("runs/ablation"), help="folder of the results (default: runs/ablation)"
+    )
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=(*VARIANTS, *COMBINED),
+        metavar="VARIANT",
+        help=f"only these of {', '.join((*VARIANTS, *COMBINED))}",
+    )
     parser.add_argument("--regimes", nargs="+", metavar="REGIME", help="only these of the study's")
-    parser.add_argument("--processes", type=whole(1), default=cores(),
-                        help="runs at a time, one thread each (default: the cores, %(default)s)")
-    parser.add_argument("--minutes", type=above(0),
-                        help="start no further run after this time; exit status 3 if some are left")
-    parser.add_argument("--bases", type=path, default=Path("runs/study-bases"),
-                        help="folder where base models are kept (default: runs/study-bases)")
+    parser.add_argument(
+        "--processes",
+        type=whole(1),
+        default=cores(),
+        help="runs at a time, one thread each (default: the cores, %(default)s)",
+    )
+    parser.add_argument(
+        "--minutes", type=above(0), help="start no further run after this time; exit status 3 if some are left"
+    )
+    parser.add_argument(
+        "--bases",
+        type=path,
+        default=Path("runs/study-bases"),
+        help="folder where base models are kept (default: runs/study-bases)",
+    )
     return parser
 
 

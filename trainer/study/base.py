@@ -39,9 +39,17 @@ class BaseRecipe:
     steps: int = 600
     batch_size: int = 64
     seed: int = 0
-    shape: ModelShape = field(default_factory=lambda: ModelShape(
-        hidden_size=64, layers=2, attention_heads=4, key_value_heads=2, head_size=16,
-        feed_forward_size=128, context_length=CONTEXT_LENGTH))
+    shape: ModelShape = field(
+        default_factory=lambda: ModelShape(
+            hidden_size=64,
+            layers=2,
+            attention_heads=4,
+            key_value_heads=2,
+            head_size=16,
+            feed_forward_size=128,
+            context_length=CONTEXT_LENGTH,
+        )
+    )
 
 
 def tokenizer() -> PreTrainedTokenizerFast:

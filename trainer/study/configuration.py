@@ -56,8 +56,10 @@ class Regime:
 
     def __post_init__(self) -> None:
         if self.rollouts_per_step % self.samples_per_prompt:
-            raise ValueError(f"rollouts_per_step={self.rollouts_per_step} is not a multiple of "
-                             f"samples_per_prompt={self.samples_per_prompt}; make it one")
+            raise ValueError(
+                f"rollouts_per_step={self.rollouts_per_step} is not a multiple of "
+                f"samples_per_prompt={self.samples_per_prompt}; make it one"
+            )
 
     @property
     def rollout_steps(self) -> int:
@@ -93,15 +95,15 @@ class Configuration:
 def to_json(configuration: Configuration) -> dict[str, Any]:
     """Plain nested dictionaries, lists and numbers."""
     record = asdict(replace(configuration, algorithm=dict(configuration.algorithm)))
-    record["regime"] = {name: value for name, value in record["regime"].items()
-                        if value is not None}
+    record["regime"] = {name: value for name, value in record["regime"].items() if value is not None}
     return record
 
 
 def from_json(record: Mapping[str, Any]) -> Configuration:
     """The inverse of :func:`to_json`."""
     regime = dict(record["regime"])
-    task: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
-                            for name, value in regime.pop("task").items()}
+    task: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in regime.pop("task").items()
+    }
     shape = DemoTask(**task) if "base" in task else TaskShape(**task)
     return Configuration(**{**record, "regime": Regime(task=shape, **regime)})

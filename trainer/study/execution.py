@@ -28,8 +28,12 @@ Finished = tuple[Job, RunResult]
 
 
 def carry_out(
-    jobs: Sequence[Job], folder: Path, bases: Path, processes: int,
-    report: Callable[[str], None] = print, deadline: Callable[[], bool] = lambda: False,
+    jobs: Sequence[Job],
+    folder: Path,
+    bases: Path,
+    processes: int,
+    report: Callable[[str], None] = print,
+    deadline: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Run all jobs that have no result yet.
 
@@ -63,9 +67,7 @@ def _make_bases(jobs: Sequence[Job], bases: Path, report: Callable[[str], None])
         load_base(task, BaseRecipe(steps), bases)
 
 
-def _in_turn(
-    jobs: Sequence[Job], folder: Path, bases: Path, deadline: Callable[[], bool]
-) -> Iterator[Finished]:
+def _in_turn(jobs: Sequence[Job], folder: Path, bases: Path, deadline: Callable[[], bool]) -> Iterator[Finished]:
     for job in jobs:
         if deadline():
             return
@@ -104,16 +106,19 @@ def _run_and_save(job: Job, folder: Path, bases: Path) -> RunResult:
     try:
         result = run(configuration, bases)
     except Exception as error:
-        raise RuntimeError(f"run {regime}/{configuration.variant}, seed {configuration.seed}, "
-                           f"failed: {error}") from error
+        raise RuntimeError(
+            f"run {regime}/{configuration.variant}, seed {configuration.seed}, failed: {error}"
+        ) from error
     save(folder, configuration, result)
     return result
 
 
 def _line(job: Job, result: RunResult, count: int, total: int) -> str:
     regime, configuration = job
-    return (f"[{count}/{total}] {regime}  {configuration.variant:<28} seed {configuration.seed}  "
-            f"accuracy {result.accuracy:.3f}  {result.seconds:.0f} s")
+    return (
+        f"[{count}/{total}] {regime}  {configuration.variant:<28} seed {configuration.seed}  "
+        f"accuracy {result.accuracy:.3f}  {result.seconds:.0f} s"
+    )
 
 
 def _prepare_process() -> None:

@@ -40,8 +40,9 @@ def draw(records: Records, file: Path) -> None:
     rows = [names for names in (baselines, pieces) if set(names) - {"vapo"}]
     # Glyphs as paths and a fixed salt: the same data gives the same file everywhere.
     with mpl.rc_context({"svg.hashsalt": "vapo"}):
-        figure, grid = plt.subplots(len(rows), len(CURVES), figsize=(22, 3.4 * len(rows) + 0.4),
-                                    constrained_layout=True, squeeze=False)
+        figure, grid = plt.subplots(
+            len(rows), len(CURVES), figsize=(22, 3.4 * len(rows) + 0.4), constrained_layout=True, squeeze=False
+        )
         for axes, names in zip(grid, rows, strict=True):
             for axis, (key, title, unit) in zip(axes, CURVES, strict=True):
                 _draw_curves(axis, key, {name: records[name] for name in names if name in records})
@@ -57,12 +58,14 @@ def draw_map(regimes: Mapping[str, Records], variants: Sequence[str], file: Path
     Points are means over seeds with their 95 % intervals, dots are runs.
     """
     with mpl.rc_context({"svg.hashsalt": "vapo"}):
-        figure, axis = plt.subplots(figsize=(2.4 + 1.4 * len(regimes), 3.6),
-                                    constrained_layout=True)
+        figure, axis = plt.subplots(figsize=(2.4 + 1.4 * len(regimes), 3.6), constrained_layout=True)
         for place, variant in enumerate(variants):
             shift = 0.18 * (place - (len(variants) - 1) / 2)
-            runs = {x + shift: accuracies(records[variant])
-                    for x, records in enumerate(regimes.values()) if variant in records}
+            runs = {
+                x + shift: accuracies(records[variant])
+                for x, records in enumerate(regimes.values())
+                if variant in records
+            }
             draw_means(axis, runs, TITLES[variant], f"C{place}")
         axis.set_xticks(range(len(regimes)), regimes, rotation=20, ha="right")
         axis.set(ylabel="held-out accuracy", ylim=(0, 1))
@@ -76,9 +79,17 @@ def draw_means(axis: Axes, runs: Mapping[float, list[float]], label: str, colour
     held-out accuracies, at least one."""
     levels = [mean_interval(values) for values in runs.values()]
     # A single run has no interval; matplotlib leaves out what is NaN.
-    axis.errorbar(list(runs), [level.mean for level in levels],
-                  yerr=[level.high - level.mean for level in levels],
-                  fmt="o", markersize=6, capsize=4, linewidth=1.4, color=colour, label=label)
+    axis.errorbar(
+        list(runs),
+        [level.mean for level in levels],
+        yerr=[level.high - level.mean for level in levels],
+        fmt="o",
+        markersize=6,
+        capsize=4,
+        linewidth=1.4,
+        color=colour,
+        label=label,
+    )
     for x, values in runs.items():
         axis.plot([x] * len(values), values, ".", markersize=3, color=colour, alpha=0.5)
 
@@ -94,19 +105,18 @@ def _draw_curves(axis: Axes, key: str, records: Records) -> None:
         rollouts, values = _stack(runs, key)
         known = ~np.isnan(values).all(0)
         mean = np.nanmean(values[:, known], 0)
-        line, = axis.plot(rollouts[known], mean, linewidth=2.4 if variant == "vapo" else 1.1,
-                          label=TITLES[variant])
+        (line,) = axis.plot(rollouts[known], mean, linewidth=2.4 if variant == "vapo" else 1.1, label=TITLES[variant])
         if variant == "vapo" and len(values) > 1:
             error = np.nanstd(values[:, known], 0, ddof=1) / np.sqrt(len(values))
-            axis.fill_between(rollouts[known], mean - error, mean + error, alpha=0.25,
-                              color=line.get_color(), linewidth=0)
+            axis.fill_between(
+                rollouts[known], mean - error, mean + error, alpha=0.25, color=line.get_color(), linewidth=0
+            )
 
 
 def _stack(runs: Mapping[int, dict[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
     """Rollouts spent (int[steps]) and smoothed values (float[seeds, steps], NaN where unknown)."""
     per_step = next(iter(runs.values()))["configuration"]["regime"]["rollouts_per_step"]
-    values = np.array([[np.nan if v is None else v for v in _column(run, key)]
-                       for run in runs.values()])
+    values = np.array([[np.nan if v is None else v for v in _column(run, key)] for run in runs.values()])
     smooth = np.stack([_smoothed(row) for row in values])
     return (np.arange(values.shape[1]) + 1) * per_step, smooth
 

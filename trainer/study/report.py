@@ -54,10 +54,13 @@ def accuracies(runs: Mapping[int, Mapping[str, Any]]) -> list[float]:
 
 def results(task: str, records: Records) -> dict[str, Any]:
     """The content of ``results.json``; seeds are accuracies in order of seed."""
-    return {"task": task, "variants": {
-        variant: _rounded(mean_interval(values)) | {"seeds": [round(v, 4) for v in values]}
-        for variant, values in ((name, accuracies(runs)) for name, runs in records.items())
-    }}
+    return {
+        "task": task,
+        "variants": {
+            variant: _rounded(mean_interval(values)) | {"seeds": [round(v, 4) for v in values]}
+            for variant, values in ((name, accuracies(runs)) for name, runs in records.items())
+        },
+    }
 
 
 def write_results(file: Path, content: Mapping[str, Any]) -> None:
@@ -67,15 +70,16 @@ def write_results(file: Path, content: Mapping[str, Any]) -> None:
 
 def write_map_results(file: Path, regimes: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the :func:`results` of every regime of a map, under its name."""
-    entries = ",\n".join(f"  {json.dumps(name)}: {_results_text(content, '  ')}"
-                         for name, content in regimes.items())
+    entries = ",\n".join(f"  {json.dumps(name)}: {_results_text(content, '  ')}" for name, content in regimes.items())
     file.write_text(f"{{\n{entries}\n}}\n", "utf-8")
 
 
 def table(records: Records) -> str:
     """Markdown in the form of the paper's Table 1."""
-    lines = ["| model | accuracy | 95 % interval | minus VAPO, paired | 95 % interval | seeds |",
-             "|---|---|---|---|---|---|"]
+    lines = [
+        "| model | accuracy | 95 % interval | minus VAPO, paired | 95 % interval | seeds |",
+        "|---|---|---|---|---|---|",
+    ]
     lines += [_table_row(variant, records) for variant in TITLES if variant in records]
     return "\n".join(lines)
 
@@ -85,8 +89,10 @@ def map_table(regimes: Mapping[str, Records], variants: Sequence[str]) -> str:
 
     The last column is the number of seeds; one number per variant where they differ.
     """
-    lines = ["| regime | " + " | ".join(TITLES[name] for name in variants) + " | seeds |",
-             "|---" * (len(variants) + 2) + "|"]
+    lines = [
+        "| regime | " + " | ".join(TITLES[name] for name in variants) + " | seeds |",
+        "|---" * (len(variants) + 2) + "|",
+    ]
     for regime, records in regimes.items():
         cells = [_cell(records.get(name, {})) for name in variants]
         seeds = [len(records.get(name, {})) for name in variants]
@@ -95,28 +101,27 @@ def map_table(regimes: Mapping[str, Records], variants: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def pooled_table(regimes: Mapping[str, Records], variants: Sequence[str],
-                 reference: str = "vapo") -> str:
+def pooled_table(regimes: Mapping[str, Records], variants: Sequence[str], reference: str = "vapo") -> str:
     """Markdown: differences from ``reference``, by regime and over the pairs of all regimes.
 
     A pair is one seed in one regime, where both runs saw the same problems in the same order.
     """
-    lines = [f"| model | {' | '.join(regimes)} | all | 95 % interval | pairs |",
-             "|---" * (len(regimes) + 4) + "|"]
+    lines = [f"| model | {' | '.join(regimes)} | all | 95 % interval | pairs |", "|---" * (len(regimes) + 4) + "|"]
     for variant in variants:
         pairs = [_pairs(records, variant, reference) for records in regimes.values()]
         everything = [pair for regime in pairs for pair in regime]
         cells = [f"{_paired(regime).mean:+.3f}" for regime in pairs]
         pooled = _paired(everything)
-        lines.append(f"| {TITLES[variant]} | {' | '.join(cells)} | {pooled.mean:+.3f} | "
-                     f"{_bounds(pooled, '+.3f')} | {len(everything)} |")
+        lines.append(
+            f"| {TITLES[variant]} | {' | '.join(cells)} | {pooled.mean:+.3f} | "
+            f"{_bounds(pooled, '+.3f')} | {len(everything)} |"
+        )
     return "\n".join(lines)
 
 
 def _pairs(records: Records, variant: str, reference: str) -> list[tuple[float, float]]:
     shared = sorted(records[variant].keys() & records.get(reference, {}).keys())
-    return [(records[variant][seed]["accuracy"], records[reference][seed]["accuracy"])
-            for seed in shared]
+    return [(records[variant][seed]["accuracy"], records[reference][seed]["accuracy"]) for seed in shared]
 
 
 def _paired(pairs: Sequence[tuple[float, float]]) -> Interval:
@@ -124,10 +129,13 @@ def _paired(pairs: Sequence[tuple[float, float]]) -> Interval:
 
 
 def _results_text(content: Mapping[str, Any], indent: str) -> str:
-    lines = ",\n".join(f"{indent}    {json.dumps(name)}: {json.dumps(entry)}"
-                       for name, entry in content["variants"].items())
-    return (f'{{\n{indent}  "task": {json.dumps(content["task"])},\n'
-            f'{indent}  "variants": {{\n{lines}\n{indent}  }}\n{indent}}}')
+    lines = ",\n".join(
+        f"{indent}    {json.dumps(name)}: {json.dumps(entry)}" for name, entry in content["variants"].items()
+    )
+    return (
+        f'{{\n{indent}  "task": {json.dumps(content["task"])},\n'
+        f'{indent}  "variants": {{\n{lines}\n{indent}  }}\n{indent}}}'
+    )
 
 
 def _table_row(variant: str, records: Records) -> str:
@@ -147,8 +155,7 @@ def _cell(runs: Mapping[int, dict[str, Any]]) -> str:
     if not runs:
         return ""
     level = mean_interval(accuracies(runs))
-    return f"{level.mean:.2f}" + ("" if math.isnan(level.low)
-                                  else f" ± {level.high - level.mean:.2f}")
+    return f"{level.mean:.2f}" + ("" if math.isnan(level.low) else f" ± {level.high - level.mean:.2f}")
 
 
 def _bounds(interval: Interval, form: str = ".3f") -> str:
@@ -159,6 +166,7 @@ def _bounds(interval: Interval, form: str = ".3f") -> str:
 
 def _rounded(interval: Interval) -> dict[str, float | None]:
     """JSON has no NaN: an unknown bound is null."""
-    return {name: None if math.isnan(value) else round(value, 4)
-            for name, value in (("mean", interval.mean), ("low", interval.low),
-                                ("high", interval.high))}
+    return {
+        name: None if math.isnan(value) else round(value, 4)
+        for name, value in (("mean", interval.mean), ("low", interval.low), ("high", interval.high))
+    }

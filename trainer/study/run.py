@@ -61,10 +61,7 @@ class RunResult:
     """Wall-clock seconds of reinforcement learning by phase: ``sampling``, then the trainer's."""
 
 
-def run(
-    configuration: Configuration, bases: Path,
-    report: Callable[[Row], None] = lambda row: None,
-) -> RunResult:
+def run(configuration: Configuration, bases: Path, report: Callable[[Row], None] = lambda row: None) -> RunResult:
     """Carry out one run.
 
     Args:
@@ -113,16 +110,24 @@ class _Session:
     def _pretrain(self, step: int) -> Row:
         batch = Batch(self._rollouts(self.learner.policy.causal_lm))
         options = replace(self._update_options(), critic_epochs=self.regime.pretraining_epochs)
-        result = pretrain(self.learner, batch, self.configuration.options(), options, self.ranks,
-                          self.shuffler, Phases())
+        result = pretrain(
+            self.learner, batch, self.configuration.options(), options, self.ranks, self.shuffler, Phases()
+        )
         return _row(step, "value pretraining", batch, result.explained_variance, result.metrics)
 
     def _train(self, step: int) -> Row:
         self.past.append(self._snapshot())
         with self.phases.measure("sampling"):
             batch = Batch(self._rollouts(self.past[0]))
-        result = update(self.learner, batch, self.configuration.options(), self._update_options(),
-                        self.ranks, self.shuffler, self.phases)
+        result = update(
+            self.learner,
+            batch,
+            self.configuration.options(),
+            self._update_options(),
+            self.ranks,
+            self.shuffler,
+            self.phases,
+        )
         explained = None
         if self.configuration.options().estimator == "gae":
             explained = explained_variance(result.values, result.advantages.returns)
@@ -139,22 +144,27 @@ class _Session:
 
     def _roll_out(self, prompts: Sequence[str], model: Any) -> list[TrainingRow]:
         token_ids = self.words(list(prompts))["input_ids"]
-        responses = sample(model, token_ids, self.regime.max_new_tokens,
-                           cast(int, self.words.eos_token_id), self.generator)
-        texts = self.words.batch_decode([response.token_ids for response in responses],
-                                        skip_special_tokens=True)
+        responses = sample(
+            model, token_ids, self.regime.max_new_tokens, cast(int, self.words.eos_token_id), self.generator
+        )
+        texts = self.words.batch_decode([response.token_ids for response in responses], skip_special_tokens=True)
         task = self.regime.task
-        return [_training_row(number, prompt, ids, response, task.is_correct(prompt, text))
-                for number, (prompt, ids, response, text)
-                in enumerate(zip(prompts, token_ids, responses, texts, strict=True))]
+        return [
+            _training_row(number, prompt, ids, response, task.is_correct(prompt, text))
+            for number, (prompt, ids, response, text) in enumerate(
+                zip(prompts, token_ids, responses, texts, strict=True)
+            )
+        ]
 
     def _update_options(self) -> UpdateOptions:
         regime = self.regime
         critic_parts = regime.critic_mini_batches or regime.mini_batches
         return UpdateOptions(
-            regime.rollouts_per_step // regime.mini_batches, Packing(TOKENS_PER_MICRO_BATCH),
+            regime.rollouts_per_step // regime.mini_batches,
+            Packing(TOKENS_PER_MICRO_BATCH),
             critic_epochs=regime.critic_epochs,
-            critic_mini_batch_rollouts=regime.rollouts_per_step // critic_parts)
+            critic_mini_batch_rollouts=regime.rollouts_per_step // critic_parts,
+        )
 
 
 def _learner(configuration: Configuration, bases: Path) -> Learner:
@@ -164,14 +174,14 @@ def _learner(configuration: Configuration, bases: Path) -> Learner:
     policy = Policy(model)
     warmup = regime.warmup_steps or 0
     return Learner(
-        policy, Optimiser(policy, OptimiserOptions(regime.actor_learning_rate, warmup)),
-        critic, Optimiser(critic, OptimiserOptions(regime.critic_learning_rate, warmup)),
+        policy,
+        Optimiser(policy, OptimiserOptions(regime.actor_learning_rate, warmup)),
+        critic,
+        Optimiser(critic, OptimiserOptions(regime.critic_learning_rate, warmup)),
     )
 
 
-def _training_row(
-    number: int, prompt: str, prompt_ids: list[int], response: Response, correct: bool
-) -> TrainingRow:
+def _training_row(number: int, prompt: str, prompt_ids: list[int], response: Response, correct: bool) -> TrainingRow:
     length = len(response.token_ids)
     return TrainingRow(
         rollout_id=str(number),
@@ -186,9 +196,7 @@ def _training_row(
     )
 
 
-def _row(
-    step: int, phase: str, batch: Batch, explained: float | None, metrics: dict[str, float]
-) -> Row:
+def _row(step: int, phase: str, batch: Batch, explained: float | None, metrics: dict[str, float]) -> Row:
     return {
         "step": step,
         "phase": phase,

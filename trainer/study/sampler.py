@@ -41,8 +41,7 @@ class _Cache:
 
 @torch.no_grad()
 def sample(
-    model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int, end_token: int,
-    generator: torch.Generator,
+    model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int, end_token: int, generator: torch.Generator
 ) -> list[Response]:
     """One response per prompt.
 
@@ -79,8 +78,7 @@ def sample(
             alive = [alive[place] for place in kept]
             decoder.keep(torch.tensor(kept, dtype=torch.int64))
         current = torch.tensor(following)
-    return [Response(*parts) for parts in
-            zip(tokens, log_probs, (not end for end in ended), strict=True)]
+    return [Response(*parts) for parts in zip(tokens, log_probs, (not end for end in ended), strict=True)]
 
 
 class _Decoder:
@@ -93,8 +91,7 @@ class _Decoder:
         self.groups = configuration.num_key_value_heads
         self.head_size = configuration.head_dim
         shape = (rows, self.groups, longest, self.head_size)
-        self.caches = [_Cache(torch.empty(shape), torch.empty(shape))
-                       for _ in model.model.layers]
+        self.caches = [_Cache(torch.empty(shape), torch.empty(shape)) for _ in model.model.layers]
         positions = torch.arange(longest)[None]
         cosine, sine = model.model.rotary_emb(torch.empty(1), positions)
         self.cosine, self.sine = cosine[0], sine[0]
@@ -117,10 +114,10 @@ class _Decoder:
     def _attend(self, layer: Any, states: Tensor, cache: _Cache) -> Tensor:
         attention, at = layer.self_attn, self.position
         rows = len(states)
-        queries = self._rotate(attention.q_norm(
-            attention.q_proj(states).view(rows, self.heads, self.head_size)))
-        cache.keys[:, :, at] = self._rotate(attention.k_norm(
-            attention.k_proj(states).view(rows, self.groups, self.head_size)))
+        queries = self._rotate(attention.q_norm(attention.q_proj(states).view(rows, self.heads, self.head_size)))
+        cache.keys[:, :, at] = self._rotate(
+            attention.k_norm(attention.k_proj(states).view(rows, self.groups, self.head_size))
+        )
         cache.values[:, :, at] = attention.v_proj(states).view(rows, self.groups, self.head_size)
         # Query heads that share a key head are rows of one product.
         queries = queries.view(rows, self.groups, self.heads // self.groups, self.head_size)

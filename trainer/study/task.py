@@ -45,8 +45,9 @@ class TaskShape:
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.working) <= len(METHODS):
-            raise ValueError(f"working={self.working} has {len(self.working)} methods; give 2 to "
-                             f"{len(METHODS)} numbers")
+            raise ValueError(
+                f"working={self.working} has {len(self.working)} methods; give 2 to {len(METHODS)} numbers"
+            )
         if not all(1 <= terms <= len(ascii_lowercase) for terms in self.terms):
             raise ValueError(f"terms={self.terms}; each must be 1 to {len(ascii_lowercase)}")
 
@@ -58,10 +59,8 @@ class TaskShape:
     @property
     def words(self) -> str:
         """For people who read the results."""
-        lines, working = ("/".join(map(str, numbers)) for numbers in (
-            self.terms, sorted(set(self.working))))
-        return (f"method chains of {lines} lines, working x{working}, wrong methods slip in "
-                f"{self.slip:g} of their lines")
+        lines, working = ("/".join(map(str, numbers)) for numbers in (self.terms, sorted(set(self.working))))
+        return f"method chains of {lines} lines, working x{working}, wrong methods slip in {self.slip:g} of their lines"
 
     def prompts(self, split: Split, seed: int) -> Iterator[str]:
         """:func:`problem_stream` of this shape."""
@@ -79,8 +78,7 @@ def right_method(digit: int, shape: TaskShape) -> str:
 
 def problem_text(digits: tuple[int, ...]) -> str:
     """``a3b8c4=`` for (3, 8, 4)."""
-    return "".join(f"{label}{digit}" for label, digit
-                   in zip(ascii_lowercase, digits, strict=False)) + "="
+    return "".join(f"{label}{digit}" for label, digit in zip(ascii_lowercase, digits, strict=False)) + "="
 
 
 def answer(prompt: str) -> int:
@@ -103,9 +101,7 @@ def demonstrate(prompt: str, shape: TaskShape, generator: random.Random) -> str:
     return "".join(lines) + f"={total}"
 
 
-def _line(
-    label: str, digit: int, total: int, shape: TaskShape, generator: random.Random
-) -> tuple[str, int]:
+def _line(label: str, digit: int, total: int, shape: TaskShape, generator: random.Random) -> tuple[str, int]:
     right = right_method(digit, shape)
     wrong = [method for method in shape.methods if method != right]
     method = right if generator.random() < shape.right_method else generator.choice(wrong)

@@ -18,8 +18,7 @@ LEAVE_ONE_OUT = tuple(name.replace("without_", "no_") for name in ABLATIONS)
 VARIANTS = ("vapo", *LEAVE_ONE_OUT, *BASELINES)
 COMBINED: dict[str, tuple[str, ...]] = {
     "no_value_pretraining_nor_decoupled": ("without_value_pretraining", "without_decoupled_gae"),
-    "no_length_adaptive_nor_decoupled": ("without_length_adaptive_lambda",
-                                         "without_decoupled_gae"),
+    "no_length_adaptive_nor_decoupled": ("without_length_adaptive_lambda", "without_decoupled_gae"),
 }
 """VAPO less two pieces: decoupled GAE beside a critic that starts wrong, and beside the fixed
 lambda of the policy with which VC-PPO (arXiv 2503.01491) introduced it."""
@@ -39,8 +38,7 @@ def _differences(variant: str) -> Mapping[str, Mapping[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
     for part in COMBINED.get(variant, (name,)):
         if part not in PRESETS | ABLATIONS:
-            raise ValueError(f"variant={variant!r} is unknown; use one of "
-                             f"{', '.join((*VARIANTS, *COMBINED))}")
+            raise ValueError(f"variant={variant!r} is unknown; use one of {', '.join((*VARIANTS, *COMBINED))}")
         for section, differences in preset(part).items():
             merged.setdefault(section, {}).update(differences)
     return merged
@@ -48,8 +46,7 @@ def _differences(variant: str) -> Mapping[str, Mapping[str, Any]]:
 
 def _apply(differences: Mapping[str, Mapping[str, Any]], base: Configuration) -> Configuration:
     pretraining = differences.get("value_pretraining", {}).get("enabled", True)
-    samples = differences.get("sampling", {}).get(
-        "samples_per_prompt", base.regime.samples_per_prompt)
+    samples = differences.get("sampling", {}).get("samples_per_prompt", base.regime.samples_per_prompt)
     return replace(
         base,
         regime=replace(base.regime, samples_per_prompt=samples),

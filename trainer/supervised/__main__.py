@@ -27,9 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     recipe = Recipe()
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.supervised",
-        description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        prog="python -m trainer.supervised", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--out", type=path, required=True, help="folder to write")
     for field in fields(Recipe):
@@ -38,15 +36,9 @@ def _parser() -> argparse.ArgumentParser:
             flag = "--" + field.name.replace("_", "-")
             kind = whole(int(field.name != "seed")) if isinstance(default, int) else at_least(0)
             parser.add_argument(flag, type=kind, default=default, help=" ")
-    parser.add_argument(
-        "--terms", type=whole(2), nargs="+", default=recipe.terms, help="grades of the problems"
-    )
-    parser.add_argument(
-        "--held-out-problems", type=whole(0), default=200, help="for the measurement"
-    )
-    parser.add_argument(
-        "--threads", type=whole(1), default=1, help="more than one may not be reproducible"
-    )
+    parser.add_argument("--terms", type=whole(2), nargs="+", default=recipe.terms, help="grades of the problems")
+    parser.add_argument("--held-out-problems", type=whole(0), default=200, help="for the measurement")
+    parser.add_argument("--threads", type=whole(1), default=1, help="more than one may not be reproducible")
     return parser
 
 

@@ -57,13 +57,7 @@ _NOT_OPTIONS = ("seed", "in_head_errors", "shape")
 """Fields that the command line names always, or never."""
 
 
-def write_card(
-    folder: Path,
-    recipe: Recipe,
-    measured: dict[str, Measurement],
-    parameters: int,
-    seconds: float,
-) -> None:
+def write_card(folder: Path, recipe: Recipe, measured: dict[str, Measurement], parameters: int, seconds: float) -> None:
     """Write ``README.md`` into ``folder``."""
     text = _CARD.format(
         parameters=parameters,
@@ -111,8 +105,6 @@ def _flattened(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _measurement_table(measured: dict[str, Measurement]) -> str:
     if not measured:
         return "Nothing was measured."
-    rows = [
-        f"| {name} | {one.accuracy:.3f} | {one.mean_length:.0f} |" for name, one in measured.items()
-    ]
+    rows = [f"| {name} | {one.accuracy:.3f} | {one.mean_length:.0f} |" for name, one in measured.items()]
     header = ["| held-out problems | accuracy | mean length (characters) |", "|---|---|---|"]
     return "\n".join([*header, *rows])

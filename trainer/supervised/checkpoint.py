@@ -21,10 +21,7 @@ from vapo.tasks.splits import Split
 
 
 def make_checkpoint(
-    recipe: Recipe,
-    folder: Path,
-    held_out_problems: int,
-    report: Callable[[Progress], None] = lambda progress: None,
+    recipe: Recipe, folder: Path, held_out_problems: int, report: Callable[[Progress], None] = lambda progress: None
 ) -> dict[str, Measurement]:
     """Train a base model by ``recipe`` and write it to ``folder``; returns what was measured.
 
@@ -43,10 +40,7 @@ def make_checkpoint(
 
 
 def _measure(
-    model: Qwen3ForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    recipe: Recipe,
-    held_out_problems: int,
+    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, held_out_problems: int
 ) -> dict[str, Measurement]:
     if held_out_problems == 0:
         return {}

@@ -52,9 +52,7 @@ def batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[Batc
             yield encode(pairs, tokenizer)
 
 
-def _alike_in_length(
-    pool: list[Pair], batch_size: int, generator: random.Random
-) -> list[list[Pair]]:
+def _alike_in_length(pool: list[Pair], batch_size: int, generator: random.Random) -> list[list[Pair]]:
     """Cut the pool, sorted by length, into batches in random order: a fifth less padding."""
     pool = sorted(pool, key=lambda pair: len(pair[0]) + len(pair[1]))
     cut = [pool[start : start + batch_size] for start in range(0, len(pool), batch_size)]

@@ -37,9 +37,7 @@ def measure(
     """
     correct, characters, answered = 0, 0, 0
     for group in _groups_of_equal_length(list(problems) * (1 if greedy else samples)):
-        for problem, response in zip(
-            group, _respond(model, tokenizer, group, greedy, max_new_tokens), strict=True
-        ):
+        for problem, response in zip(group, _respond(model, tokenizer, group, greedy, max_new_tokens), strict=True):
             correct += boxed_integer(response) == problem.answer
             characters += len(response)
             answered += 1

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import torch
-from transformers import (
-    GenerationConfig,
-    PreTrainedTokenizerFast,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from trainer.supervised.recipe import ModelShape
 
 
-def build_model(
-    shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int
-) -> Qwen3ForCausalLM:
+def build_model(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
     """A float32 model with weights drawn from ``seed``; ends its answers with the end token."""
     torch.manual_seed(seed)
     model = Qwen3ForCausalLM(_configuration(shape, tokenizer)).float()

@@ -20,18 +20,8 @@ def build_optimisers(model: nn.Module, recipe: Recipe) -> list[Optimizer]:
     for name, parameter in model.named_parameters():
         inside_a_layer = ".layers." in name
         (matrices if inside_a_layer and parameter.ndim == 2 else others).append(parameter)
-    muon = Muon(
-        matrices,
-        lr=recipe.muon_learning_rate,
-        weight_decay=recipe.weight_decay,
-        adjust_lr_fn="original",
-    )
-    adamw = AdamW(
-        others,
-        lr=recipe.adamw_learning_rate,
-        betas=(0.9, 0.95),
-        weight_decay=recipe.weight_decay,
-    )
+    muon = Muon(matrices, lr=recipe.muon_learning_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="original")
+    adamw = AdamW(others, lr=recipe.adamw_learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay)
     return [muon, adamw]
 
 

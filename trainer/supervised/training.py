@@ -48,9 +48,7 @@ def train(
         report(Progress(step + 1, loss.item(), recipe.careful_share(step), seconds))
 
 
-def _update(
-    model: nn.Module, batch: Batch, optimisers: list[Optimizer], gradient_clip: float
-) -> Tensor:
+def _update(model: nn.Module, batch: Batch, optimisers: list[Optimizer], gradient_clip: float) -> Tensor:
     loss = response_loss(model, batch)
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), gradient_clip)
@@ -67,7 +65,5 @@ def response_loss(model: nn.Module, batch: Batch) -> Tensor:
     """
     logits = model(input_ids=batch.token_ids).logits
     return functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1).to(torch.float32),
-        batch.labels[:, 1:].flatten(),
-        ignore_index=IGNORED_LABEL,
+        logits[:, :-1].flatten(0, 1).to(torch.float32), batch.labels[:, 1:].flatten(), ignore_index=IGNORED_LABEL
     )

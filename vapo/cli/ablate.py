@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the study in a process of its own, since this package does not import the trainer."""
     check_installed(["trainer"])
-    words = [word for flag, *_ in _OPTIONS
-             for given in [getattr(arguments, flag.removeprefix("--"))] if given
-             for word in (flag, *given)]
+    words = [
+        word
+        for flag, *_ in _OPTIONS
+        for given in [getattr(arguments, flag.removeprefix("--"))]
+        if given
+        for word in (flag, *given)
+    ]
     return subprocess.run(module_command("trainer.study", *words)).returncode

@@ -19,15 +19,12 @@ MODULE = "trainer.supervised"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument(
-        "--out", type=path, required=True, metavar="FOLDER", help="new folder for the checkpoint"
-    )
+    parser.add_argument("--out", type=path, required=True, metavar="FOLDER", help="new folder for the checkpoint")
     parser.add_argument("--seed", type=whole(0), default=0, help="the shipped checkpoint's is 0")
     parser.add_argument("--steps", type=whole(1), help="optimiser steps (default: the recipe's)")
     parser.add_argument(
-        "recipe", nargs="*", metavar="-- OPTION",
-        help=f"after --, any other option of: python -m {MODULE} --help",
-    )  # fmt: skip
+        "recipe", nargs="*", metavar="-- OPTION", help=f"after --, any other option of: python -m {MODULE} --help"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -20,8 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--demo", action="store_true", help="start from the demo's settings")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
-        "--paper", action="store_true",
-        help="show what differs from the paper's values, and why (with --preset: the default)")
+        "--paper",
+        action="store_true",
+        help="show what differs from the paper's values, and why (with --preset: the default)",
+    )
     shown.add_argument("--json", action="store_true", help="show the whole tree, also of a preset")
 
 
@@ -47,12 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _table(rows: Sequence[Difference]) -> str:
     """Columns as wide as their widest cell; the reason last."""
     lines = [("setting", "here", "paper", "why")]
-    lines += [(row.setting, _shown(row.here), "?" if row.silent else _shown(row.paper), row.why)
-              for row in rows]
+    lines += [(row.setting, _shown(row.here), "?" if row.silent else _shown(row.paper), row.why) for row in rows]
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    return "\n".join("  ".join(
-        [*(cell.ljust(width) for cell, width in zip(line[:3], widths, strict=True)), line[3]])
-        for line in lines)
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(line[:3], widths, strict=True)), line[3]])
+        for line in lines
+    )
 
 
 def _shown(value: Any) -> str:

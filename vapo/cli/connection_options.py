@@ -47,11 +47,7 @@ class Target:
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
     """Add `--url`, `--run`, `--token` and `--token-file` to a command."""
     place = parser.add_mutually_exclusive_group()
-    place.add_argument(
-        "--url",
-        type=_not_empty,
-        help="gateway, e.g. http://127.0.0.1:8000 (default: $VAPO_URL)",
-    )
+    place.add_argument("--url", type=_not_empty, help="gateway, e.g. http://127.0.0.1:8000 (default: $VAPO_URL)")
     place.add_argument(
         "--run",
         type=path,
@@ -62,12 +58,9 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     token.add_argument(
         "--token",
         type=_not_empty,
-        help="bearer token (default: the run's own; with --url or $VAPO_URL: $VAPO_TOKEN, which "
-        "`ps` does not show)",
+        help="bearer token (default: the run's own; with --url or $VAPO_URL: $VAPO_TOKEN, which `ps` does not show)",
     )
-    token.add_argument(
-        "--token-file", type=path, metavar="FILE", help="read the bearer token from FILE"
-    )
+    token.add_argument("--token-file", type=path, metavar="FILE", help="read the bearer token from FILE")
 
 
 def _not_empty(text: str) -> str:
@@ -77,20 +70,14 @@ def _not_empty(text: str) -> str:
 
 
 @contextmanager
-def gateway(
-    arguments: argparse.Namespace, patience_seconds: float = PATIENCE_SECONDS
-) -> Iterator[GatewayClient]:
+def gateway(arguments: argparse.Namespace, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[GatewayClient]:
     """A client for the gateway the command was pointed at.
 
     Raises:
         CommandError: there is none, it does not answer, or it refused a request.
     """
     target = find_target(arguments)
-    with (
-        ProgressLine() as progress,
-        told_plainly(target),
-        client_of(target, patience_seconds, progress) as client,
-    ):
+    with ProgressLine() as progress, told_plainly(target), client_of(target, patience_seconds, progress) as client:
         if target.run is not None and target.run.over:
             metrics_of(client, target)  # its address may have gone to another run
         yield client
@@ -98,9 +85,7 @@ def gateway(
 
 def client_of(target: Target, patience_seconds: float, progress: ProgressLine) -> GatewayClient:
     """A client for `target` that shows what it waits for. Raises GatewayError."""
-    return GatewayClient(
-        target.url, target.token, patience_seconds, progress, expected=target.expected
-    )
+    return GatewayClient(target.url, target.token, patience_seconds, progress, expected=target.expected)
 
 
 @contextmanager
@@ -164,11 +149,7 @@ def find_target(arguments: argparse.Namespace) -> Target:
     if arguments.token:
         return replace(target, token=arguments.token, given_by="--token")
     if arguments.token_file:
-        return replace(
-            target,
-            token=_read_token(arguments.token_file),
-            given_by=f"--token-file {arguments.token_file}",
-        )
+        return replace(target, token=_read_token(arguments.token_file), given_by=f"--token-file {arguments.token_file}")
     return target
 
 
@@ -183,12 +164,7 @@ def _of_run(named: Path | None) -> Target:
     if choice:
         print(choice, file=sys.stderr)
     token = run.folder.read_settings().security.admin_token
-    return Target(
-        run.url or "",
-        token.get_secret_value() if token else None,
-        f"{run.where}/settings.json",
-        run,
-    )
+    return Target(run.url or "", token.get_secret_value() if token else None, f"{run.where}/settings.json", run)
 
 
 def _read_token(file: Path) -> str:

@@ -17,9 +17,7 @@ TITLES = ("name", "split", "rows", "epoch", "served", "uploaded")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument(
-        "action", nargs="?", choices=("list", "rm"), default="list", help="default: list"
-    )
+    parser.add_argument("action", nargs="?", choices=("list", "rm"), default="list", help="default: list")
     parser.add_argument("names", nargs="*", metavar="NAME", help="data sets to remove")
     parser.add_argument("--json", action="store_true", help="print the list as one JSON object")
     add_connection_options(parser)

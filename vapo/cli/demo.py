@@ -27,10 +27,7 @@ from vapo.settings import Settings
 from vapo.stack import PARTS, StackError, changed
 from vapo.startup import check_writable, file_trouble
 
-FAILURES = (
-    StackError, NotReadyError, RedisServerError, RunFolderError, GatewayError, DemoError,
-    EvaluationFailed,
-)  # fmt: skip
+FAILURES = (StackError, NotReadyError, RedisServerError, RunFolderError, GatewayError, DemoError, EvaluationFailed)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,12 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.rl_seconds,
         help="wall-clock budget of reinforcement learning (default: %(default).0f)",
     )
-    parser.add_argument(
-        "--problems", type=whole(1), default=defaults.held_out_problems, help="held-out problems"
-    )
-    parser.add_argument(
-        "--samples", type=whole(1), default=defaults.samples, help="responses to each (k of avg@k)"
-    )
+    parser.add_argument("--problems", type=whole(1), default=defaults.held_out_problems, help="held-out problems")
+    parser.add_argument("--samples", type=whole(1), default=defaults.samples, help="responses to each (k of avg@k)")
     parser.add_argument("--run-dir", type=path, help="run folder (default: runs/demo-NUMBER)")
     parser.add_argument("--fresh", action="store_true", help="do not resume an unfinished run")
     add_settings_options(parser)

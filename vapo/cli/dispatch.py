@@ -60,10 +60,7 @@ def leave_current_folder_out(search_path: list[str]) -> None:
     except FileNotFoundError:
         return  # the folder was deleted: nothing lies there
     own = str(Path(__file__).resolve().parents[2])
-    search_path[:] = [
-        entry for entry in search_path
-        if os.path.realpath(entry or os.curdir) != here or here == own
-    ]  # fmt: skip
+    search_path[:] = [entry for entry in search_path if os.path.realpath(entry or os.curdir) != here or here == own]
 
 
 def carry_out(command: Command, words: Sequence[str]) -> int:

@@ -124,9 +124,7 @@ def check_memory() -> Finding:
     """Memory that is free now."""
     free = psutil.virtual_memory().available / 2**30
     if free < LEAST_MEMORY_GIB:
-        return Finding(
-            "memory", "warning", f"{free:.1f} GiB free; five parts want {LEAST_MEMORY_GIB}"
-        )
+        return Finding("memory", "warning", f"{free:.1f} GiB free; five parts want {LEAST_MEMORY_GIB}")
     return Finding("memory", "ok", f"{free:.1f} GiB free, {os.cpu_count()} cores")
 
 

@@ -33,9 +33,7 @@ SECTIONS = {"model", "sampling", "verifier"}
 """Of the settings: what judges a row."""
 
 
-def check_problems(
-    arguments: argparse.Namespace, problems: ProblemFile, purpose: Purpose
-) -> dict[str, Any]:
+def check_problems(arguments: argparse.Namespace, problems: ProblemFile, purpose: Purpose) -> dict[str, Any]:
     """The report of `POST /v1/datasets/check`, its rows numbered as in the file.
 
     Raises:
@@ -78,9 +76,7 @@ def left_in(
     return kept
 
 
-def describe(
-    report: dict[str, Any], problems: ProblemFile, shown: int | None = ROWS_SHOWN
-) -> list[str]:
+def describe(report: dict[str, Any], problems: ProblemFile, shown: int | None = ROWS_SHOWN) -> list[str]:
     """The report as a person reads it."""
     refused, left_out = report["refused"], report["too_long"]
     skipped = left_out - sum(bool(error.get("too_long")) for error in report["errors"])
@@ -92,8 +88,7 @@ def describe(
     lengths, room = report["prompt_tokens"], report["largest_prompt_tokens"]
     if lengths:
         lines.append(
-            f"prompt tokens: {lengths['min']} to {lengths['max']}, mean {lengths['mean']:.1f}; "
-            f"at most {room} fit"
+            f"prompt tokens: {lengths['min']} to {lengths['max']}, mean {lengths['mean']:.1f}; at most {room} fit"
         )
     for example in report["examples"]:
         lines += [
@@ -113,17 +108,14 @@ def _asked(arguments: argparse.Namespace, content: bytes, purpose: Purpose) -> d
         with gateway(arguments) as client:
             client.doing = "the gateway looks at the problems"
             return client.call(
-                "POST", "/v1/datasets/check", params=parameters, content=content,
-                timeout=answer_timeout(content),
-            )  # fmt: skip
+                "POST", "/v1/datasets/check", params=parameters, content=content, timeout=answer_timeout(content)
+            )
     except CommandError as error:
         hint = "; --model FOLDER looks without a gateway" if hasattr(arguments, "model") else ""
         raise CommandError(f"{error}{hint}") from None
 
 
-def _looked_at_here(
-    arguments: argparse.Namespace, content: bytes, purpose: Purpose
-) -> dict[str, Any]:
+def _looked_at_here(arguments: argparse.Namespace, content: bytes, purpose: Purpose) -> dict[str, Any]:
     check_installed(("gateway",))
     settings = settings_from(arguments, {"model": {"path": str(arguments.model)}})
     most = ALL_ROWS if arguments.errors else MOST_ROWS_COUNTED

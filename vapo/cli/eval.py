@@ -13,12 +13,7 @@ from vapo.cli.dry_run import left_in
 from vapo.cli.errors import UsageError
 from vapo.cli.eval_wait import wait_for
 from vapo.cli.evaluation_words import describe, has_failed, warnings
-from vapo.cli.problem_file import (
-    ProblemFile,
-    add_mapping_options,
-    mapping_words,
-    problems_from,
-)
+from vapo.cli.problem_file import ProblemFile, add_mapping_options, mapping_words, problems_from
 from vapo.cli.row_requests import refused
 from vapo.client import GatewayClient, GatewayError
 from vapo.option_types import above, at_least, path, whole
@@ -29,16 +24,10 @@ PATIENCE_SECONDS = 60.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument(
-        "file", type=path, nargs="?", help="JSON Lines, a JSON array, CSV or Parquet, with answers"
-    )
+    parser.add_argument("file", type=path, nargs="?", help="JSON Lines, a JSON array, CSV or Parquet, with answers")
     parser.add_argument("--dataset", metavar="NAME", help="an uploaded data set instead of a file")
     parser.add_argument("-k", "--samples", type=whole(1), help="responses per problem")
-    parser.add_argument(
-        "--temperature",
-        type=at_least(0),
-        help="0 to 2; 0 is greedy, with one response per problem",
-    )
+    parser.add_argument("--temperature", type=at_least(0), help="0 to 2; 0 is greedy, with one response per problem")
     parser.add_argument("--top-p", type=at_least(0), help="nucleus, above 0, at most 1")
     parser.add_argument("--max-new-tokens", type=whole(1))
     parser.add_argument(
@@ -49,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give up waiting after this long (default: a day)",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
-    parser.add_argument(
-        "--details", type=path, metavar="FILE", help="write each problem's results to FILE, JSONL"
-    )
+    parser.add_argument("--details", type=path, metavar="FILE", help="write each problem's results to FILE, JSONL")
     add_mapping_options(parser)
     add_connection_options(parser)
 
@@ -79,8 +66,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     of_files = mapping_words(arguments)
     if arguments.dataset and of_files:
         raise UsageError(
-            f"{of_files[0]} is for files: the rows of data set {arguments.dataset} are taken as "
-            "they were uploaded"
+            f"{of_files[0]} is for files: the rows of data set {arguments.dataset} are taken as they were uploaded"
         )
 
 
@@ -98,12 +84,9 @@ def _imposed(arguments: argparse.Namespace) -> dict[str, Any]:
     return {} if longest is None else {"sampling": {"max_new_tokens": longest}}
 
 
-def _begin(
-    client: GatewayClient, arguments: argparse.Namespace, problems: ProblemFile | None
-) -> dict[str, Any]:
+def _begin(client: GatewayClient, arguments: argparse.Namespace, problems: ProblemFile | None) -> dict[str, Any]:
     options = {
-        name: getattr(arguments, name)
-        for name in ("dataset", "samples", "temperature", "top_p", "max_new_tokens")
+        name: getattr(arguments, name) for name in ("dataset", "samples", "temperature", "top_p", "max_new_tokens")
     }
     request = {name: value for name, value in options.items() if value is not None}
     if problems is None:

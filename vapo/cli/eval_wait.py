@@ -63,9 +63,7 @@ def standstill(client: GatewayClient) -> str:
     return reason_of_standstill(members, metrics.get("newest_dead_letter"))
 
 
-def reason_of_standstill(
-    members: Sequence[Mapping[str, Any]], dead_letter: Mapping[str, Any] | None
-) -> str:
+def reason_of_standstill(members: Sequence[Mapping[str, Any]], dead_letter: Mapping[str, Any] | None) -> str:
     """The same of what is known. Pure."""
     for part in NEEDED:
         of_part = [member for member in members if member["part"] == part]

@@ -67,8 +67,7 @@ def _lost(result: dict[str, Any]) -> list[str]:
     lines = []
     if failed:
         lines.append(
-            f"{failed} of {result['responses']} responses failed; the scores are without them "
-            "(GET /v1/dead-letters)"
+            f"{failed} of {result['responses']} responses failed; the scores are without them (GET /v1/dead-letters)"
         )
     if not_judged:
         lines.append(f"{not_judged} responses could not be judged; the scores are without them")

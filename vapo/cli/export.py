@@ -19,19 +19,11 @@ from vapo.settings import Settings, SettingsError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "--run",
-        type=path,
-        metavar="RUN",
-        help="folder or name of a run (default: the live one, else the newest)",
+        "--run", type=path, metavar="RUN", help="folder or name of a run (default: the live one, else the newest)"
     )
+    parser.add_argument("--output", type=path, required=True, metavar="DIR", help="must not exist yet")
     parser.add_argument(
-        "--output", type=path, required=True, metavar="DIR", help="must not exist yet"
-    )
-    parser.add_argument(
-        "--model",
-        type=path,
-        metavar="FOLDER",
-        help="where the run's base model lies now, if it was moved",
+        "--model", type=path, metavar="FOLDER", help="where the run's base model lies now, if it was moved"
     )
     parser.add_argument(
         "--dtype",
@@ -40,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--version", type=whole(1), help="this weight version instead of the newest")
-    which.add_argument(
-        "--step", type=whole(0), help="the checkpoint of this step instead of the newest"
-    )
+    which.add_argument("--step", type=whole(0), help="the checkpoint of this step instead of the newest")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,8 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
             dtype = write_folder(source, base.expanduser(), arguments.output, arguments.dtype)
     except (AnotherModelError, ExportError, RunFolderError, SettingsError, OSError) as error:
         raise CommandError(str(error)) from None
-    print(f"{arguments.output}: the policy {describe(source)} in {dtype}, for transformers and "
-          "vLLM")
+    print(f"{arguments.output}: the policy {describe(source)} in {dtype}, for transformers and vLLM")
     return 0
 
 

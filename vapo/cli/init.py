@@ -37,8 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         write_shared_files(settings, arguments.directory)
     except OSError as error:
-        raise CommandError(
-            f"cannot prepare {arguments.directory}: {file_trouble(error)}") from None
+        raise CommandError(f"cannot prepare {arguments.directory}: {file_trouble(error)}") from None
     except SettingsError as error:
         raise CommandError(f"cannot prepare {arguments.directory}: {error}") from None
     print(f"settings of run {settings.run.name} and its secrets are in {arguments.directory}")
@@ -52,6 +51,4 @@ def check_model_that_is_here(settings: Settings) -> None:
         StartupError: the model's folder cannot be used, or not with these settings.
     """
     if settings.model.path.exists():
-        check_model_description(
-            settings.model.path, context_tokens=settings.model.max_context_tokens
-        )
+        check_model_description(settings.model.path, context_tokens=settings.model.max_context_tokens)

@@ -48,10 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--last", type=whole(1), default=20, metavar="N", help="rows (default: 20)")
     parser.add_argument("--all", action="store_true", help="all rows")
     parser.add_argument(
-        "--fields",
-        type=lambda text: text.split(","),
-        metavar="A,B",
-        help="columns of table and csv (csv: default all)",
+        "--fields", type=lambda text: text.split(","), metavar="A,B", help="columns of table and csv (csv: default all)"
     )
     parser.add_argument("--format", choices=("table", "csv", "jsonl"), default="table")
     parser.add_argument(
@@ -61,10 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw all training steps into FILE (.png, .svg, .pdf) and print nothing",
     )
     parser.add_argument(
-        "--file",
-        type=path,
-        metavar="METRICS_JSONL",
-        help="read a run's metrics.jsonl instead of asking the gateway",
+        "--file", type=path, metavar="METRICS_JSONL", help="read a run's metrics.jsonl instead of asking the gateway"
     )
     add_connection_options(parser)
 
@@ -106,9 +100,7 @@ def _of_run(arguments: argparse.Namespace, last: int | None) -> Found:
     return replace(_of_file(run.folder.directory / METRICS_FILE, last), name=run.name)
 
 
-def _ask(
-    client: GatewayClient, target: Target, last: int | None, with_evaluations: bool
-) -> Found:
+def _ask(client: GatewayClient, target: Target, last: int | None, with_evaluations: bool) -> Found:
     name = metrics_of(client, target)["run"]
     limit = {} if last is None else {"last": last}
     rows = client.get("/v1/metrics/history", **limit)["metrics"]

@@ -47,8 +47,7 @@ def _version(client: Any) -> list[tuple[str, str]]:
 def _policy(client: Any) -> list[tuple[str, str]]:
     policy = eviction_policy(client)
     if policy is None:
-        return [("warning", f"maxmemory-policy could not be looked at ({NOT_SEEN}); make sure that "
-                            f"it is {POLICY}")]
+        return [("warning", f"maxmemory-policy could not be looked at ({NOT_SEEN}); make sure that it is {POLICY}")]
     return [] if policy == POLICY else [("error", evicts(policy))]
 
 
@@ -56,8 +55,13 @@ def _append_only(client: Any) -> list[tuple[str, str]]:
     told = appends(client)
     if told is None:
         return [("warning", "whether it writes an append-only file could not be looked at")]
-    return [] if told else [("warning", "writes no append-only file: what is in it is lost when it "
-                                        "restarts; set appendonly yes there")]
+    return (
+        []
+        if told
+        else [
+            ("warning", "writes no append-only file: what is in it is lost when it restarts; set appendonly yes there")
+        ]
+    )
 
 
 def _writes(client: Any) -> list[tuple[str, str]]:

@@ -23,12 +23,7 @@ from vapo.cli.errors import CommandError
 from vapo.cli.row_errors import ROWS_SHOWN, told
 from vapo.data_files.errors import DataFileError, RowError
 from vapo.data_files.layouts import Layout, absent, check_named, layout_of
-from vapo.data_files.mapping import (
-    EVERY_OTHER_COLUMN,
-    ColumnOptions,
-    left_over,
-    problem_of,
-)
+from vapo.data_files.mapping import EVERY_OTHER_COLUMN, ColumnOptions, left_over, problem_of
 from vapo.data_files.reader import NumberedRow, read_file, unit_of
 
 LARGE_METADATA_BYTES = 4096
@@ -48,10 +43,7 @@ class ProblemFile:
         """The problems that do not stand at these places in the file."""
         kept = [place for place, number in enumerate(self.numbers) if number not in numbers]
         return ProblemFile(
-            self.file,
-            self.unit,
-            [self.numbers[place] for place in kept],
-            [self.problems[place] for place in kept],
+            self.file, self.unit, [self.numbers[place] for place in kept], [self.problems[place] for place in kept]
         )
 
 
@@ -77,16 +69,13 @@ def add_mapping_options(parser: argparse.ArgumentParser) -> None:
         "are known (verl, GSM8K, MATH, SVAMP, ...), and what was taken is said. All other columns "
         "become metadata.",
     )
-    group.add_argument(
-        "--prompt-field", metavar="COLUMN", help="the question: a text or a list of messages"
-    )
+    group.add_argument("--prompt-field", metavar="COLUMN", help="the question: a text or a list of messages")
     group.add_argument("--answer-field", metavar="COLUMN", help="the reference answer")
     group.add_argument(
         "--answer-pattern",
         type=_expression,
         metavar="REGEX",
-        help="the answer is the first group of this expression's last match in its column "
-        "(GSM8K: '#### (.*)')",
+        help="the answer is the first group of this expression's last match in its column (GSM8K: '#### (.*)')",
     )
     group.add_argument("--id-field", metavar="COLUMN", help="the id, if any (default: id)")
     group.add_argument(
@@ -118,8 +107,17 @@ def add_mapping_options(parser: argparse.ArgumentParser) -> None:
 
 def mapping_words(arguments: argparse.Namespace) -> list[str]:
     """The options of :func:`add_mapping_options` that were given, as they are written."""
-    names = ("prompt_field", "answer_field", "answer_pattern", "id_field", "ignore", "append",
-             "skip_too_long", "skip_wrong", "errors")  # fmt: skip
+    names = (
+        "prompt_field",
+        "answer_field",
+        "answer_pattern",
+        "id_field",
+        "ignore",
+        "append",
+        "skip_too_long",
+        "skip_wrong",
+        "errors",
+    )
     return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name)]
 
 

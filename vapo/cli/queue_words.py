@@ -38,10 +38,7 @@ def describe_queues(metrics: Mapping[str, Any]) -> list[str]:
     depths = metrics["depths"]
     waiting, at_work = _counts(depths, WAITING), _counts(depths, AT_WORK)
     room = f"{depths['admitted']} of {metrics['admission_capacity']} responses under way"
-    return [
-        f"  waiting   {waiting or 'nothing'}",
-        f"  at work   {at_work or 'nothing'} ({room})",
-    ]
+    return [f"  waiting   {waiting or 'nothing'}", f"  at work   {at_work or 'nothing'} ({room})"]
 
 
 def describe_totals(counters: Mapping[str, int]) -> list[str]:
@@ -58,9 +55,7 @@ def describe_totals(counters: Mapping[str, int]) -> list[str]:
     return lines
 
 
-def describe_failures(
-    newest: Mapping[str, Any] | None, depths: Mapping[str, int], now: float
-) -> list[str]:
+def describe_failures(newest: Mapping[str, Any] | None, depths: Mapping[str, int], now: float) -> list[str]:
     """How much failed for good, and why the newest did."""
     if not depths["dead"] or newest is None:
         return []

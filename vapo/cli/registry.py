@@ -24,12 +24,8 @@ class Command:
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command(
-        "demo", "vapo.cli.demo", "train the small model on this machine and show what it learnt"
-    ),
-    Command(
-        "up", "vapo.cli.up", "start all parts on this machine with your own model and settings"
-    ),
+    Command("demo", "vapo.cli.demo", "train the small model on this machine and show what it learnt"),
+    Command("up", "vapo.cli.up", "start all parts on this machine with your own model and settings"),
     Command("relay", "vapo.cli.relay", "fetch weights once for all replicas of this host"),
     Command("init", "vapo.cli.init", "settings and secrets for parts that containers run"),
     Command("submit", "vapo.cli.submit", "send a file of problems with reference answers"),
@@ -37,9 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("eval", "vapo.cli.eval", "measure avg@k, pass@k and maj@k on a held-out file"),
     Command("verify", "vapo.cli.verify", "judge a JSONL file of answers against references"),
     Command("runs", "vapo.cli.runs", "list the runs on this machine and how they go or ended"),
-    Command(
-        "status", "vapo.cli.status", "one look at the run: parts, queues, step, weight version"
-    ),
+    Command("status", "vapo.cli.status", "one look at the run: parts, queues, step, weight version"),
     Command("watch", "vapo.cli.watch", "follow a run as it trains"),
     Command("metrics", "vapo.cli.metrics", "print or draw the metrics of a run"),
     Command("plan", "vapo.cli.plan", "what a run of a given size needs, and what will limit it"),

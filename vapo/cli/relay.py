@@ -18,10 +18,14 @@ MODULE = "services.relay"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--config", type=path, metavar="FILE",
-                        help="settings of the run, as the trainer has them")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
-                        help="one setting; may be repeated and wins over the file")
+    parser.add_argument("--config", type=path, metavar="FILE", help="settings of the run, as the trainer has them")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="one setting; may be repeated and wins over the file",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

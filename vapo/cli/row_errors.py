@@ -12,12 +12,7 @@ MOST_ROWS_COUNTED = 10_000
 ALL_ROWS = 1_000_000
 
 
-def told(
-    unit: str,
-    errors: Sequence[Mapping[str, Any]],
-    shown: int | None = ROWS_SHOWN,
-    left_out: bool = False,
-) -> str:
+def told(unit: str, errors: Sequence[Mapping[str, Any]], shown: int | None = ROWS_SHOWN, left_out: bool = False) -> str:
     """One line on how many rows are wrong, then one for each of the first ``shown`` (None: all),
     and how to leave them out, unless they are ``left_out`` already.
 
@@ -27,10 +22,7 @@ def told(
     """
     least = "at least " if len(errors) >= MOST_ROWS_COUNTED and shown is not None else ""
     many = f"{least}{len(errors)} {unit}s are" if len(errors) > 1 else f"1 {unit} is"
-    lines = [
-        f"{many} {'left out' if left_out else 'refused'}",
-        *(f"  {line(unit, error)}" for error in errors[:shown]),
-    ]
+    lines = [f"{many} {'left out' if left_out else 'refused'}", *(f"  {line(unit, error)}" for error in errors[:shown])]
     if shown is not None and len(errors) > shown:
         lines.append(f"  and {len(errors) - shown} more; --errors lists all")
     if not left_out:
@@ -51,9 +43,7 @@ def line(unit: str, error: Mapping[str, Any]) -> str:
     return f"{unit} {error['row']}{field}: {error['message']}"
 
 
-def in_file(
-    errors: Sequence[Mapping[str, Any]], numbers: Sequence[int], start: int = 0
-) -> list[dict[str, Any]]:
+def in_file(errors: Sequence[Mapping[str, Any]], numbers: Sequence[int], start: int = 0) -> list[dict[str, Any]]:
     """The gateway's errors, whose rows count in what was sent to it, with the file's row numbers.
 
     Args:

@@ -16,9 +16,7 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, `--preset` and `--set` to a command."""
     parser.add_argument("--config", type=path, metavar="FILE", help="settings file, TOML or JSON")
     parser.add_argument(
-        "--preset",
-        metavar="NAME",
-        help="vapo (default), ppo, vanilla_ppo, grpo, dapo, bpco, sao, or without_PIECE",
+        "--preset", metavar="NAME", help="vapo (default), ppo, vanilla_ppo, grpo, dapo, bpco, sao, or without_PIECE"
     )
     parser.add_argument(
         "--set",
@@ -29,9 +27,7 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_from(
-    arguments: argparse.Namespace, base: Mapping[str, Mapping[str, Any]] | None = None
-) -> Settings:
+def settings_from(arguments: argparse.Namespace, base: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
     """Resolve the settings a command was given; the preset lies over `base`.
 
     Raises:

@@ -35,12 +35,7 @@ STEP_FIELDS = {
     "staleness": "staleness_mean",
     "tokens/s": "tokens_per_second",
 }
-ENDS = {
-    "finished": "finished",
-    "asked to stop": "stopped as asked",
-    "interrupted": "interrupted",
-    "failed": "failed",
-}
+ENDS = {"finished": "finished", "asked to stop": "stopped as asked", "interrupted": "interrupted", "failed": "failed"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,11 +112,7 @@ def doing(metrics: Mapping[str, Any]) -> str:
     if training["state"] in ENDS and training["phase"] in (None, "stopped", "failed"):
         reason = f" ({training['reason']})" if training["reason"] else ""
         return f"trainer {ENDS[training['state']]}{reason}"
-    switches = [
-        word
-        for word, on in (("paused", metrics["paused"]), ("stopping", metrics["stop_requested"]))
-        if on
-    ]
+    switches = [word for word, on in (("paused", metrics["paused"]), ("stopping", metrics["stop_requested"])) if on]
     return ", ".join([phase_of(training, metrics["depths"]), *switches])
 
 
@@ -146,11 +137,7 @@ def describe_step(row: Mapping[str, Any] | None) -> str:
     """The newest training step in one line."""
     if row is None:
         return "none yet"
-    shown = [
-        f"{name} {number(row[field])}"
-        for name, field in STEP_FIELDS.items()
-        if row.get(field) is not None
-    ]
+    shown = [f"{name} {number(row[field])}" for name, field in STEP_FIELDS.items() if row.get(field) is not None]
     return f"{row['step']}  {'  '.join(shown)}"
 
 

@@ -10,13 +10,7 @@ from typing import Any
 from vapo.cli.connection_options import add_connection_options, gateway
 from vapo.cli.dry_run import Purpose, check_problems, describe, left_in
 from vapo.cli.errors import CommandError, UsageError
-from vapo.cli.problem_file import (
-    ProblemFile,
-    add_mapping_options,
-    errors_shown,
-    problems_from,
-    repeated_ids,
-)
+from vapo.cli.problem_file import ProblemFile, add_mapping_options, errors_shown, problems_from, repeated_ids
 from vapo.cli.row_errors import told
 from vapo.cli.row_requests import answer_timeout, as_lines, refused, row_parameters
 from vapo.cli.settings_options import add_settings_options
@@ -38,15 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "instead of queueing each problem once",
     )
     parser.add_argument(
-        "--split",
-        choices=("train", "eval"),
-        help="of --dataset: eval is never trained on (default: train)",
+        "--split", choices=("train", "eval"), help="of --dataset: eval is never trained on (default: train)"
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="send nothing; show three prompts as the model sees them, their lengths, and what is "
-        "refused and why",
+        help="send nothing; show three prompts as the model sees them, their lengths, and what is refused and why",
     )
     parser.add_argument(
         "--model",
@@ -80,11 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_usage(arguments: argparse.Namespace) -> None:
     if arguments.split and not arguments.dataset:
-        raise UsageError(
-            "--split belongs to --dataset NAME; without it every problem is queued for training"
-        )
-    local = {"--model": arguments.model, "--config": arguments.config,
-             "--preset": arguments.preset, "--set": arguments.set}  # fmt: skip
+        raise UsageError("--split belongs to --dataset NAME; without it every problem is queued for training")
+    local = {
+        "--model": arguments.model,
+        "--config": arguments.config,
+        "--preset": arguments.preset,
+        "--set": arguments.set,
+    }
     given = [name for name, value in local.items() if value]
     if given and not arguments.dry_run:
         raise UsageError(f"{given[0]} belongs to --dry-run; the gateway has its own settings")
@@ -94,9 +87,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise UsageError("--model looks without a gateway; leave out --url and --run")
 
 
-def _with_ids(
-    problems: ProblemFile, arguments: argparse.Namespace, purpose: Purpose
-) -> ProblemFile:
+def _with_ids(problems: ProblemFile, arguments: argparse.Namespace, purpose: Purpose) -> ProblemFile:
     """The problems, whose ids differ where they are prompts. Raises CommandError."""
     repeated = repeated_ids(problems) if purpose == "prompts" else []
     if not repeated:
@@ -115,15 +106,11 @@ def _upload(client: GatewayClient, arguments: argparse.Namespace, problems: Prob
     parameters = {"name": arguments.dataset, "split": split, **row_parameters(arguments)}
     client.doing = f"the gateway looks at {len(problems.problems)} problems"
     try:
-        kept = client.call(
-            "POST", "/v1/datasets", params=parameters, content=content,
-            timeout=answer_timeout(content),
-        )  # fmt: skip
+        kept = client.call("POST", "/v1/datasets", params=parameters, content=content, timeout=answer_timeout(content))
     except GatewayError as error:
         raise refused(error, problems, arguments) from None
     already = "" if kept["new"] else ", already there"
-    print(f"data set {kept['name']}: {kept['rows']} rows, split {kept['split']}{already}"
-          f"{_left_out(kept['too_long'])}")  # fmt: skip
+    print(f"data set {kept['name']}: {kept['rows']} rows, split {kept['split']}{already}{_left_out(kept['too_long'])}")
 
 
 def _submit(client: GatewayClient, arguments: argparse.Namespace, problems: ProblemFile) -> None:
@@ -131,9 +118,7 @@ def _submit(client: GatewayClient, arguments: argparse.Namespace, problems: Prob
     for start, batch in _batches(problems.problems):
         client.doing = f"{start} of {len(problems.problems)} problems sent"
         try:
-            reply = client.call(
-                "POST", "/v1/prompts", params=row_parameters(arguments), json={"prompts": batch}
-            )
+            reply = client.call("POST", "/v1/prompts", params=row_parameters(arguments), json={"prompts": batch})
         except GatewayError as error:
             remark = f"the {start} problems before them were accepted" if start else "none was sent"
             raise refused(error, problems, arguments, start, remark) from None

@@ -33,16 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     add_settings_options(parser)
     parser.add_argument("--model", type=path, metavar="FOLDER", help="Hugging Face causal LM")
-    parser.add_argument(
-        "--run",
-        metavar="RUN",
-        help="name or folder of the run; the folder of a new name is runs/NAME",
-    )
+    parser.add_argument("--run", metavar="RUN", help="name or folder of the run; the folder of a new name is runs/NAME")
     for part in ("generators", "verifiers", "values"):
         parser.add_argument(
-            f"--{part}", type=whole(0), default=1, metavar="N",
+            f"--{part}",
+            type=whole(0),
+            default=1,
+            metavar="N",
             help=f"how many {part}; 0: none here, some on another host",
-        )  # fmt: skip
+        )
     end = parser.add_mutually_exclusive_group()
     end.add_argument(
         "--exit-when-done",
@@ -52,31 +51,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     end.add_argument(
         "--keep-serving",
         action="store_true",
-        help="serve on after the trainer's last step, for evaluations and chat, until Ctrl-C: "
-        "the default",
+        help="serve on after the trainer's last step, for evaluations and chat, until Ctrl-C: the default",
     )
     parser.add_argument(
-        "--trainer-ranks", type=whole(0), default=1, metavar="N",
+        "--trainer-ranks",
+        type=whole(0),
+        default=1,
+        metavar="N",
         help="GPUs the trainer is sharded over; 0: no trainer here",
-    )  # fmt: skip
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Start the stack, say how to use it, and keep it running."""
-    shape = Shape(
-        arguments.generators, arguments.verifiers, arguments.values, arguments.trainer_ranks
-    )
+    shape = Shape(arguments.generators, arguments.verifiers, arguments.values, arguments.trainer_ranks)
     check_installed(part for part in PARTS if shape.count(part))
     settings = chosen_settings(arguments)
     if arguments.exit_when_done and not shape.trainer_ranks:
-        raise CommandError("--exit-when-done waits for the trainer, and --trainer-ranks 0 starts "
-                           "none; leave one of them out")
+        raise CommandError(
+            "--exit-when-done waits for the trainer, and --trainer-ranks 0 starts none; leave one of them out"
+        )
     try:
-        with (
-            interrupted_by_signals(),
-            lasting_output(),
-            running_stack(settings, report, shape) as stack,
-        ):
+        with interrupted_by_signals(), lasting_output(), running_stack(settings, report, shape) as stack:
             report(f"starting; logs are in {stack.folder.directory / 'logs'}")
             stack.wait_ready()
             print(how_to_use(stack), *left_out(shape), sep="\n", flush=True)
@@ -145,8 +141,12 @@ def how_to_use(stack: Stack) -> str:
 
 def left_out(shape: Shape) -> list[str]:
     """A line on the parts that others have to run, if there are such."""
-    names = {"generators": shape.generators, "verifiers": shape.verifiers, "values": shape.values,
-             "trainer": shape.trainer_ranks}  # fmt: skip
+    names = {
+        "generators": shape.generators,
+        "verifiers": shape.verifiers,
+        "values": shape.values,
+        "trainer": shape.trainer_ranks,
+    }
     absent = ", ".join(name for name, count in names.items() if not count)
     return [f"not started here: {absent}; the run waits for some on another host"] * bool(absent)
 

@@ -18,12 +18,8 @@ MODULE = "services.verifier.judge_file"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument(
-        "rows", type=path, metavar="FILE.jsonl", help="rows with the fields gold and prediction"
-    )
-    parser.add_argument(
-        "--output", type=path, metavar="JUDGED.jsonl", help="default: standard output"
-    )
+    parser.add_argument("rows", type=path, metavar="FILE.jsonl", help="rows with the fields gold and prediction")
+    parser.add_argument("--output", type=path, metavar="JUDGED.jsonl", help="default: standard output")
     parser.add_argument("--verifier", default="math", help="name of the verifier (default: math)")
     parser.add_argument(
         "--rules",
@@ -45,6 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def command(arguments: argparse.Namespace) -> list[str]:
     """The words that start the verifier on the file."""
-    words = module_command(MODULE, str(arguments.rows), "--verifier", arguments.verifier,
-             "--rules", arguments.rules, "--workers", str(arguments.workers))  # fmt: skip
+    words = module_command(
+        MODULE,
+        str(arguments.rows),
+        "--verifier",
+        arguments.verifier,
+        "--rules",
+        arguments.rules,
+        "--workers",
+        str(arguments.workers),
+    )
     return words if arguments.output is None else [*words, "--output", str(arguments.output)]

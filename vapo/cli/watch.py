@@ -18,14 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from vapo.cli.connection_options import (
-    Target,
-    add_connection_options,
-    client_of,
-    find_target,
-    metrics_of,
-    told_plainly,
-)
+from vapo.cli.connection_options import Target, add_connection_options, client_of, find_target, metrics_of, told_plainly
 from vapo.cli.progress import ProgressLine
 from vapo.cli.queue_words import describe_failures
 from vapo.cli.status import doing, ended, headline, run_that_is_over
@@ -48,12 +41,8 @@ GOOD_ENDS = ("finished", "asked to stop")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument(
-        "--from-start", action="store_true", help="begin with the oldest event kept"
-    )
-    parser.add_argument(
-        "--forever", action="store_true", help="go on after the trainer has stopped"
-    )
+    parser.add_argument("--from-start", action="store_true", help="begin with the oldest event kept")
+    parser.add_argument("--forever", action="store_true", help="go on after the trainer has stopped")
     parser.add_argument("--json", action="store_true", help="print each event as one JSON line")
     add_connection_options(parser)
 
@@ -73,9 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             return int(over.state != "finished")
 
 
-def watch(
-    arguments: argparse.Namespace, target: Target, client: GatewayClient, progress: ProgressLine
-) -> int:
+def watch(arguments: argparse.Namespace, target: Target, client: GatewayClient, progress: ProgressLine) -> int:
     """Say where the run stands, then follow it unless it is over; returns the exit status."""
     metrics = metrics_of(client, target)
     history = client.get("/v1/metrics/history", last=ROWS)["metrics"]

@@ -25,9 +25,7 @@ class Alarms:
         self._unready_since: dict[str, float] = {}
         self._said: dict[str, str] = {}
 
-    def of(
-        self, metrics: Mapping[str, Any], members: Sequence[Mapping[str, Any]], now: float
-    ) -> list[str]:
+    def of(self, metrics: Mapping[str, Any], members: Sequence[Mapping[str, Any]], now: float) -> list[str]:
         """What is to be said at `now`, seconds since the epoch."""
         clock = time.strftime("%H:%M:%S", time.localtime(now))
         found = [*self._dead_letters(metrics, now), *self._parts(members, now)]
@@ -43,9 +41,7 @@ class Alarms:
 
     def _parts(self, members: Sequence[Mapping[str, Any]], now: float) -> list[str]:
         unready = {one["name"]: one for one in members if one["state"] != "READY"}
-        self._unready_since = {
-            name: self._unready_since.get(name, now) for name in unready
-        }
+        self._unready_since = {name: self._unready_since.get(name, now) for name in unready}
         self._said = {name: text for name, text in self._said.items() if name in unready}
         lines = []
         for name, member in unready.items():

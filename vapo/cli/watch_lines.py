@@ -39,9 +39,7 @@ ENDS = {"finished": "finished", "asked to stop": "stopped as asked", "interrupte
 class Lines:
     """Turns events into lines; keeps the newest steps to tell the time left."""
 
-    def __init__(
-        self, history: Sequence[Mapping[str, Any]], max_steps: int | None, repeats_heading: bool
-    ) -> None:
+    def __init__(self, history: Sequence[Mapping[str, Any]], max_steps: int | None, repeats_heading: bool) -> None:
         self._rows = list(history)
         self._max_steps = max_steps
         self._heading_every = HEADING_EVERY if repeats_heading else None
@@ -83,9 +81,7 @@ class Lines:
         cut = row.get("truncated_fraction")
         if cut is not None and cut >= ALL_CUT and not self._said_cut:
             self._said_cut = True
-            lines.append(
-                f"{clock(event)}  {cut:.0%} were cut at sampling.max_new_tokens: rewards say little"
-            )
+            lines.append(f"{clock(event)}  {cut:.0%} were cut at sampling.max_new_tokens: rewards say little")
         return lines
 
     def _heading_is_due(self) -> bool:
@@ -107,9 +103,7 @@ class Lines:
             f"v{row['version']}" if "version" in row else "-",
             words(seconds_left(self._rows, self._max_steps)),
         )
-        return " ".join(
-            cell.rjust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True)
-        )
+        return " ".join(cell.rjust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True))
 
 
 def clock(event: Event) -> str:

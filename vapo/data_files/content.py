@@ -15,15 +15,9 @@ UNREAD_FORMS = (
     (b"\xd0\xcf\x11\xe0", "an old Excel file; save its table as CSV, JSON Lines or Parquet"),
     (PARQUET_MAGIC, "Parquet where only text is read; unpack it, or send it as a data set"),
     (b"ARROW1", "an Arrow file; save it as Parquet"),
-    (
-        b"\xff\xff\xff\xff",
-        "an Arrow file of the library datasets; save it with to_parquet or to_json",
-    ),
+    (b"\xff\xff\xff\xff", "an Arrow file of the library datasets; save it with to_parquet or to_json"),
     (b"SQLite format 3", "an SQLite database; export its table as CSV"),
-    (
-        b"version https://git-lfs",
-        "a Git LFS pointer, not the file itself; fetch it with git lfs pull",
-    ),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself; fetch it with git lfs pull"),
 )
 WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 BYTES_LOOKED_AT = 200
@@ -41,9 +35,7 @@ def plain_text(content: bytes) -> bytes:
     if content.startswith(GZIP_MAGIC):
         raise DataFileError("is compressed with gzip; unpack it first (gunzip)")
     if content.startswith(WIDE_MARKS) or b"\x00" in content[:BYTES_LOOKED_AT]:
-        raise DataFileError(
-            "is UTF-16 or no text, not UTF-8; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
-        )
+        raise DataFileError("is UTF-16 or no text, not UTF-8; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
     return content.removeprefix(codecs.BOM_UTF8)
 
 

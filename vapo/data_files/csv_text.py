@@ -65,17 +65,13 @@ def _named(header: list[str]) -> list[str]:
 
 def _checked(header: list[str]) -> list[str]:
     if not all(header) or len(set(header)) < len(header):
-        raise DataFileError(
-            f"its first line must name each column once; it has {', '.join(map(repr, header))}"
-        )
+        raise DataFileError(f"its first line must name each column once; it has {', '.join(map(repr, header))}")
     return header
 
 
 def _row(line: int, header: list[str], cells: list[str]) -> Any:
     if len(cells) != len(header):
-        return RowError(
-            line, "", f"has {len(cells)} cells, but the header names {len(header)} columns"
-        )
+        return RowError(line, "", f"has {len(cells)} cells, but the header names {len(header)} columns")
     return {name: cell for name, cell in zip(header, cells, strict=True) if cell.strip()}
 
 

@@ -87,9 +87,7 @@ def _array(text: bytes) -> Iterator[tuple[int, Any]]:
     except ValueError as error:
         first_line, several, _ = text.partition(b"\n")
         if several and _is_json(first_line):
-            raise DataFileError(
-                "holds a JSON array in each line; a row is an object with named columns"
-            ) from None
+            raise DataFileError("holds a JSON array in each line; a row is an object with named columns") from None
         return _elements(text, error)
 
 

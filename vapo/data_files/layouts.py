@@ -18,9 +18,17 @@ OWN_PROMPTS = ("prompt", "messages", "prompt_token_ids")
 """The gateway's own names; where one of them is taken, each row may use any of them."""
 PROMPTS = (*OWN_PROMPTS, "body+question", "problem", "question", "query", "instruction", "input")
 ANSWERS = (
-    "answer", "reward_model.ground_truth", "ground_truth", "final_answer", "expected_answer",
-    "reference_answer", "gt_answer", "target", "label", "solution",
-)  # fmt: skip
+    "answer",
+    "reward_model.ground_truth",
+    "ground_truth",
+    "final_answer",
+    "expected_answer",
+    "reference_answer",
+    "gt_answer",
+    "target",
+    "label",
+    "solution",
+)
 ROWS_LOOKED_AT = 1000
 """Of which columns hold what; all columns of all rows are known by name."""
 Row = Mapping[str, Any]
@@ -50,9 +58,7 @@ class Layout:
         return self.own and self.answer == "answer" and self.reading == "whole"
 
 
-def layout_of(
-    rows: Sequence[Row], prompt: str | None, answer: str | None, has_pattern: bool
-) -> Layout:
+def layout_of(rows: Sequence[Row], prompt: str | None, answer: str | None, has_pattern: bool) -> Layout:
     """The layout of a file; ``prompt`` and ``answer`` are the columns that were named, if any.
 
     Raises:
@@ -73,11 +79,7 @@ def layout_of(
 
 def absent(columns: Iterable[str], rows: Sequence[Row]) -> list[str]:
     """Those of the columns that no row has."""
-    return [
-        column
-        for column in columns
-        if not any(column in row or value_at(row, column) is not None for row in rows)
-    ]
+    return [column for column in columns if not any(column in row or value_at(row, column) is not None for row in rows)]
 
 
 def check_named(column: str | None, rows: Sequence[Row]) -> str | None:
@@ -96,10 +98,7 @@ def _reading(rows: Iterable[Row], answer: str, own: bool) -> Reading:
 
 
 def _first(
-    names: Mapping[str, Any],
-    rows: Sequence[Row],
-    candidates: Iterable[str],
-    suits: Callable[[Any], bool],
+    names: Mapping[str, Any], rows: Sequence[Row], candidates: Iterable[str], suits: Callable[[Any], bool]
 ) -> str | None:
     for candidate in candidates:
         column = _spelled(names, candidate)
@@ -130,9 +129,7 @@ def _may_be_answer(value: Any) -> bool:
     return value is not None and value != "" and not isinstance(value, Mapping)
 
 
-def _unknown(
-    what: str, rows: Sequence[Row], names: Mapping[str, Any], candidates: Iterable[str]
-) -> str:
+def _unknown(what: str, rows: Sequence[Row], names: Mapping[str, Any], candidates: Iterable[str]) -> str:
     spelled = [_spelled(names, candidate) for candidate in candidates]
     empty = [column for column in spelled if column and _is_blank(rows, column)]
     cause = (

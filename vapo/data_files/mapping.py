@@ -68,9 +68,7 @@ def _prompt_column(number: int, row: Mapping[str, Any], layout: Layout) -> str:
     given = [name for name in OWN_PROMPTS if row.get(name) not in (None, [])]
     given = [name for name in given if not ends_with_an_answer(row[name])] or given
     if len(given) > 1:
-        raise RowError(
-            number, given[0], f"the row has {' and '.join(given)}; name one with --prompt-field"
-        )
+        raise RowError(number, given[0], f"the row has {' and '.join(given)}; name one with --prompt-field")
     return given[0] if given else layout.prompt
 
 
@@ -86,18 +84,14 @@ def _prompt(number: int, column: str, value: Any, append: str) -> dict[str, Any]
             raise RowError(number, column, "is empty; every problem needs a prompt")
         return {"prompt": value + append}
     if not isinstance(value, list):
-        raise RowError(
-            number, column, f"is {type(value).__name__}, neither a text nor a list of messages"
-        )
+        raise RowError(number, column, f"is {type(value).__name__}, neither a text nor a list of messages")
     try:
         return {"messages": appended(value, append) if append else value}
     except ValueError as error:
         raise RowError(number, column, str(error)) from None
 
 
-def _answer(
-    number: int, row: Mapping[str, Any], layout: Layout, pattern: re.Pattern[str] | None
-) -> str:
+def _answer(number: int, row: Mapping[str, Any], layout: Layout, pattern: re.Pattern[str] | None) -> str:
     try:
         answer = answer_text(value_at(row, layout.answer))
         _check_answer(answer, layout.answer, row)
@@ -111,9 +105,7 @@ def _check_answer(answer: Any, column: str, row: Mapping[str, Any]) -> None:
         raise ValueError(f"has no value; the row has {', '.join(sorted(row)) or 'no columns'}")
     if isinstance(answer, Mapping):
         parts = ", ".join(f"{column}.{name}" for name in answer)
-        raise ValueError(
-            f"is an object; name the part that is the answer: {parts or 'it is empty'}"
-        )
+        raise ValueError(f"is an object; name the part that is the answer: {parts or 'it is empty'}")
     if not isinstance(answer, str):
         raise ValueError(f"is {str(answer).lower()}; write the reference answer as a text")
     if not answer.strip():
@@ -136,10 +128,7 @@ def _read(answer: str, reading: str) -> str:
 def _matched(text: str, pattern: re.Pattern[str]) -> str:
     found = [match.group(1) for match in pattern.finditer(text)]
     if not found or not (found[-1] or "").strip():
-        raise ValueError(
-            f"--answer-pattern {pattern.pattern!r} with its group does not match "
-            f"{text[-END_OF_TEXT:]!r}"
-        )
+        raise ValueError(f"--answer-pattern {pattern.pattern!r} with its group does not match {text[-END_OF_TEXT:]!r}")
     return found[-1].strip()
 
 
@@ -156,21 +145,16 @@ def _with_others(
     return {**problem, **own, **({"metadata": storable(metadata)} if metadata else {})}
 
 
-def _together(
-    number: int, columns: Mapping[str, Any], metadata: Mapping[str, Any]
-) -> dict[str, Any]:
+def _together(number: int, columns: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
     for name in columns:
         if name in metadata and metadata[name] != columns[name]:
             raise RowError(
-                number, name, "is a column and, with another value, in metadata; --ignore leaves "
-                "the column out"
-            )  # fmt: skip
+                number, name, "is a column and, with another value, in metadata; --ignore leaves the column out"
+            )
     return {**columns, **metadata}
 
 
-def _with_id(
-    number: int, row: Mapping[str, Any], options: ColumnOptions, problem: dict[str, Any]
-) -> dict[str, Any]:
+def _with_id(number: int, row: Mapping[str, Any], options: ColumnOptions, problem: dict[str, Any]) -> dict[str, Any]:
     column = options.id_field or "id"
     value = value_at(row, column)
     if value is None or value == "":

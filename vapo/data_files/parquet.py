@@ -44,9 +44,7 @@ class ReadingLimits:
     """Address space of the reading process."""
 
 
-def parquet_rows(
-    upload: IO[bytes], limits: ReadingLimits
-) -> Generator[tuple[int, Any], None, None]:
+def parquet_rows(upload: IO[bytes], limits: ReadingLimits) -> Generator[tuple[int, Any], None, None]:
     """Row number from 1, and columns; columns without a value are left out. A row that is nested
     too deeply is given as its RowError. Close it when done.
 
@@ -58,8 +56,12 @@ def parquet_rows(
     os.lseek(upload.fileno(), 0, os.SEEK_SET)  # what was buffered here is not the other process's
     process = subprocess.Popen(
         [*READER, str(os.getpid()), str(limits.memory_mib)],
-        stdin=upload.fileno(), stdout=subprocess.PIPE, env=_environment(), cwd=_ROOT, bufsize=0,
-    )  # fmt: skip
+        stdin=upload.fileno(),
+        stdout=subprocess.PIPE,
+        env=_environment(),
+        cwd=_ROOT,
+        bufsize=0,
+    )
     try:
         yield from _rows(process, limits)
     finally:
@@ -106,8 +108,7 @@ def _chunk(descriptor: int, poller: select.poll, deadline: float, limits: Readin
     left = deadline - time.monotonic()
     if left <= 0 or not poller.poll(left * 1000):
         raise DataFileError(
-            f"the Parquet file took longer than {limits.seconds:g} s to read; upload it in "
-            "parts, or as JSONL"
+            f"the Parquet file took longer than {limits.seconds:g} s to read; upload it in parts, or as JSONL"
         )
     return os.read(descriptor, PIPE_BYTES)
 
@@ -133,9 +134,9 @@ def _ended(status: int, count: int, limits: ReadingLimits) -> DataFileError:
         )
     how = signal.Signals(-status).name if status < 0 else f"status {status}"
     return _unreadable(
-        count, f"its reader ended with {how}; the file is damaged, or reading it needs more than "
-        f"{limits.memory_mib} MiB"
-    )  # fmt: skip
+        count,
+        f"its reader ended with {how}; the file is damaged, or reading it needs more than {limits.memory_mib} MiB",
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -90,8 +90,7 @@ def rows(read_parquet: Any, file: BinaryIO) -> Iterator[dict[str, Any]]:
             raise ValueError(f"two columns have one name: {', '.join(sorted(names))}")
         columns = [batch.column(position).to_pylist() for position in range(len(names))]
         for values in zip(*columns, strict=True):
-            yield {name: value for name, value in zip(names, values, strict=True)
-                   if value is not None}  # fmt: skip
+            yield {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
 def as_json(row: dict[str, Any]) -> str:

@@ -20,10 +20,7 @@ class EvaluationFailed(RuntimeError):
 
 
 def ask(
-    client: GatewayClient,
-    evaluation_id: str,
-    samples: int,
-    problems: Sequence[dict[str, Any]] | None = None,
+    client: GatewayClient, evaluation_id: str, samples: int, problems: Sequence[dict[str, Any]] | None = None
 ) -> None:
     """Start an evaluation at temperature 1.0 of the held-out set, or of `problems`."""
     source = {"problems": list(problems)} if problems else {"dataset": HELD_OUT}
@@ -73,6 +70,4 @@ def examples(client: GatewayClient, results: Sequence[dict[str, Any]]) -> list[E
 
 def example(rollout: dict[str, Any]) -> Example:
     """What a person wants to see of a rollout."""
-    return Example(
-        rollout["prompt"], rollout["answer"], rollout["text"], rollout["verdict"] == "correct"
-    )
+    return Example(rollout["prompt"], rollout["answer"], rollout["text"], rollout["verdict"] == "correct")

@@ -44,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (GatewayError, OSError) as error:
         print(f"vapo.demo.feed: {error}", file=sys.stderr)
         return 1
-    print(f"{options.train_problems} problems feed the training; {options.held_out_problems} "
-          f"held-out ones are the data set {evaluation.HELD_OUT}")
+    print(
+        f"{options.train_problems} problems feed the training; {options.held_out_problems} "
+        f"held-out ones are the data set {evaluation.HELD_OUT}"
+    )
     return 0
 
 

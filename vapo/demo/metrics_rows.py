@@ -48,6 +48,5 @@ def read_rows(folder: Path) -> MetricsRows:
     training = {row["step"]: row for row in whole if "step" in row}
     pretraining = {row["pretraining_step"]: row for row in whole if "pretraining_step" in row}
     return MetricsRows(
-        [pretraining[step] for step in sorted(pretraining)],
-        [training[step] for step in sorted(training)],
+        [pretraining[step] for step in sorted(pretraining)], [training[step] for step in sorted(training)]
     )

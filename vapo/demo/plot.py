@@ -39,15 +39,11 @@ def draw_accuracy(axis: Axes, rows: Sequence[Row], state: DemoState) -> None:
     steps = [row["step"] for row in rows]
     axis.plot(steps, [row["accuracy"] for row in rows], alpha=0.4, label="training")
     curve = state.curve
-    axis.plot(
-        [point.step for point in curve], [point.accuracy for point in curve], "o-", label="held-out"
-    )
+    axis.plot([point.step for point in curve], [point.accuracy for point in curve], "o-", label="held-out")
     last = steps[-1] if steps else 0
     for step, measured in ((0, state.before), (last, state.after)):
         if measured:
-            axis.errorbar(
-                [step], [measured.accuracy], yerr=[measured.standard_error], fmt="s", color="black"
-            )
+            axis.errorbar([step], [measured.accuracy], yerr=[measured.standard_error], fmt="s", color="black")
     axis.set_ylim(0, 1)
     axis.legend(loc="lower right")
     label(axis, "accuracy", "share correct")

@@ -23,9 +23,7 @@ GATEWAY_PATIENCE_SECONDS = 90.0
 PLOT_FILE = "curves.png"
 
 
-def run_session(
-    settings: Settings, options: DemoOptions, state: DemoState, display: Display
-) -> None:
+def run_session(settings: Settings, options: DemoOptions, state: DemoState, display: Display) -> None:
     """Take the run up where its state says it is, and go on to its end.
 
     Raises:
@@ -44,10 +42,7 @@ def run_session(
         display.say("ready: " + ", ".join(f"{part} {took[part]:.0f} s" for part in sorted(took)))
         if state.seconds == 0.0:
             state.startup_seconds = time.monotonic() - opened_at
-        with (
-            of_run(stack.folder, GATEWAY_PATIENCE_SECONDS) as client,
-            stack.troubles_told(display.say),
-        ):
+        with of_run(stack.folder, GATEWAY_PATIENCE_SECONDS) as client, stack.troubles_told(display.say):
             Session(stack, client, display, options, state, opened_at).run()
 
 

@@ -96,9 +96,7 @@ class Session:
             self._note_start_of_training(metrics)
             self._measure_before()
             self._measure_on_the_way(rows)
-            self._show(
-                "reinforcement learning" if rows.training else "value pretraining", rows, metrics
-            )
+            self._show("reinforcement learning" if rows.training else "value pretraining", rows, metrics)
             self._save()
             time.sleep(POLL_SECONDS)
         self.stack.check()
@@ -180,9 +178,7 @@ class Session:
     def _wait(self, phase: str, deadline: float, seconds: float) -> None:
         self.stack.check()
         if time.monotonic() > deadline:
-            raise DemoError(
-                f"{phase} took more than {seconds:.0f} s; see the logs in {self.folder / 'logs'}"
-            )
+            raise DemoError(f"{phase} took more than {seconds:.0f} s; see the logs in {self.folder / 'logs'}")
         self._show(phase, read_rows(self.folder), self.client.get("/v1/metrics"))
         time.sleep(POLL_SECONDS)
 

@@ -58,8 +58,7 @@ def text(state: DemoState, found: dict[str, Any], plot: Path, checkpoint: Path |
             "",
             f"Held-out accuracy (avg@{after.samples}, temperature 1.0, {after.problems} problems): "
             f"{share(before)} before, {share(after)} after",
-            f"Response length: {before.mean_length:.0f} tokens before, "
-            f"{after.mean_length:.0f} after",
+            f"Response length: {before.mean_length:.0f} tokens before, {after.mean_length:.0f} after",
             f"Time: {clock(state.seconds)} in all, of it {clock(state.startup_seconds)} start-up, "
             f"{clock(state.value_pretraining_seconds)} value pretraining, "
             f"{clock(state.rl_seconds)} reinforcement learning "

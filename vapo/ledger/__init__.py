@@ -5,14 +5,4 @@ from vapo.ledger.leases import Lease
 from vapo.ledger.ledger import Ledger, Note, NoteConflict, QueueFull, TaskDiffers, TaskTaken
 from vapo.ledger.records import TaskRecord
 
-__all__ = [
-    "Lease",
-    "Ledger",
-    "Note",
-    "NoteConflict",
-    "QueueFull",
-    "Stage",
-    "TaskDiffers",
-    "TaskRecord",
-    "TaskTaken",
-]
+__all__ = ["Lease", "Ledger", "Note", "NoteConflict", "QueueFull", "Stage", "TaskDiffers", "TaskRecord", "TaskTaken"]

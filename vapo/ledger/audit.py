@@ -128,9 +128,7 @@ def _look_again(books: Books, sample_ids: Sequence[str]) -> Iterator[tuple[str, 
             pipe.hget(books.keys.rollout(sample_id), "state")
         replies = pipe.execute()
     queues, records = _parsed(replies[:reads]), replies[reads:]
-    for sample_id, (known, made), state in zip(
-        sample_ids, records[::2], records[1::2], strict=True
-    ):
+    for sample_id, (known, made), state in zip(sample_ids, records[::2], records[1::2], strict=True):
         if known is not None:
             yield sample_id, _place(_sample(sample_id, made is not None, state), queues)
 

@@ -35,8 +35,9 @@ PROBE = "vapo:probe"
 PROBE_MILLISECONDS = 1000
 
 
-def connect(settings: RedisSettings, patience_seconds: float | None = None,
-            refusal_seconds: Seconds = no_seconds) -> RedisClient:
+def connect(
+    settings: RedisSettings, patience_seconds: float | None = None, refusal_seconds: Seconds = no_seconds
+) -> RedisClient:
     """A client that decodes nothing and tries again for that long before it gives up; by default
     ``redis.patience_seconds``. ``refusal_seconds``: the same, while Redis refuses writes.
 
@@ -76,8 +77,9 @@ def wait_for_redis(settings: RedisSettings) -> None:
     deadline = time.monotonic() + settings.patience_seconds
     trouble = trouble_at(settings)
     if trouble:
-        logger.warning("redis.url=%s: %s; waiting for up to %g s", settings.url, trouble.text,
-                       settings.patience_seconds)
+        logger.warning(
+            "redis.url=%s: %s; waiting for up to %g s", settings.url, trouble.text, settings.patience_seconds
+        )
     while trouble:
         if time.monotonic() >= deadline:
             raise UnavailableError(_given_up(settings, trouble))
@@ -88,8 +90,10 @@ def wait_for_redis(settings: RedisSettings) -> None:
 def _given_up(settings: RedisSettings, trouble: Trouble) -> str:
     limit = f"{settings.patience_seconds:g} s (redis.patience_seconds)"
     if trouble.kind is Kind.SILENT:
-        return (f"redis.url={settings.url} did not answer within {limit}: {trouble.text}; start "
-                "Redis there, or name the one to use")
+        return (
+            f"redis.url={settings.url} did not answer within {limit}: {trouble.text}; start "
+            "Redis there, or name the one to use"
+        )
     return f"redis.url={settings.url} was not usable within {limit}: {trouble.text}"
 
 

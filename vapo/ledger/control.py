@@ -57,8 +57,9 @@ class Control:
         origin = f"{fact}_source"
         if self._redis.hsetnx(self._run, fact, value) and source is not None:
             self._redis.hset(self._run, origin, str(source.absolute()))
-        stated, first = (field.decode() if field is not None else None
-                         for field in self._redis.hmget(self._run, [fact, origin]))
+        stated, first = (
+            field.decode() if field is not None else None for field in self._redis.hmget(self._run, [fact, origin])
+        )
         if stated != value:
             here = source.absolute() if source else repr(value)
             raise DisagreementError(

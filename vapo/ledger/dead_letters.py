@@ -34,10 +34,7 @@ class DeadLetters:
 
     def list(self, count: int = 100) -> list[DeadLetter]:
         """The newest letters first."""
-        return [
-            _letter(entry, fields)
-            for entry, fields in self._redis.xrevrange(self._stream, count=count)
-        ]
+        return [_letter(entry, fields) for entry, fields in self._redis.xrevrange(self._stream, count=count)]
 
     def revive(self, entry: str) -> bool:
         """Put a letter back into the stream it died in. False when there is no such letter.
@@ -53,11 +50,4 @@ class DeadLetters:
 
 def _letter(entry: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
     text = {name.decode(): value.decode() for name, value in fields.items()}
-    return DeadLetter(
-        entry.decode(),
-        text["stage"],
-        text["id"],
-        text["samples"],
-        text["reason"],
-        float(text["at"]),
-    )
+    return DeadLetter(entry.decode(), text["stage"], text["id"], text["samples"], text["reason"], float(text["at"]))

@@ -70,8 +70,11 @@ class Fleet:
         """All members, or those of one part, by name."""
         now = self.now()
         found = [Member(**json.loads(raw)) for raw in self._redis.hvals(self._key)]
-        judged = [self._judged(member, now) for member in found
-                  if now - member.seen_at < FORGET_SECONDS and part in (None, member.part)]
+        judged = [
+            self._judged(member, now)
+            for member in found
+            if now - member.seen_at < FORGET_SECONDS and part in (None, member.part)
+        ]
         return sorted(without_replaced(judged), key=lambda member: member.name)
 
     def now(self) -> float:
@@ -99,10 +102,14 @@ def without_replaced(members: Sequence[Member]) -> list[Member]:
     living = [member for member in members if member.state != DEAD]
     for same_address in (True, False):
         for one in sorted(living, key=lambda member: member.since):
-            dead = [other for other in left.values()
-                    if other.state == DEAD and other.part == one.part
-                    and other.seen_at <= one.since
-                    and (not same_address or other.url == one.url)]
+            dead = [
+                other
+                for other in left.values()
+                if other.state == DEAD
+                and other.part == one.part
+                and other.seen_at <= one.since
+                and (not same_address or other.url == one.url)
+            ]
             for gone in dead if same_address else sorted(dead, key=_seen)[-1:]:
                 del left[gone.name]
                 living = [member for member in living if member.name != one.name]

@@ -59,25 +59,13 @@ class Journal:
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
         """Append an event (``metrics``, ``weights``, ``evaluation``, ``fleet``, ``control``...)."""
-        self._redis.xadd(
-            self._events,
-            {"kind": kind, "data": _dumped(data)},
-            maxlen=EVENTS_KEPT,
-            approximate=True,
-        )
+        self._redis.xadd(self._events, {"kind": kind, "data": _dumped(data)}, maxlen=EVENTS_KEPT, approximate=True)
 
-    def events(
-        self, after: str, block_seconds: float, count: int = 100
-    ) -> list[tuple[str, str, dict[str, Any]]]:
+    def events(self, after: str, block_seconds: float, count: int = 100) -> list[tuple[str, str, dict[str, Any]]]:
         """(id, kind, data) of events after ``after`` (``$``: new ones); waits at most that long."""
-        reply = self._redis.xread(
-            {self._events: after}, count=count, block=max(1, int(block_seconds * 1000))
-        )
+        reply = self._redis.xread({self._events: after}, count=count, block=max(1, int(block_seconds * 1000)))
         entries = [entry for _, entries in (reply or []) for entry in entries]
-        return [
-            (entry.decode(), fields[b"kind"].decode(), json.loads(fields[b"data"]))
-            for entry, fields in entries
-        ]
+        return [(entry.decode(), fields[b"kind"].decode(), json.loads(fields[b"data"])) for entry, fields in entries]
 
     def newest_event(self) -> str:
         """Id of the last event; ``0-0`` when there is none."""
@@ -90,10 +78,7 @@ class Journal:
 
     def read_results(self, key: str) -> dict[str, dict[str, Any]]:
         """All judged responses of an evaluation."""
-        return {
-            rollout_id.decode(): json.loads(result)
-            for rollout_id, result in self._redis.hgetall(key).items()
-        }
+        return {rollout_id.decode(): json.loads(result) for rollout_id, result in self._redis.hgetall(key).items()}
 
 
 def _dumped(data: dict[str, Any]) -> bytes:

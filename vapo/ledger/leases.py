@@ -53,9 +53,7 @@ def read_new(
 def read_pending(redis: RedisClient, keys: Keys, stage: Stage, consumer: str) -> list[Lease]:
     """Entries this consumer holds already, oldest first (what it had when it died)."""
     reply = redis.xreadgroup(GROUP, consumer, {keys.stream(stage): "0"}, count=1_000_000)
-    return [
-        _lease(stage, *entry) for _, entries in _streams(reply) for entry in entries if entry[1]
-    ]
+    return [_lease(stage, *entry) for _, entries in _streams(reply) for entry in entries if entry[1]]
 
 
 def renew(redis: RedisClient, keys: Keys, stage: Stage, consumer: str, entries: list[str]) -> None:
@@ -64,35 +62,20 @@ def renew(redis: RedisClient, keys: Keys, stage: Stage, consumer: str, entries: 
         redis.xclaim(keys.stream(stage), GROUP, consumer, 0, entries, idle=0, justid=True)
 
 
-def expired(
-    redis: RedisClient, keys: Keys, stage: Stage, idle_seconds: float, count: int
-) -> list[tuple[str, int]]:
+def expired(redis: RedisClient, keys: Keys, stage: Stage, idle_seconds: float, count: int) -> list[tuple[str, int]]:
     """Entries nobody renewed for ``idle_seconds``: (entry, deliveries so far)."""
-    pending = redis.xpending_range(
-        keys.stream(stage), GROUP, "-", "+", count, idle=int(idle_seconds * 1000)
-    )
+    pending = redis.xpending_range(keys.stream(stage), GROUP, "-", "+", count, idle=int(idle_seconds * 1000))
     return [(row["message_id"].decode(), row["times_delivered"]) for row in pending]
 
 
 def claim(
-    redis: RedisClient,
-    keys: Keys,
-    stage: Stage,
-    consumer: str,
-    idle_seconds: float,
-    entries: dict[str, int],
+    redis: RedisClient, keys: Keys, stage: Stage, consumer: str, idle_seconds: float, entries: dict[str, int]
 ) -> list[Lease]:
     """Take over expired entries (entry to deliveries so far); those taken meanwhile are left."""
     if not entries:
         return []
-    claimed = redis.xclaim(
-        keys.stream(stage), GROUP, consumer, int(idle_seconds * 1000), list(entries)
-    )
-    return [
-        _lease(stage, entry, fields, entries[entry.decode()] + 1)
-        for entry, fields in claimed
-        if fields
-    ]
+    claimed = redis.xclaim(keys.stream(stage), GROUP, consumer, int(idle_seconds * 1000), list(entries))
+    return [_lease(stage, entry, fields, entries[entry.decode()] + 1) for entry, fields in claimed if fields]
 
 
 def _streams(reply: Any) -> list[Any]:

@@ -34,16 +34,7 @@ from vapo.ledger.patience import Seconds, no_seconds
 from vapo.ledger.records import TaskRecord, read_rollouts, read_task
 from vapo.ledger.run_watch import MARK, RUN, RunWatch
 from vapo.ledger.scripts import Move, Scripts
-from vapo.messages import (
-    Generated,
-    MessageError,
-    Rollout,
-    Task,
-    Values,
-    Verdict,
-    content_digest,
-    encode,
-)
+from vapo.messages import Generated, MessageError, Rollout, Task, Values, Verdict, content_digest, encode
 from vapo.settings import Settings
 
 TRIM_PER_CALL = 200
@@ -91,8 +82,7 @@ class Note:
 class Ledger:
     """All that the parts do with Redis, for one run."""
 
-    def __init__(self, redis: RedisClient, settings: Settings,
-                 watch: RunWatch | None = None) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, watch: RunWatch | None = None) -> None:
         self.redis = redis
         self.keys = Keys(settings.run.name)
         self.settings = settings
@@ -107,8 +97,9 @@ class Ledger:
             leases.make_groups(redis, self.keys)
 
     @classmethod
-    def open(cls, settings: Settings, patience_seconds: float | None = None,
-             refusal_seconds: Seconds = no_seconds) -> Ledger:
+    def open(
+        cls, settings: Settings, patience_seconds: float | None = None, refusal_seconds: Seconds = no_seconds
+    ) -> Ledger:
         """Connect to the Redis the settings name; calls wait that long for one that restarts (by
         default ``redis.patience_seconds``), and ``refusal_seconds`` for one that takes no writes.
         """
@@ -160,8 +151,10 @@ class Ledger:
             self.watch.refuse_if_lost()
             raise NoteConflict(f"{', '.join(note.field for note in notes)} changed meanwhile")
         if reply == -3:
-            raise TaskTaken(f"a task of evaluation {tasks[0].evaluation!r} would have the id of a "
-                            "prompt that was submitted before; choose another id for it")
+            raise TaskTaken(
+                f"a task of evaluation {tasks[0].evaluation!r} would have the id of a "
+                "prompt that was submitted before; choose another id for it"
+            )
         if reply and reply[0] == -4:
             raise TaskDiffers([tasks[number - 1].id for number in reply[1:]])
         return [accepted == 1 for accepted in reply]
@@ -212,9 +205,7 @@ class Ledger:
 
     def missing_samples(self, lease: Lease) -> list[int]:
         """Samples of a leased task that nobody has generated yet."""
-        made = self.redis.hmget(
-            self.keys.task(lease.id), [f"made:{sample}" for sample in lease.samples]
-        )
+        made = self.redis.hmget(self.keys.task(lease.id), [f"made:{sample}" for sample in lease.samples])
         return [sample for sample, known in zip(lease.samples, made, strict=True) if known is None]
 
     def record_generated(self, task_id: str, sample: int, generated: Generated) -> bool:
@@ -266,24 +257,16 @@ class Ledger:
         """Keep leases alive; call at least every ``lease_seconds / 3``."""
         for stage in {lease.stage for lease in held}:
             leases.renew(
-                self.redis,
-                self.keys,
-                stage,
-                consumer,
-                [lease.entry for lease in held if lease.stage == stage],
+                self.redis, self.keys, stage, consumer, [lease.entry for lease in held if lease.stage == stage]
             )
 
     def take_over(self, stage: Stage, consumer: str, count: int) -> list[Lease]:
         """Lease what dead workers left; ids delivered too often become dead letters."""
         limits = self.settings.ledger
         expired = leases.expired(self.redis, self.keys, stage, limits.lease_seconds, count)
-        fresh = {
-            entry: deliveries for entry, deliveries in expired if deliveries < limits.max_attempts
-        }
+        fresh = {entry: deliveries for entry, deliveries in expired if deliveries < limits.max_attempts}
         worn = {entry: deliveries for entry, deliveries in expired if entry not in fresh}
-        for lease in leases.claim(
-            self.redis, self.keys, stage, consumer, limits.lease_seconds, worn
-        ):
+        for lease in leases.claim(self.redis, self.keys, stage, consumer, limits.lease_seconds, worn):
             self.bury(
                 lease,
                 f"delivered {lease.deliveries - 1} times without a result "
@@ -362,10 +345,7 @@ class Ledger:
         return sum(
             self._scripts.many(
                 "advance",
-                (
-                    self._leaving(lease, stage, "values", encode(values), time.time(), "")
-                    for lease, values in scored
-                ),
+                (self._leaving(lease, stage, "values", encode(values), time.time(), "") for lease, values in scored),
             )
         )
 
@@ -377,11 +357,7 @@ class Ledger:
         """:meth:`drop` of many, each atomic by itself; returns how many were dropped."""
         return sum(
             self._scripts.many(
-                "drop",
-                (
-                    self._leaving(lease, reason, int(requeue), time.time(), "", b"")
-                    for lease in held
-                ),
+                "drop", (self._leaving(lease, reason, int(requeue), time.time(), "", b"") for lease in held)
             )
         )
 
@@ -413,10 +389,7 @@ class Ledger:
         """
         limit = self.settings.ledger.max_attempts
         if lease.deliveries >= limit:
-            return self.bury(
-                lease,
-                f"failed {lease.deliveries} times (ledger.max_attempts={limit}); last: {reason}",
-            )
+            return self.bury(lease, f"failed {lease.deliveries} times (ledger.max_attempts={limit}); last: {reason}")
         self.note_failure(lease, reason)
         return False
 
@@ -445,10 +418,7 @@ class Ledger:
             self._scripts.many(
                 "mark_trained",
                 (
-                    (
-                        [self.keys.rollout(rollout_id)],
-                        [self.keys.prefix, rollout_id, encode(dict(note)), time.time()],
-                    )
+                    ([self.keys.rollout(rollout_id)], [self.keys.prefix, rollout_id, encode(dict(note)), time.time()])
                     for rollout_id, note in notes
                 ),
             )
@@ -467,10 +437,7 @@ class Ledger:
             self._scripts.many(
                 "acknowledge",
                 (
-                    (
-                        [self.keys.rollout(rollout_id), stream],
-                        [self.keys.prefix, GROUP, entry, rollout_id],
-                    )
+                    ([self.keys.rollout(rollout_id), stream], [self.keys.prefix, GROUP, entry, rollout_id])
                     for entry, rollout_id in held
                 ),
             )
@@ -482,8 +449,7 @@ class Ledger:
         """
         held = self.pending(Stage.SCORED, consumer)
         states = self._scripts.many(
-            "redeliver",
-            (([self.keys.rollout(lease.id)], [self.keys.prefix, lease.id]) for lease in held),
+            "redeliver", (([self.keys.rollout(lease.id)], [self.keys.prefix, lease.id]) for lease in held)
         )
         return [lease for lease, state in zip(held, states, strict=True) if state == b"scored"]
 

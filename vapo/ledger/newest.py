@@ -63,8 +63,7 @@ def look_at(redis: RedisClient, keys: Keys, rollout_ids: Sequence[str]) -> list[
         for rollout_id in rollout_ids:
             pipe.zscore(keys.named("newest"), rollout_id)
         times = pipe.execute()
-    places = [Place(at, rollout_id) for rollout_id, at in zip(rollout_ids, times, strict=True)
-              if at is not None]
+    places = [Place(at, rollout_id) for rollout_id, at in zip(rollout_ids, times, strict=True) if at is not None]
     return _looks(redis, keys, sorted(places, reverse=True))
 
 
@@ -72,8 +71,7 @@ def _page(redis: RedisClient, keys: Keys, before: Place | None) -> list[Place]:
     newest = "+inf" if before is None else repr(before.at)
     first = 0
     while True:
-        entries = redis.zrevrangebyscore(
-            keys.named("newest"), newest, "-inf", start=first, num=PAGE, withscores=True)
+        entries = redis.zrevrangebyscore(keys.named("newest"), newest, "-inf", start=first, num=PAGE, withscores=True)
         places = [Place(at, rollout_id.decode()) for rollout_id, at in entries]
         older = [place for place in places if before is None or place < before]
         if older or not places:
@@ -87,6 +85,8 @@ def _looks(redis: RedisClient, keys: Keys, places: Sequence[Place]) -> list[Look
             pipe.hget(keys.rollout(place.id), "state")
             pipe.hget(keys.task(place.id.rpartition(".")[0]), "purpose")
         replies = pipe.execute()
-    return [Look(place, state.decode(), purpose.decode())
-            for place, state, purpose in zip(places, replies[::2], replies[1::2], strict=True)
-            if state is not None and purpose is not None]
+    return [
+        Look(place, state.decode(), purpose.decode())
+        for place, state, purpose in zip(places, replies[::2], replies[1::2], strict=True)
+        if state is not None and purpose is not None
+    ]

@@ -45,8 +45,11 @@ class Patience(Retry):
         self._seconds, self._refusal_seconds = seconds, refusal_seconds
 
     def call_with_retry(
-        self, do: Callable[[], Any], fail: Callable[..., Any],
-        is_retryable: Callable[[Exception], bool] | None = None, with_failure_count: bool = False,
+        self,
+        do: Callable[[], Any],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
     ) -> Any:
         """The result of ``do``, tried again while there is patience; ``fail`` hears of failures."""
         failures = 0

@@ -51,9 +51,7 @@ def read_task(redis: RedisClient, keys: Keys, task_id: str) -> TaskRecord | None
     )
 
 
-def read_rollouts(
-    redis: RedisClient, keys: Keys, rollout_ids: Sequence[str]
-) -> list[Rollout | MessageError | None]:
+def read_rollouts(redis: RedisClient, keys: Keys, rollout_ids: Sequence[str]) -> list[Rollout | MessageError | None]:
     """Records of ``rollout_ids``, in order, in few round trips.
 
     Returns:
@@ -65,9 +63,7 @@ def read_rollouts(
     return found
 
 
-def _read_some(
-    redis: RedisClient, keys: Keys, rollout_ids: Sequence[str]
-) -> list[Rollout | MessageError | None]:
+def _read_some(redis: RedisClient, keys: Keys, rollout_ids: Sequence[str]) -> list[Rollout | MessageError | None]:
     with redis.pipeline(transaction=False) as pipe:
         for rollout_id in rollout_ids:
             pipe.hgetall(keys.rollout(rollout_id))
@@ -76,10 +72,7 @@ def _read_some(
         for task_id in tasks:
             pipe.hget(keys.task(task_id), "body")
         bodies = dict(zip(tasks, pipe.execute(), strict=True))
-    return [
-        _read_one(rollout_id, raw, bodies)
-        for rollout_id, raw in zip(rollout_ids, records, strict=True)
-    ]
+    return [_read_one(rollout_id, raw, bodies) for rollout_id, raw in zip(rollout_ids, records, strict=True)]
 
 
 def _read_one(
@@ -107,8 +100,6 @@ def _rollout(rollout_id: str, raw: dict[bytes, bytes], task: Task) -> Rollout:
         training=decode_mapping(raw[b"training"]) if b"training" in raw else None,
         dropped=dropped.decode() if dropped else None,
         timestamps={
-            name.decode().removesuffix("_at"): float(value)
-            for name, value in raw.items()
-            if name.endswith(b"_at")
+            name.decode().removesuffix("_at"): float(value) for name, value in raw.items() if name.endswith(b"_at")
         },
     )

@@ -48,8 +48,10 @@ def remember(ledger: Ledger) -> None:
         sync(partial)
         partial.replace(_file(run))
     except OSError as error:
-        raise StartupError(f"run.directory: {_file(run)} cannot be written: {error.strerror}; give "
-                           "this user leave to write there, or name another folder") from None
+        raise StartupError(
+            f"run.directory: {_file(run)} cannot be written: {error.strerror}; give "
+            "this user leave to write there, or name another folder"
+        ) from None
 
 
 def _check(settings: Settings) -> None:
@@ -66,7 +68,8 @@ def _check(settings: Settings) -> None:
             f"{LOST}: redis.url={settings.redis.url} does not hold the queues of run "
             f"{settings.run.name!r} that {_file(settings.run)} remembers; give Redis its data back,"
             " or remove that file to go on from the newest checkpoint with empty queues "
-            "(docs/operations.md, When Redis loses a run)")
+            "(docs/operations.md, When Redis loses a run)"
+        )
 
 
 def _remembered(run: RunSettings) -> str | None:
@@ -76,8 +79,9 @@ def _remembered(run: RunSettings) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StartupError(f"{_file(run)} cannot be read ({error!r}); remove it if Redis holds run "
-                           f"{run.name!r}") from None
+        raise StartupError(
+            f"{_file(run)} cannot be read ({error!r}); remove it if Redis holds run {run.name!r}"
+        ) from None
 
 
 def _file(run: RunSettings) -> Path:

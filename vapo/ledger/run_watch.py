@@ -122,9 +122,12 @@ class RunWatch:
         number = total - self._evicted_before
         if not number:
             return None
-        return Trouble(Kind.EVICTS, f"Redis has evicted {number} keys since this part started, "
-                                    "perhaps this run's: look with `vapo audit`, then restart the "
-                                    "parts or give Redis its data back")
+        return Trouble(
+            Kind.EVICTS,
+            f"Redis has evicted {number} keys since this part started, "
+            "perhaps this run's: look with `vapo audit`, then restart the "
+            "parts or give Redis its data back",
+        )
 
     def _gone(self, mark: bytes | None, groups: list[Any]) -> Trouble | None:
         if self.mark is None:

@@ -28,19 +28,24 @@ def check_server(client: Any, url: str) -> None:
     """
     policy = eviction_policy(client)
     if policy is None:
-        logger.warning("redis.url=%s: maxmemory-policy could not be looked at (%s); make sure that "
-                       "it is %s", url, NOT_SEEN, POLICY)
+        logger.warning(
+            "redis.url=%s: maxmemory-policy could not be looked at (%s); make sure that it is %s", url, NOT_SEEN, POLICY
+        )
     elif policy != POLICY:
         raise SettingsError(f"redis.url={url} {evicts(policy)}")
     if appends(client) is False:
-        logger.warning("redis.url=%s writes no append-only file: what is in it is lost when it "
-                       "restarts; set appendonly yes there", url)
+        logger.warning(
+            "redis.url=%s writes no append-only file: what is in it is lost when it restarts; set appendonly yes there",
+            url,
+        )
 
 
 def evicts(policy: str) -> str:
     """What is wrong with a policy, and the remedy."""
-    return (f"has maxmemory-policy={policy}: when it is full it forgets keys, the run's among them;"
-            f" set maxmemory-policy {POLICY} there, or name another Redis")
+    return (
+        f"has maxmemory-policy={policy}: when it is full it forgets keys, the run's among them;"
+        f" set maxmemory-policy {POLICY} there, or name another Redis"
+    )
 
 
 def eviction_policy(client: Any) -> str | None:

@@ -53,8 +53,10 @@ class RunLostError(ResponseError):
 
 
 LOST = "Redis has lost this run"
-RESTORE = ("stop the parts and give Redis its data back, or begin with empty queues "
-           "(docs/operations.md, When Redis loses a run)")
+RESTORE = (
+    "stop the parts and give Redis its data back, or begin with empty queues "
+    "(docs/operations.md, When Redis loses a run)"
+)
 REFUSALS = {
     "OOM": "it is full: free memory there, or raise its maxmemory",
     "READONLY": "it is a read-only replica: name the primary in redis.url, or make it one",
@@ -65,8 +67,13 @@ REFUSALS = {
     "BUSY": "a script keeps it busy",
 }
 CODE = re.compile(rf"\b({'|'.join(REFUSALS)}|LOADING|NOGROUP)\b")
-NAMED = ((OutOfMemoryError, "OOM"), (ReadOnlyError, "READONLY"), (BusyLoadingError, "LOADING"),
-         (MasterDownError, "MASTERDOWN"), (ClusterDownError, "CLUSTERDOWN"))
+NAMED = (
+    (OutOfMemoryError, "OOM"),
+    (ReadOnlyError, "READONLY"),
+    (BusyLoadingError, "LOADING"),
+    (MasterDownError, "MASTERDOWN"),
+    (ClusterDownError, "CLUSTERDOWN"),
+)
 """redis-py takes the code out of the text of these."""
 
 
@@ -83,8 +90,9 @@ def trouble_of(error: RedisError) -> Trouble:
         words = text if code in text else f"{code} {text}"
         return Trouble(Kind.REFUSES, f"Redis refuses writes: {words}; {REFUSALS[code]}")
     if isinstance(error, (AuthenticationError, AuthorizationError, NoPermissionError)):
-        return Trouble(Kind.FAULT, f"Redis refuses this part's user: {text}; see "
-                                   "redis.password_file and the user's rights")
+        return Trouble(
+            Kind.FAULT, f"Redis refuses this part's user: {text}; see redis.password_file and the user's rights"
+        )
     if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
         return Trouble(Kind.SILENT, f"Redis does not answer: {text}; see that it runs")
     return Trouble(Kind.FAULT, f"Redis refuses a call: {text}")

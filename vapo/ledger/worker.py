@@ -35,9 +35,7 @@ REDIS_RETRY_SECONDS = 1.0
 class StageWorker:
     """Feeds rollouts waiting at one stage to a handler, in batches."""
 
-    def __init__(
-        self, ledger: Ledger, stage: Stage, consumer: str, handler: Handler, batch_size: int
-    ) -> None:
+    def __init__(self, ledger: Ledger, stage: Stage, consumer: str, handler: Handler, batch_size: int) -> None:
         self._ledger, self._stage, self._consumer = ledger, stage, consumer
         self._handler, self._batch_size = handler, batch_size
         self._watch = ledger.watch
@@ -49,9 +47,7 @@ class StageWorker:
 
     def run(self) -> None:
         """Work until :meth:`stop`; meant for a thread."""
-        renewer = threading.Thread(
-            target=self._renew_until_stopped, daemon=True, name=f"renew-{self._stage}"
-        )
+        renewer = threading.Thread(target=self._renew_until_stopped, daemon=True, name=f"renew-{self._stage}")
         renewer.start()
         while not self._stopping.is_set():
             try:
@@ -98,8 +94,7 @@ class StageWorker:
                 self._stopping.wait(REDIS_RETRY_SECONDS)
             except Exception as error:
                 # The leases expire and the work is delivered again, ledger.max_attempts times.
-                self._failures.tell(f"batch of {len(leases)} rollouts at stage {self._stage}",
-                                    error)
+                self._failures.tell(f"batch of {len(leases)} rollouts at stage {self._stage}", error)
                 for lease in leases:
                     self._ledger.fail(lease, reason_of(error))
                 return

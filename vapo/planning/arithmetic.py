@@ -62,9 +62,7 @@ def generators_needed(work: Workload, rates: Rates) -> int | None:
     return max(1, math.ceil(needed * (1 - 1e-12)))
 
 
-def best_split(
-    work: Workload, rates: Rates, gpus: int, per_generator: int
-) -> tuple[int, int]:
+def best_split(work: Workload, rates: Rates, gpus: int, per_generator: int) -> tuple[int, int]:
     """Generators and trainer GPUs with the shortest step.
 
     Args:
@@ -75,18 +73,21 @@ def best_split(
     Raises:
         ValueError: there are too few for one replica and one trainer GPU.
     """
-    splits = [(count, gpus - count * per_generator)
-              for count in range(1, (gpus - 1) // per_generator + 1)]
+    splits = [(count, gpus - count * per_generator) for count in range(1, (gpus - 1) // per_generator + 1)]
     if not splits:
-        raise ValueError(f"{gpus} GPUs are too few: one generator takes {per_generator}, the "
-                         "trainer at least 1")
+        raise ValueError(f"{gpus} GPUs are too few: one generator takes {per_generator}, the trainer at least 1")
     return min(splits, key=lambda split: step_seconds(work, with_split(rates, *split)))
 
 
 def with_split(rates: Rates, generators: int, trainer_gpus: int) -> Rates:
     """``rates`` of one replica and one trainer GPU, for so many of each."""
-    return Rates(**{**vars(rates), "generators": generators, "trainer_tokens_per_second":
-                    rates.trainer_tokens_per_second * trainer_gpus})
+    return Rates(
+        **{
+            **vars(rates),
+            "generators": generators,
+            "trainer_tokens_per_second": rates.trainer_tokens_per_second * trainer_gpus,
+        }
+    )
 
 
 def record_bytes(response_tokens: float) -> float:
@@ -108,8 +109,10 @@ def redis_bytes_per_step_kept(work: Workload) -> float:
 
 def redis_traffic(work: Workload) -> tuple[float, float]:
     """Bytes into and out of Redis in one step."""
-    return (work.rollouts * (WIRE_IN_BYTES + WIRE_IN_PER_TOKEN * work.response_tokens),
-            work.rollouts * (WIRE_OUT_BYTES + WIRE_OUT_PER_TOKEN * work.response_tokens))
+    return (
+        work.rollouts * (WIRE_IN_BYTES + WIRE_IN_PER_TOKEN * work.response_tokens),
+        work.rollouts * (WIRE_OUT_BYTES + WIRE_OUT_PER_TOKEN * work.response_tokens),
+    )
 
 
 def redis_busy_seconds(work: Workload) -> float:
@@ -117,9 +120,7 @@ def redis_busy_seconds(work: Workload) -> float:
     return work.rollouts * (REDIS_SECONDS + REDIS_SECONDS_PER_TOKEN * work.response_tokens)
 
 
-def sync_bytes(
-    model: ModelSize, rates: Rates, deployment: Deployment, relay: bool
-) -> float:
+def sync_bytes(model: ModelSize, rates: Rates, deployment: Deployment, relay: bool) -> float:
     """Bytes that leave the trainer's host for one publication: the actor once per generator, or
     per host of generators with a relay, and the critic once per value replica.
     """

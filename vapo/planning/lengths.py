@@ -15,9 +15,7 @@ from vapo.planning.quantities import Workload
 BISECTIONS = 60
 
 
-def draw_lengths(
-    work: Workload, count: int, random: np.random.Generator
-) -> npt.NDArray[np.float64]:
+def draw_lengths(work: Workload, count: int, random: np.random.Generator) -> npt.NDArray[np.float64]:
     """``count`` lengths in tokens, at least 1.
 
     Raises:
@@ -34,8 +32,10 @@ def draw_lengths(
 def _location(mean: float, longest: float, sigma: float) -> float:
     """The log-normal's location with which the mean after the cut is ``mean``."""
     if mean >= longest:
-        raise ValueError(f"a mean of {mean:g} tokens is not below the longest response, "
-                         f"{longest:g}; with --spread 0 all may be as long")
+        raise ValueError(
+            f"a mean of {mean:g} tokens is not below the longest response, "
+            f"{longest:g}; with --spread 0 all may be as long"
+        )
     low, high = math.log(mean) - sigma**2 / 2, math.log(longest) + 40 * sigma
     for _ in range(BISECTIONS):
         middle = (low + high) / 2

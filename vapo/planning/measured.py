@@ -37,7 +37,8 @@ def measure_run(directory: Path, generators: int = 1) -> tuple[Workload, Rates, 
         samples_per_prompt=settings.sampling.samples_per_prompt,
         response_tokens=_total(rows, "tokens") / _total(rows, "rollouts"),
         longest_response=settings.sampling.max_new_tokens,
-        max_staleness=settings.ledger.max_staleness)
+        max_staleness=settings.ledger.max_staleness,
+    )
     idle = sum(row["seconds"].get("wait", 0.0) for row in rows)
     publishing = sum(row["seconds"].get("publish", 0.0) for row in rows)
     tokens, seconds = _total(rows, "tokens"), _total(rows, "step_seconds")
@@ -46,7 +47,8 @@ def measure_run(directory: Path, generators: int = 1) -> tuple[Workload, Rates, 
         generator_tokens_per_second=tokens / seconds / generators,
         trainer_tokens_per_second=tokens / max(1e-9, seconds - idle - publishing),
         sequences=settings.generator.max_concurrent_sequences,
-        publish_seconds=publishing / len(rows))
+        publish_seconds=publishing / len(rows),
+    )
     return work, rates, settings
 
 
@@ -62,8 +64,9 @@ def policy_steps(path: Path) -> list[dict[str, Any]]:
         raise MeasurementError(f"{path} cannot be read: {error}") from None
     steps = [row for row in rows if "step" in row and "pretraining_step" not in row][1:]
     if len(steps) < FEWEST_STEPS:
-        raise MeasurementError(f"{path} holds {len(steps)} policy steps after the first; "
-                               f"{FEWEST_STEPS} are needed, let the run go on")
+        raise MeasurementError(
+            f"{path} holds {len(steps)} policy steps after the first; {FEWEST_STEPS} are needed, let the run go on"
+        )
     return steps
 
 

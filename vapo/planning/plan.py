@@ -48,8 +48,7 @@ class Plan:
 
 
 def make_plan(
-    work: Workload, rates: Rates, model: ModelSize, deployment: Deployment, steps: int = 30,
-    seed: int = 0,
+    work: Workload, rates: Rates, model: ModelSize, deployment: Deployment, steps: int = 30, seed: int = 0
 ) -> Plan:
     """Work everything out; the simulation takes ``steps`` training steps.
 
@@ -58,14 +57,11 @@ def make_plan(
     """
     outcome = simulate(work, rates, steps, warm_up=steps // 3, seed=seed)
     figures = _figures(work, rates, model, deployment)
-    findings = (_step_limit(work, rates, outcome),
-                *_warnings(work, rates, model, deployment, outcome))
+    findings = (_step_limit(work, rates, outcome), *_warnings(work, rates, model, deployment, outcome))
     return Plan(work, rates, model, deployment, outcome, figures, findings)
 
 
-def _figures(
-    work: Workload, rates: Rates, model: ModelSize, deployment: Deployment
-) -> dict[str, float | None]:
+def _figures(work: Workload, rates: Rates, model: ModelSize, deployment: Deployment) -> dict[str, float | None]:
     into, out = arithmetic.redis_traffic(work)
     direct = arithmetic.sync_bytes(model, rates, deployment, relay=False)
     relayed = arithmetic.sync_bytes(model, rates, deployment, relay=True)
@@ -86,8 +82,7 @@ def _figures(
         "sync_bytes_relay": relayed,
         "sync_seconds_relay": relayed / deployment.uplink_bytes_per_second,
         "checkpoint_bytes": arithmetic.checkpoint_bytes(model),
-        "checkpoints_bytes": (deployment.keep_checkpoints + 1)
-        * arithmetic.checkpoint_bytes(model),
+        "checkpoints_bytes": (deployment.keep_checkpoints + 1) * arithmetic.checkpoint_bytes(model),
         "cache_bytes_per_token": model.cache_bytes_per_token or None,
         "sequences_that_fit": arithmetic.sequences_that_fit(work, model, deployment),
     }
@@ -99,22 +94,31 @@ def _step_limit(work: Workload, rates: Rates, outcome: Outcome) -> Finding:
     expected = arithmetic.step_seconds(work, rates)
     sides = f"generation takes {generation:.3g} s a step, training {training:.3g} s"
     if work.max_staleness == 0:
-        return Finding("both sides in turn", f"{sides}, one after the other: max_staleness is 0",
-                       "allow max_staleness 1, and they overlap")
+        return Finding(
+            "both sides in turn",
+            f"{sides}, one after the other: max_staleness is 0",
+            "allow max_staleness 1, and they overlap",
+        )
     needed = arithmetic.generators_needed(work, rates)
     if needed is None:
-        return Finding("weight updates", f"{sides}, and generation stands still for "
-                       f"{rates.standstill_seconds:.3g} s an update: no number of generators is "
-                       "enough",
-                       f"publish every few steps ({_publish_less(work)}), or larger steps")
+        return Finding(
+            "weight updates",
+            f"{sides}, and generation stands still for "
+            f"{rates.standstill_seconds:.3g} s an update: no number of generators is "
+            "enough",
+            f"publish every few steps ({_publish_less(work)}), or larger steps",
+        )
     if outcome.step_seconds > TAIL * expected:
         return Finding(
-            "the longest responses", f"{sides}, yet a step takes {outcome.step_seconds:.3g} s: the "
+            "the longest responses",
+            f"{sides}, yet a step takes {outcome.step_seconds:.3g} s: the "
             "fleet runs half empty while the last responses end, or has too few places",
-            "raise max_staleness, or the places of a generator, or shorten max_new_tokens")
+            "raise max_staleness, or the places of a generator, or shorten max_new_tokens",
+        )
     if generation > training:
-        return Finding("generation", sides, f"{needed} generators would keep the trainer busy; "
-                       f"there are {rates.generators}")
+        return Finding(
+            "generation", sides, f"{needed} generators would keep the trainer busy; there are {rates.generators}"
+        )
     spare = f"; {needed} generators would do" if needed < rates.generators else ""
     return Finding("the trainer", sides, f"more trainer GPUs{spare}")
 
@@ -138,42 +142,54 @@ def _redis_memory(work: Workload, deployment: Deployment) -> Finding | None:
     if needed <= deployment.redis_memory_bytes:
         return None
     return Finding(
-        "Redis memory", f"{needed / 2**30:.3g} GiB of rollouts, "
-        f"{deployment.redis_memory_bytes / 2**30:.3g} GiB there",
+        "Redis memory",
+        f"{needed / 2**30:.3g} GiB of rollouts, {deployment.redis_memory_bytes / 2**30:.3g} GiB there",
         "checkpoint more often (trained rollouts are kept until one is durable), lower "
-        "ledger.retained_rollouts or max_staleness, or give Redis more memory")
+        "ledger.retained_rollouts or max_staleness, or give Redis more memory",
+    )
 
 
 def _redis_time(work: Workload, outcome: Outcome) -> Finding | None:
     share = arithmetic.redis_busy_seconds(work) / outcome.step_seconds
     if share <= REDIS_COMFORT:
         return None
-    return Finding("Redis' one thread", f"busy {share:.0%} of the time",
-                   "a host of its own with faster cores; one run is one cluster slot, so a "
-                   "cluster helps several runs, not one")
+    return Finding(
+        "Redis' one thread",
+        f"busy {share:.0%} of the time",
+        "a host of its own with faster cores; one run is one cluster slot, so a cluster helps several runs, not one",
+    )
 
 
 def _network(
     work: Workload, rates: Rates, model: ModelSize, deployment: Deployment, outcome: Outcome
 ) -> Finding | None:
-    direct, relayed = (arithmetic.sync_bytes(model, rates, deployment, relay)
-                       / deployment.uplink_bytes_per_second for relay in (False, True))
+    direct, relayed = (
+        arithmetic.sync_bytes(model, rates, deployment, relay) / deployment.uplink_bytes_per_second
+        for relay in (False, True)
+    )
     if direct <= NOTICEABLE * outcome.step_seconds:
         return None
     if relayed < 0.9 * direct:
         remedy = f"a relay on each host of generators ({relayed:.3g} s)"
     else:
         remedy = f"a faster link, or {_publish_less(work)}"
-    return Finding("the trainer's uplink", f"one publication takes {direct:.3g} s of a step's "
-                   f"{outcome.step_seconds:.3g} s; generators begin nothing new meanwhile", remedy)
+    return Finding(
+        "the trainer's uplink",
+        f"one publication takes {direct:.3g} s of a step's "
+        f"{outcome.step_seconds:.3g} s; generators begin nothing new meanwhile",
+        remedy,
+    )
 
 
 def _standstill(work: Workload, rates: Rates, outcome: Outcome) -> Finding | None:
     share = rates.standstill_seconds / outcome.step_seconds
     if share <= NOTICEABLE:
         return None
-    return Finding("the standstill of updates", f"generation stands still {share:.0%} of the time",
-                   f"larger steps, or {_publish_less(work)}")
+    return Finding(
+        "the standstill of updates",
+        f"generation stands still {share:.0%} of the time",
+        f"larger steps, or {_publish_less(work)}",
+    )
 
 
 def _publish_less(work: Workload) -> str:
@@ -184,22 +200,23 @@ def _publish_less(work: Workload) -> str:
     return "ledger.max_staleness 1, and with it trainer.publish_every_steps 2"
 
 
-def _places(
-    work: Workload, rates: Rates, model: ModelSize, deployment: Deployment
-) -> Finding | None:
+def _places(work: Workload, rates: Rates, model: ModelSize, deployment: Deployment) -> Finding | None:
     fit = arithmetic.sequences_that_fit(work, model, deployment)
     if fit is None or fit >= rates.sequences:
         return None
-    return Finding("the key-value cache", f"{fit} responses of mean length fit at once, "
-                   f"generator.max_concurrent_sequences is {rates.sequences}",
-                   "tensor parallelism, or fewer concurrent sequences: vLLM recomputes what it "
-                   "has to evict")
+    return Finding(
+        "the key-value cache",
+        f"{fit} responses of mean length fit at once, generator.max_concurrent_sequences is {rates.sequences}",
+        "tensor parallelism, or fewer concurrent sequences: vLLM recomputes what it has to evict",
+    )
 
 
 def _drops(work: Workload, outcome: Outcome) -> Finding | None:
     if outcome.dropped_fraction <= NOTICEABLE / 10:
         return None
-    return Finding("staleness", f"{outcome.dropped_fraction:.1%} of the rollouts are too old when "
-                   f"their turn comes (max_staleness {work.max_staleness})",
-                   "fewer places than the admission capacity, shorter responses, or a higher "
-                   "limit with care")
+    return Finding(
+        "staleness",
+        f"{outcome.dropped_fraction:.1%} of the rollouts are too old when "
+        f"their turn comes (max_staleness {work.max_staleness})",
+        "fewer places than the admission capacity, shorter responses, or a higher limit with care",
+    )

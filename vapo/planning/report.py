@@ -21,9 +21,11 @@ def report(plan: Plan) -> str:
 
 def _title(plan: Plan) -> str:
     work = plan.work
-    return (f"{work.rollouts} rollouts a step ({work.prompts_per_step} prompts x "
-            f"{work.samples_per_prompt}), {work.response_tokens:g} tokens on average, at most "
-            f"{work.longest_response}; {plan.rates.generators} generators")
+    return (
+        f"{work.rollouts} rollouts a step ({work.prompts_per_step} prompts x "
+        f"{work.samples_per_prompt}), {work.response_tokens:g} tokens on average, at most "
+        f"{work.longest_response}; {plan.rates.generators} generators"
+    )
 
 
 def _step_rows(plan: Plan) -> list[tuple[str, str]]:
@@ -32,13 +34,19 @@ def _step_rows(plan: Plan) -> list[tuple[str, str]]:
     return [
         ("generation", f"{figures['generation_seconds']:.4g} s a step"),
         ("training", f"{figures['training_seconds']:.4g} s a step"),
-        ("step, simulated", f"{outcome.step_seconds:.4g} s (arithmetic: "
-         f"{figures['step_seconds']:.4g} s), {outcome.tokens_per_second:.4g} tokens/s"),
+        (
+            "step, simulated",
+            f"{outcome.step_seconds:.4g} s (arithmetic: "
+            f"{figures['step_seconds']:.4g} s), {outcome.tokens_per_second:.4g} tokens/s",
+        ),
         ("busy", f"trainer {outcome.trainer_busy:.0%}, generators {outcome.generators_busy:.0%}"),
         ("generators that keep it busy", "no number" if needed is None else f"{needed:g}"),
-        ("staleness", f"mean {outcome.staleness_mean:.2f}, most {outcome.staleness_max} "
-         f"(max_staleness {plan.work.max_staleness}); "
-         f"{outcome.dropped_fraction:.1%} made in vain"),
+        (
+            "staleness",
+            f"mean {outcome.staleness_mean:.2f}, most {outcome.staleness_max} "
+            f"(max_staleness {plan.work.max_staleness}); "
+            f"{outcome.dropped_fraction:.1%} made in vain",
+        ),
     ]
 
 
@@ -47,10 +55,15 @@ def _redis_rows(plan: Plan) -> list[tuple[str, str]]:
     into, out = figures["redis_bytes_in_per_step"], figures["redis_bytes_out_per_step"]
     busy = figures["redis_busy_seconds_per_step"] or 0.0
     return [
-        ("Redis memory", f"{size(figures['redis_bytes'])}, and "
-         f"{size(figures['redis_bytes_kept_per_step'])} a step for good"),
-        ("Redis traffic", f"{size(into)} in, {size(out)} out a step; "
-         f"{size((into or 0) / seconds)}/s in, {size((out or 0) / seconds)}/s out"),
+        (
+            "Redis memory",
+            f"{size(figures['redis_bytes'])}, and {size(figures['redis_bytes_kept_per_step'])} a step for good",
+        ),
+        (
+            "Redis traffic",
+            f"{size(into)} in, {size(out)} out a step; "
+            f"{size((into or 0) / seconds)}/s in, {size((out or 0) / seconds)}/s out",
+        ),
         ("Redis' thread", f"{busy:.3g} s a step, {busy / seconds:.1%} of the time"),
     ]
 
@@ -59,17 +72,22 @@ def _weight_rows(plan: Plan) -> list[tuple[str, str]]:
     figures = plan.figures
     rows = [
         ("weights", f"{size(figures['weight_bytes'])} an actor, as much a critic"),
-        ("sync, file or http", f"{size(figures['sync_bytes'])} leave the trainer's host, "
-         f"{figures['sync_seconds']:.3g} s"),
-        ("sync, http with relays", f"{size(figures['sync_bytes_relay'])}, "
-         f"{figures['sync_seconds_relay']:.3g} s"),
-        ("checkpoint", f"{size(figures['checkpoint_bytes'])} each, room for "
-         f"{size(figures['checkpoints_bytes'])}"),
+        (
+            "sync, file or http",
+            f"{size(figures['sync_bytes'])} leave the trainer's host, {figures['sync_seconds']:.3g} s",
+        ),
+        ("sync, http with relays", f"{size(figures['sync_bytes_relay'])}, {figures['sync_seconds_relay']:.3g} s"),
+        ("checkpoint", f"{size(figures['checkpoint_bytes'])} each, room for {size(figures['checkpoints_bytes'])}"),
     ]
     if figures["cache_bytes_per_token"]:
         fit = figures["sequences_that_fit"]
-        rows.append(("key-value cache", f"{size(figures['cache_bytes_per_token'])} a token"
-                     + (f"; {fit:g} responses fit" if fit is not None else "")))
+        rows.append(
+            (
+                "key-value cache",
+                f"{size(figures['cache_bytes_per_token'])} a token"
+                + (f"; {fit:g} responses fit" if fit is not None else ""),
+            )
+        )
     return rows
 
 

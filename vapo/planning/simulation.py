@@ -128,12 +128,12 @@ class _Run:
         return Outcome(
             step_seconds=seconds / len(steps),
             trainer_busy=sum(step.seconds for step in steps) / seconds,
-            generators_busy=min(1.0, self._fleet.made / (
-                self._rates.fleet_tokens_per_second * self._now)),
+            generators_busy=min(1.0, self._fleet.made / (self._rates.fleet_tokens_per_second * self._now)),
             staleness_mean=float(np.mean([step.staleness_mean for step in steps])),
             staleness_max=max(step.staleness_max for step in steps),
             dropped_fraction=self._dropped / (self._dropped + rollouts),
-            tokens_per_second=tokens / seconds)
+            tokens_per_second=tokens / seconds,
+        )
 
     def _begin_of(self, step: int) -> float:
         before = self.steps[step - 1] if step else None
@@ -189,9 +189,7 @@ class _Run:
         self._moves_at = self._now + self._rates.standstill_seconds
 
 
-def simulate(
-    work: Workload, rates: Rates, steps: int = 40, warm_up: int = 10, seed: int = 0
-) -> Outcome:
+def simulate(work: Workload, rates: Rates, steps: int = 40, warm_up: int = 10, seed: int = 0) -> Outcome:
     """Simulate ``steps`` training steps and average over all but the first ``warm_up``.
 
     Raises:

@@ -35,7 +35,7 @@ OFFLINE_DEFAULTS: Mapping[str, str] = {
 
 NO_GPU: Mapping[str, str] = {
     # A CUDA build of torch would else put the critic and the trainer where the engine is not.
-    "CUDA_VISIBLE_DEVICES": "",
+    "CUDA_VISIBLE_DEVICES": ""
 }
 
 

@@ -117,16 +117,13 @@ def start(command: list[str]) -> tuple[int, subprocess.Popen[bytes]]:
     output, writing = os.pipe()
     os.set_blocking(output, False)
     child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=writing, stderr=writing, process_group=0,
-        preexec_fn=die_with_guard,
-    )  # fmt: skip
+        command, stdin=subprocess.DEVNULL, stdout=writing, stderr=writing, process_group=0, preexec_fn=die_with_guard
+    )
     os.close(writing)
     return output, child
 
 
-def watch(
-    child: subprocess.Popen[bytes], wake: int, grace: float, output: int, log: LogFile
-) -> int:
+def watch(child: subprocess.Popen[bytes], wake: int, grace: float, output: int, log: LogFile) -> int:
     """Wait for the command to end, stopping it when asked to; returns its status as `subprocess`
     gives it.
     """
@@ -141,9 +138,7 @@ def watch(
         owner_gone = OWNER_PIPE in ready and not os.read(OWNER_PIPE, 1)
         if owner_gone:
             listening.remove(OWNER_PIPE)
-        if deadline is None and (
-            owner_gone or signal.SIGTERM in signals or signal.SIGHUP in signals
-        ):
+        if deadline is None and (owner_gone or signal.SIGTERM in signals or signal.SIGHUP in signals):
             child.terminate()
             deadline = time.monotonic() + grace
         if signal.SIGINT in signals or (deadline is not None and time.monotonic() >= deadline):

@@ -56,12 +56,7 @@ class Flood:
 class LogFile:
     """Takes a process's output in pieces of any size."""
 
-    def __init__(
-        self,
-        path: Path,
-        limit_bytes: int = LIMIT_BYTES,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, path: Path, limit_bytes: int = LIMIT_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._limit, self._clock = path, limit_bytes, clock
         self._flood, self._rest = Flood(), b""
         self._descriptor: int | None = None

@@ -20,10 +20,7 @@ from vapo.processes.log_file import numbered
 from vapo.processes.log_reason import reason
 
 INSTALLED_IN = Path(__file__).resolve().parents[2]
-GUARD = (
-    "import sys; sys.path.append(sys.argv.pop(1)); "
-    "from vapo.processes.guard import main; sys.exit(main())"
-)
+GUARD = "import sys; sys.path.append(sys.argv.pop(1)); from vapo.processes.guard import main; sys.exit(main())"
 LINES_OF_REASON = 400
 REAP_SECONDS = 5.0
 

@@ -74,10 +74,7 @@ class Supervisor:
     def pids(self) -> dict[str, int | None]:
         """Process id of each command by name; None for one that is not running now."""
         with self._lock:
-            return {
-                name: one.process.pid if one.process else None
-                for name, one in self._supervised.items()
-            }
+            return {name: one.process.pid if one.process else None for name, one in self._supervised.items()}
 
     def is_running(self, name: str) -> bool:
         """Whether a process runs or is about to be started again; not once it has finished, nor
@@ -143,9 +140,7 @@ class Supervisor:
         except OSError as error:
             self._failure = f"{one.spec.name} cannot be started again: {file_trouble(error)}"
 
-    def _note_death(
-        self, one: _Supervised, process: ManagedProcess, status: int, now: float
-    ) -> None:
+    def _note_death(self, one: _Supervised, process: ManagedProcess, status: int, now: float) -> None:
         one.process = None
         if status == 0 and one.spec.may_finish:
             self._report(f"{one.spec.name} has finished")

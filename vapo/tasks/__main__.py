@@ -23,9 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=whole(1), required=True, help="number of distinct problems")
     parser.add_argument("--out", type=path, required=True, help="JSONL file to write")
     parser.add_argument("--seed", type=whole(0), default=0)
-    parser.add_argument(
-        "--terms", type=whole(2), nargs="+", default=DEMO_TERMS, help="grades, by number of terms"
-    )
+    parser.add_argument("--terms", type=whole(2), nargs="+", default=DEMO_TERMS, help="grades, by number of terms")
     return parser
 
 

@@ -32,10 +32,7 @@ class InHeadErrors:
 
 
 def demonstrate(
-    problem: ChainProblem,
-    careful_share: float,
-    generator: random.Random,
-    errors: InHeadErrors | None = None,
+    problem: ChainProblem, careful_share: float, generator: random.Random, errors: InHeadErrors | None = None
 ) -> str:
     r"""One worked answer: a line per partial sum, then ``\boxed{result}``.
 
@@ -88,9 +85,7 @@ def _columns(partial_sum: int, operand: int) -> str:
     return f"{units_column} {tens}-{operand_tens}{'-1' * carry}={total}"
 
 
-def _in_head_error(
-    partial_sum: int, operand: int, errors: InHeadErrors, generator: random.Random
-) -> int:
+def _in_head_error(partial_sum: int, operand: int, errors: InHeadErrors, generator: random.Random) -> int:
     error = 0
     if has_carry(partial_sum, operand) and generator.random() < errors.dropped_carry:
         error = -10 if operand > 0 else 10

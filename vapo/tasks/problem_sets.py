@@ -22,9 +22,7 @@ DEMO_TERMS = (3, 4, 5, 6)
 _DRAWS_WITHOUT_A_NEW_PROBLEM = 10_000
 
 
-def problem_set(
-    split: Split, count: int, seed: int, terms: Sequence[int] = DEMO_TERMS
-) -> list[ChainProblem]:
+def problem_set(split: Split, count: int, seed: int, terms: Sequence[int] = DEMO_TERMS) -> list[ChainProblem]:
     """``count`` distinct problems of ``split``, the grades in ``terms`` taking turns.
 
     Raises:
@@ -33,9 +31,7 @@ def problem_set(
     return list(islice(problem_stream(split, seed, terms), count))
 
 
-def problem_stream(
-    split: Split, seed: int, terms: Sequence[int] = DEMO_TERMS
-) -> Iterator[ChainProblem]:
+def problem_stream(split: Split, seed: int, terms: Sequence[int] = DEMO_TERMS) -> Iterator[ChainProblem]:
     """Distinct problems of ``split`` without end; see :func:`problem_set`."""
     generator = random.Random(f"chain/{split}/{seed}")
     seen: set[ChainProblem] = set()
@@ -61,9 +57,7 @@ def write_jsonl(problems: Iterable[ChainProblem], path: Path) -> None:
         file.writelines(json.dumps(to_record(problem)) + "\n" for problem in problems)
 
 
-def _sample_unseen(
-    generator: random.Random, split: Split, terms: int, seen: set[ChainProblem]
-) -> ChainProblem:
+def _sample_unseen(generator: random.Random, split: Split, terms: int, seen: set[ChainProblem]) -> ChainProblem:
     for _ in range(_DRAWS_WITHOUT_A_NEW_PROBLEM):
         problem = sample_problem(generator, terms)
         if problem not in seen and split_of(problem.prompt) is split:

@@ -19,13 +19,7 @@ from vapo.weights.errors import SupersededError, WeightsError
 from vapo.weights.file_transport import FileTransport
 from vapo.weights.manifest import ACTOR, CRITIC, MANIFEST, FileEntry, Manifest, sha256_of
 from vapo.weights.transport import Transport
-from vapo.weights.versions import (
-    newest_on_disk,
-    read_manifest,
-    remove_old_versions,
-    version_folder,
-    write_version,
-)
+from vapo.weights.versions import newest_on_disk, read_manifest, remove_old_versions, version_folder, write_version
 
 __all__ = [
     "ACTOR",

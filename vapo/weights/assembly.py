@@ -35,20 +35,22 @@ def transport_for(settings: Settings) -> Transport:
         return FileTransport(settings.run.weights_directory)
     redis = connect(settings.redis, REDIS_PATIENCE_SECONDS)
     source = open_source(settings, redis, settings.weights.relay_url)
-    return HttpTransport(open_cache(settings, redis, source, settings.weights_cache_directory),
-                         source)
+    return HttpTransport(open_cache(settings, redis, source, settings.weights_cache_directory), source)
 
 
 def open_source(settings: Settings, redis: RedisClient, relay_url: str | None) -> WeightSource:
     """The relay if there is one, else the trainer: where the settings or the fleet say it is."""
     named = relay_url or settings.weights.source_url
     weights = settings.weights
-    return WeightSource((lambda: named) if named else trainer_locator(settings, redis),
-                        service_headers(settings), weights.stall_seconds, weights.parallel_ranges)
+    return WeightSource(
+        (lambda: named) if named else trainer_locator(settings, redis),
+        service_headers(settings),
+        weights.stall_seconds,
+        weights.parallel_ranges,
+    )
 
 
-def open_cache(settings: Settings, redis: RedisClient, source: WeightSource,
-               directory: Path) -> WeightCache:
+def open_cache(settings: Settings, redis: RedisClient, source: WeightSource, directory: Path) -> WeightCache:
     """A cache that takes only manifests announced in Redis."""
     channel = WeightChannel(redis, Keys(settings.run.name))
     return WeightCache(directory, source, channel.digest_of, settings.weights)
@@ -66,7 +68,8 @@ def trainer_locator(settings: Settings, redis: RedisClient) -> Callable[[], str]
         if not alive:
             raise SourceUnavailableError(
                 "no trainer is in the fleet to fetch weights from; start it, or name who serves "
-                "them in weights.source_url")
+                "them in weights.source_url"
+            )
         return max(alive, key=_seen).url
 
     return locate

@@ -35,8 +35,9 @@ class WeightCache:
         digest_of: digest of the manifest announced for a version, None when there was none.
     """
 
-    def __init__(self, directory: Path, source: WeightSource,
-                 digest_of: Callable[[int], str | None], settings: WeightsSettings) -> None:
+    def __init__(
+        self, directory: Path, source: WeightSource, digest_of: Callable[[int], str | None], settings: WeightsSettings
+    ) -> None:
         self._directory, self._source = directory, source
         self._digest_of, self._settings = digest_of, settings
         self._limiter = TokenBucket(settings.fetch_limit_bytes_per_second)
@@ -60,12 +61,13 @@ class WeightCache:
         try:
             self._keep(manifest, write=new)
         except OSError as error:
-            raise WeightsError(f"cannot write {self.folder(version)}: {error.strerror}; it needs "
-                               "room for the weights, and this user's leave to write") from None
+            raise WeightsError(
+                f"cannot write {self.folder(version)}: {error.strerror}; it needs "
+                "room for the weights, and this user's leave to write"
+            ) from None
         return manifest
 
-    def download(self, version: int, name: str, entry: FileEntry,
-                 trust_finished: bool = False) -> FileDownload:
+    def download(self, version: int, name: str, entry: FileEntry, trust_finished: bool = False) -> FileDownload:
         """The download of a file: one that runs, or a new one, which resumes the last.
 
         Args:
@@ -128,8 +130,10 @@ class WeightCache:
     def _asked(self, version: int, announced: str | None) -> Manifest:
         manifest = self._source.manifest(version)
         if manifest.version != version or announced not in (None, manifest.digest):
-            raise WeightsError(f"the source's manifest of version {version} is not the one that "
-                               "was announced; does it serve another run?")
+            raise WeightsError(
+                f"the source's manifest of version {version} is not the one that "
+                "was announced; does it serve another run?"
+            )
         return manifest
 
     def _keep(self, manifest: Manifest, write: bool) -> None:
@@ -142,7 +146,7 @@ class WeightCache:
             temporary.rename(folder / MANIFEST)
         os.utime(folder / MANIFEST)
         used = sorted(self._directory.glob(f"[0-9]*/{MANIFEST}"), key=_modified, reverse=True)
-        for kept in used[self._settings.cache_versions:]:
+        for kept in used[self._settings.cache_versions :]:
             shutil.rmtree(kept.parent, ignore_errors=True)
             self._forget(kept.parent)
 

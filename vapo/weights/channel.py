@@ -40,8 +40,12 @@ class WeightChannel:
             pipe.hset(self._steps, str(manifest.version), manifest.step)
             pipe.hset(self._digests, str(manifest.version), manifest.digest)
             pipe.set(self._newest, manifest.version)
-            pipe.xadd(self._stream, {"version": manifest.version, "step": manifest.step},
-                      maxlen=ANNOUNCEMENTS_KEPT, approximate=True)
+            pipe.xadd(
+                self._stream,
+                {"version": manifest.version, "step": manifest.step},
+                maxlen=ANNOUNCEMENTS_KEPT,
+                approximate=True,
+            )
             pipe.execute()
 
     def announce_if_lost(self) -> bool:

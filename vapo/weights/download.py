@@ -40,8 +40,15 @@ class DamagedError(WeightsError):
 class FileDownload:
     """One file of one version on its way to ``final``, by a thread of its own."""
 
-    def __init__(self, source: WeightSource, version: int, entry: FileEntry, final: Path,
-                 settings: WeightsSettings, limiter: TokenBucket) -> None:
+    def __init__(
+        self,
+        source: WeightSource,
+        version: int,
+        entry: FileEntry,
+        final: Path,
+        settings: WeightsSettings,
+        limiter: TokenBucket,
+    ) -> None:
         self._source, self.version, self.entry, self._final = source, version, entry, final
         self._settings, self._limiter = settings, limiter
         self._changed = threading.Condition()
@@ -86,8 +93,7 @@ class FileDownload:
         return in_time
 
     def _over_or_has(self, wanted: ByteRange) -> bool:
-        return self.over_at is not None or (
-            self._partial is not None and self._partial.has(wanted))
+        return self.over_at is not None or (self._partial is not None and self._partial.has(wanted))
 
     def _wake(self) -> None:
         with self._changed:
@@ -101,10 +107,12 @@ class FileDownload:
         except FileNotFoundError:
             self.error = SupersededError(
                 f"{self._final.parent} was removed to make room for newer versions "
-                "(weights.cache_versions); the newest is taken instead")
+                "(weights.cache_versions); the newest is taken instead"
+            )
         except OSError as error:
-            self.error = WeightsError(f"cannot write {self._final} (weights.cache_directory): "
-                                      f"{error.strerror or error}")
+            self.error = WeightsError(
+                f"cannot write {self._final} (weights.cache_directory): {error.strerror or error}"
+            )
         except WeightsError as error:
             self.error = error
         except Exception as error:  # told to whoever waits for the result
@@ -125,15 +133,15 @@ class FileDownload:
         raise DamagedError(
             f"{self._final.name} of version {self.version} was fetched {FETCHES} times and does "
             f"not match its manifest (sha256 {self.entry.sha256[:12]}); the source's copy is "
-            "damaged, or something on the way changes it")
+            "damaged, or something on the way changes it"
+        )
 
     def _transfer(self) -> None:
         assert self._partial is not None  # noqa: S101 - set by the only caller
         self._todo = deque(split(self._partial.missing(), self._settings.range_bytes))
         self._heard_at = time.monotonic()
         count = min(self._settings.parallel_ranges, len(self._todo))
-        threads = [threading.Thread(target=self._work, args=(self._partial,), daemon=True)
-                   for _ in range(count)]
+        threads = [threading.Thread(target=self._work, args=(self._partial,), daemon=True) for _ in range(count)]
         for thread in threads:
             thread.start()
         deadline = time.monotonic() + self._settings.deadline_seconds
@@ -148,9 +156,11 @@ class FileDownload:
 
     def _late(self, partial: PartialFile) -> str:
         lacking = sum(one.size for one in partial.missing())
-        return (f"{self._final.name} of version {self.version} was not fetched within "
-                f"weights.deadline_seconds={self._settings.deadline_seconds:g}; {lacking} of "
-                f"{self.entry.bytes} bytes are lacking, the others are kept for the next try")
+        return (
+            f"{self._final.name} of version {self.version} was not fetched within "
+            f"weights.deadline_seconds={self._settings.deadline_seconds:g}; {lacking} of "
+            f"{self.entry.bytes} bytes are lacking, the others are kept for the next try"
+        )
 
     def _fail(self, error: Exception) -> None:
         with self._changed:
@@ -182,8 +192,10 @@ class FileDownload:
 
     def _read(self, partial: PartialFile, wanted: ByteRange) -> None:
         left = wanted.size
-        with (partial.writing(wanted.start) as write,
-              self._source.read(self.version, self._final.name, self.entry, wanted) as chunks):
+        with (
+            partial.writing(wanted.start) as write,
+            self._source.read(self.version, self._final.name, self.entry, wanted) as chunks,
+        ):
             for chunk in chunks:
                 write(chunk[:left])
                 left -= len(chunk)

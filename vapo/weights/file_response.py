@@ -40,10 +40,12 @@ class WeightFileResponse(FileResponse):
         vanished: the answer when the file is no longer there when it is opened.
     """
 
-    def __init__(self, path: Path, entry: FileEntry, limiter: TokenBucket, served: ServedBytes,
-                 vanished: Response) -> None:
-        super().__init__(path, headers={"ETag": etag_of(entry)}, stat_result=path.stat(),
-                         media_type="application/octet-stream")
+    def __init__(
+        self, path: Path, entry: FileEntry, limiter: TokenBucket, served: ServedBytes, vanished: Response
+    ) -> None:
+        super().__init__(
+            path, headers={"ETag": etag_of(entry)}, stat_result=path.stat(), media_type="application/octet-stream"
+        )
         self.chunk_size = limiter.slice_bytes
         self._limiter, self._served, self._vanished = limiter, served, vanished
 

@@ -24,7 +24,8 @@ class FileTransport:
             if only in (None, name) and not matches(folder / name, entry):
                 raise WeightsError(
                     f"{folder / name} is missing or does not match its manifest ({entry.bytes} "
-                    f"bytes, sha256 {entry.sha256[:12]}); it was removed or is damaged")
+                    f"bytes, sha256 {entry.sha256[:12]}); it was removed or is damaged"
+                )
         return folder, manifest
 
     def close(self) -> None:

@@ -29,8 +29,10 @@ def host_lock(path: Path, seconds: float, halted: threading.Event) -> Iterator[N
             if halted.wait(POLL_SECONDS):
                 raise WeightsError("the fetch was given up: this part is stopping")
             if time.monotonic() > deadline:
-                raise WeightsError(f"another process has held {path} for {seconds:g} s "
-                                   "(weights.deadline_seconds); see what it is fetching")
+                raise WeightsError(
+                    f"another process has held {path} for {seconds:g} s "
+                    "(weights.deadline_seconds); see what it is fetching"
+                )
         yield
 
 

@@ -80,5 +80,4 @@ def entry_of(path: Path) -> FileEntry:
 
 def matches(path: Path, entry: FileEntry) -> bool:
     """Whether the file is there and holds exactly the bytes the manifest promises."""
-    return (path.is_file() and path.stat().st_size == entry.bytes
-            and sha256_of(path) == entry.sha256)
+    return path.is_file() and path.stat().st_size == entry.bytes and sha256_of(path) == entry.sha256

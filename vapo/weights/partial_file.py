@@ -31,8 +31,7 @@ class PartialFile:
         OSError: the folder cannot be written; the text names the file.
     """
 
-    def __init__(self, final: Path, entry: FileEntry,
-                 on_arrival: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, final: Path, entry: FileEntry, on_arrival: Callable[[], None] = lambda: None) -> None:
         self.final, self.entry, self._on_arrival = final, entry, on_arrival
         self.path = final.with_name(f"{final.name}.partial")
         self._record = final.with_name(f"{final.name}.arrived")

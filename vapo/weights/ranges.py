@@ -41,8 +41,7 @@ def missing(size: int, arrived: Iterable[ByteRange]) -> list[ByteRange]:
 
 def split(ranges: Iterable[ByteRange], most: int) -> list[ByteRange]:
     """The same bytes, in the same order, in ranges of at most ``most`` bytes."""
-    return [ByteRange(start, min(start + most, one.end))
-            for one in ranges for start in range(one.start, one.end, most)]
+    return [ByteRange(start, min(start + most, one.end)) for one in ranges for start in range(one.start, one.end, most)]
 
 
 def within(ranges: Iterable[ByteRange], bounds: ByteRange) -> list[ByteRange]:
@@ -53,5 +52,4 @@ def within(ranges: Iterable[ByteRange], bounds: ByteRange) -> list[ByteRange]:
 
 def covered(wanted: ByteRange, arrived: Iterable[ByteRange]) -> bool:
     """Whether all of ``wanted`` is in ``arrived``."""
-    return wanted.size <= 0 or any(one.start <= wanted.start and wanted.end <= one.end
-                                   for one in merged(arrived))
+    return wanted.size <= 0 or any(one.start <= wanted.start and wanted.end <= one.end for one in merged(arrived))

@@ -27,8 +27,7 @@ VersionNumber = Annotated[int, PathParameter(ge=1, lt=10**8)]
 JSON = "application/json"
 
 
-def weights_router(directory: Path, bytes_per_second: int | None,
-                   served: ServedBytes) -> APIRouter:
+def weights_router(directory: Path, bytes_per_second: int | None, served: ServedBytes) -> APIRouter:
     """Routes over the folder of published versions, for bearers of the service token."""
     router = APIRouter(prefix="/v1/weights", tags=["weights"], dependencies=[require(SERVICE)])
     limiter = TokenBucket(bytes_per_second)
@@ -45,8 +44,13 @@ def weights_router(directory: Path, bytes_per_second: int | None,
         if entry is None:
             raise Problem(404, f"version {version} has no file {name!r}")
         try:
-            return WeightFileResponse(version_folder(directory, version) / name, entry, limiter,
-                                      served, problem_response(404, superseded(version)))
+            return WeightFileResponse(
+                version_folder(directory, version) / name,
+                entry,
+                limiter,
+                served,
+                problem_response(404, superseded(version)),
+            )
         except FileNotFoundError:
             raise Problem(404, superseded(version)) from None
 

@@ -34,14 +34,16 @@ class WeightSource:
         stall_seconds: a connection silent for this long is dropped.
     """
 
-    def __init__(self, locate: Callable[[], str], headers: Mapping[str, str], stall_seconds: float,
-                 connections: int) -> None:
+    def __init__(
+        self, locate: Callable[[], str], headers: Mapping[str, str], stall_seconds: float, connections: int
+    ) -> None:
         self._locate = locate
         self._base: str | None = None
         # Replicas and relay may be served in many ranges, but a pool must never be waited for.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)
-        self._client = http_client(headers={**headers, "Accept-Encoding": "identity"},
-                                   timeout=stall_seconds, limits=limits)
+        self._client = http_client(
+            headers={**headers, "Accept-Encoding": "identity"}, timeout=stall_seconds, limits=limits
+        )
 
     def manifest(self, version: int) -> Manifest:
         """The manifest of a version as the server has it.
@@ -57,8 +59,7 @@ class WeightSource:
             return Manifest.parse(response.read().decode("utf-8", errors="replace"))
 
     @contextmanager
-    def read(self, version: int, name: str, entry: FileEntry,
-             wanted: ByteRange) -> Iterator[Iterator[bytes]]:
+    def read(self, version: int, name: str, entry: FileEntry, wanted: ByteRange) -> Iterator[Iterator[bytes]]:
         """The bytes of one range, in pieces. A cut raises SourceUnavailableError; else as above."""
         headers = {"Range": f"bytes={wanted.start}-{wanted.end - 1}", "If-Range": etag_of(entry)}
         with self._answer(version, name, headers) as response:
@@ -67,12 +68,12 @@ class WeightSource:
             if response.status_code != httpx.codes.PARTIAL_CONTENT or given != expected:
                 raise WeightsError(
                     f"{response.url} answered {response.status_code} (Content-Range: {given}) "
-                    f"instead of {expected}; its file is not the one the manifest names")
+                    f"instead of {expected}; its file is not the one the manifest names"
+                )
             yield response.iter_raw()
 
     @contextmanager
-    def _answer(self, version: int, name: str,
-                headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+    def _answer(self, version: int, name: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
         base = self._base or self._locate()
         url = f"{base.rstrip('/')}/v1/weights/{version}/{name}"
         try:
@@ -114,16 +115,20 @@ def _refuse_errors(response: httpx.Response) -> None:
     if status == httpx.codes.NOT_FOUND:
         raise SupersededError(
             f"{response.url} is not there: {_detail(response)}; the newest version is taken "
-            "instead. If that fails too, the server runs without weights.transport=http")
+            "instead. If that fails too, the server runs without weights.transport=http"
+        )
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        raise WeightsError(f"{response.url} refused the service token ({status}); give all parts "
-                           "the same security.service_token")
+        raise WeightsError(
+            f"{response.url} refused the service token ({status}); give all parts the same security.service_token"
+        )
     raise _unexpected(response)
 
 
 def _unexpected(response: httpx.Response) -> WeightsError:
-    return WeightsError(f"{response.url} answered {response.status_code}: {_detail(response)}; "
-                        "is it a trainer or a relay of this release?")
+    return WeightsError(
+        f"{response.url} answered {response.status_code}: {_detail(response)}; "
+        "is it a trainer or a relay of this release?"
+    )
 
 
 def _detail(response: httpx.Response) -> str:

@@ -20,9 +20,13 @@ def version_folder(directory: Path, version: int) -> Path:
     return directory / f"{version:08d}"
 
 
-def write_version(directory: Path, version: int, step: int,
-                  writers: dict[str, Callable[[Path], None]],
-                  canary: dict[str, Any] | None = None) -> Manifest:
+def write_version(
+    directory: Path,
+    version: int,
+    step: int,
+    writers: dict[str, Callable[[Path], None]],
+    canary: dict[str, Any] | None = None,
+) -> Manifest:
     """Write a version's files and manifest so that it appears complete or not at all.
 
     Args:
@@ -59,7 +63,8 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise SupersededError(
             f"weight version {folder.name} cannot be read at {folder}: {error.strerror}; it was "
-            "removed (trainer.keep_weight_versions) or the folder is not shared") from None
+            "removed (trainer.keep_weight_versions) or the folder is not shared"
+        ) from None
 
 
 def remove_old_versions(directory: Path, keep: int) -> list[int]:

@@ -64,7 +64,5 @@ def _trainer_url(gateway: Gateway) -> str:
         return gateway.settings.gateway.trainer_url.rstrip("/")
     alive = [member for member in gateway.ledger.fleet.members("trainer") if member.state != "DEAD"]
     if not alive:
-        raise Problem(
-            503, "no trainer is alive; GET /v1/fleet shows the parts", {"Retry-After": "5"}
-        )
+        raise Problem(503, "no trainer is alive; GET /v1/fleet shows the parts", {"Retry-After": "5"})
     return alive[0].url

@@ -33,9 +33,7 @@ NAME_SCHEMA: dict[str, Any] = {"pattern": f"^{NAME.pattern}$"}
 PathName = Annotated[str, Path(json_schema_extra=NAME_SCHEMA)]
 
 
-@router.post(
-    "", status_code=201, openapi_extra=BODY, dependencies=[known_parameters("name", "split")]
-)
+@router.post("", status_code=201, openapi_extra=BODY, dependencies=[known_parameters("name", "split")])
 async def upload(
     gateway: GatewayDependency,
     request: Request,
@@ -92,9 +90,7 @@ def remove(gateway: GatewayDependency, name: PathName) -> None:
     gateway.datasets.remove(name)
 
 
-def _report(
-    gateway: Gateway, file: IO[bytes], purpose: str, strictness: Strictness, examples: int
-) -> dict[str, Any]:
+def _report(gateway: Gateway, file: IO[bytes], purpose: str, strictness: Strictness, examples: int) -> dict[str, Any]:
     builder = gateway.builder
     check = prompt_check(builder) if purpose == "prompts" else dataset_check(builder)
     with closing(gateway.datasets.rows_of(file)) as rows:

@@ -17,9 +17,7 @@ router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 
 
 @router.get("", dependencies=[require(USER), HOLDS_RUN])
-def list_newest(
-    gateway: GatewayDependency, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-) -> dict[str, Any]:
+def list_newest(gateway: GatewayDependency, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
     """The newest dead letters with their reasons."""
     letters = gateway.ledger.dead_letters.list(limit)
     return {"dead_letters": [asdict(letter) for letter in letters]}

@@ -20,9 +20,7 @@ from vapo.sampling_bounds import NewTokens, Samples, Temperature, TopP, greedy_r
 from vapo.service import USER, require
 from vapo.settings import EvaluationSettings
 
-router = APIRouter(
-    prefix="/v1/evaluations", tags=["evaluations"], dependencies=[require(USER), HOLDS_RUN]
-)
+router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], dependencies=[require(USER), HOLDS_RUN])
 
 
 class EvaluationRequest(Strict):
@@ -54,13 +52,9 @@ def start(gateway: GatewayDependency, body: Annotated[bytes, Depends(raw_body)])
     """Start an evaluation under the weights each generator has when it begins a response."""
     request = _parse(body)
     samples = _samples(request, gateway.settings.evaluation)
-    sampling = RowSampling(
-        temperature=request.temperature, top_p=request.top_p, max_new_tokens=request.max_new_tokens
-    )
+    sampling = RowSampling(temperature=request.temperature, top_p=request.top_p, max_new_tokens=request.max_new_tokens)
     try:
-        record = gateway.evaluations.start(
-            _rows(gateway, request), request.dataset, sampling, samples, request.id
-        )
+        record = gateway.evaluations.start(_rows(gateway, request), request.dataset, sampling, samples, request.id)
     except RowErrors as error:
         raise refusal(error.errors) from None
     except TaskTaken as error:
@@ -71,9 +65,7 @@ def start(gateway: GatewayDependency, body: Annotated[bytes, Depends(raw_body)])
 @router.get("")
 def list_all(gateway: GatewayDependency) -> dict[str, Any]:
     """All evaluations, newest first."""
-    return {
-        "evaluations": [gateway.evaluations.summary(record) for record in gateway.evaluations.all()]
-    }
+    return {"evaluations": [gateway.evaluations.summary(record) for record in gateway.evaluations.all()]}
 
 
 @router.get("/{evaluation_id}")
@@ -88,13 +80,8 @@ def _parse(body: bytes) -> EvaluationRequest:
     try:
         return EvaluationRequest.model_validate(parse_json(body))
     except ValidationError as error:
-        errors = [
-            {"field": ".".join(map(str, item["loc"])), "message": item["msg"]}
-            for item in error.errors()
-        ]
-        raise Problem(
-            422, f"{errors[0]['field'] or 'evaluation'}: {errors[0]['message']}", errors=errors
-        ) from None
+        errors = [{"field": ".".join(map(str, item["loc"])), "message": item["msg"]} for item in error.errors()]
+        raise Problem(422, f"{errors[0]['field'] or 'evaluation'}: {errors[0]['message']}", errors=errors) from None
 
 
 def _samples(request: EvaluationRequest, defaults: EvaluationSettings) -> int:

@@ -29,9 +29,7 @@ RETRY_MILLISECONDS = 1000
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def events(
-    gateway: GatewayDependency,
-    after: str | None = None,
-    last_event_id: Annotated[str | None, Header()] = None,
+    gateway: GatewayDependency, after: str | None = None, last_event_id: Annotated[str | None, Header()] = None
 ) -> StreamingResponse:
     """Metrics, weights, evaluations, control as they happen; resumes after `Last-Event-ID`.
 
@@ -74,7 +72,4 @@ async def _read(gateway: Gateway, last: str) -> list[tuple[str, str, dict[str, A
 
 
 def _frame(event_id: str, kind: str, data: dict[str, Any]) -> str:
-    return (
-        f"id: {event_id}\nretry: {RETRY_MILLISECONDS}\nevent: {kind}\n"
-        f"data: {json.dumps(data)}\n\n"
-    )
+    return f"id: {event_id}\nretry: {RETRY_MILLISECONDS}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"

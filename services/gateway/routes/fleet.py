@@ -31,19 +31,12 @@ def fleet(gateway: GatewayDependency) -> dict[str, Any]:
 def weights(gateway: GatewayDependency) -> dict[str, Any]:
     """The newest published version, and which part has loaded which."""
     newest = gateway.weights.newest()
-    members = [
-        member for member in gateway.ledger.fleet.members() if member.weight_version is not None
-    ]
+    members = [member for member in gateway.ledger.fleet.members() if member.weight_version is not None]
     return {
         "newest_version": newest.version if newest else 0,
         "step": newest.step if newest else 0,
         "members": [
-            {
-                "name": member.name,
-                "part": member.part,
-                "state": member.state,
-                "weight_version": member.weight_version,
-            }
+            {"name": member.name, "part": member.part, "state": member.state, "weight_version": member.weight_version}
             for member in members
         ],
     }

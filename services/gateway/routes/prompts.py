@@ -28,9 +28,7 @@ WRAPPED_ROWS = {
     "required": ["prompts"],
     "additionalProperties": False,
 }
-BODY = documented(
-    {"application/json": {"anyOf": [WRAPPED_ROWS, ROW, ROWS]}, NDJSON_TYPES[0]: {"type": "string"}}
-)
+BODY = documented({"application/json": {"anyOf": [WRAPPED_ROWS, ROW, ROWS]}, NDJSON_TYPES[0]: {"type": "string"}})
 
 
 async def raw_body(request: Request) -> bytes:
@@ -38,17 +36,9 @@ async def raw_body(request: Request) -> bytes:
     return await request.body()
 
 
-@router.post(
-    "/v1/prompts",
-    status_code=202,
-    openapi_extra=BODY,
-    dependencies=[known_parameters(), TAKES_WRITES],
-)
+@router.post("/v1/prompts", status_code=202, openapi_extra=BODY, dependencies=[known_parameters(), TAKES_WRITES])
 def submit(
-    gateway: GatewayDependency,
-    request: Request,
-    body: Annotated[bytes, Depends(raw_body)],
-    strictness: RowOptions,
+    gateway: GatewayDependency, request: Request, body: Annotated[bytes, Depends(raw_body)], strictness: RowOptions
 ) -> dict[str, Any]:
     """Queue prompts with reference answers: all of the request, or nothing.
 
@@ -68,9 +58,7 @@ def submit(
         "accepted": sum(accepted),
         "already_known": accepted.count(False),
         "too_long": checked.too_long,
-        "prompts": [
-            {"id": task.id, "accepted": new} for task, new in zip(tasks, accepted, strict=True)
-        ],
+        "prompts": [{"id": task.id, "accepted": new} for task, new in zip(tasks, accepted, strict=True)],
     }
 
 
@@ -79,9 +67,7 @@ def read(gateway: GatewayDependency, prompt_id: str) -> dict[str, Any]:
     """How far a prompt is, and its rollouts."""
     record = gateway.ledger.task(prompt_id)
     if record is None:
-        raise Problem(
-            404, f"no prompt {prompt_id!r} was submitted to run {gateway.settings.run.name!r}"
-        )
+        raise Problem(404, f"no prompt {prompt_id!r} was submitted to run {gateway.settings.run.name!r}")
     return {
         "id": record.id,
         "state": record.state,
@@ -99,8 +85,11 @@ def _no_room(error: QueueFull, count: int, limit: int) -> Problem:
     """Asks to come back, or to send less where no time would help."""
     if count <= limit:
         return Problem(429, str(error), {"Retry-After": str(RETRY_SECONDS)})
-    return Problem(413, f"{count} prompts in one request, and at most {limit} may wait "
-                   "(ledger.task_queue_limit); send fewer at a time, or raise the limit")
+    return Problem(
+        413,
+        f"{count} prompts in one request, and at most {limit} may wait "
+        "(ledger.task_queue_limit); send fewer at a time, or raise the limit",
+    )
 
 
 def _conflict(error: TaskDiffers) -> Problem:

@@ -15,13 +15,9 @@ from vapo.messages import Purpose, Rollout
 from vapo.problems import Problem
 from vapo.service import USER, require
 
-router = APIRouter(
-    prefix="/v1/rollouts", tags=["rollouts"], dependencies=[require(USER), HOLDS_RUN]
-)
+router = APIRouter(prefix="/v1/rollouts", tags=["rollouts"], dependencies=[require(USER), HOLDS_RUN])
 
-State = Literal[
-    "generated", "verified", "scored", "trained", "acknowledged", "dropped", "done", "dead"
-]
+State = Literal["generated", "verified", "scored", "trained", "acknowledged", "dropped", "done", "dead"]
 SHOWN_TEXT = 2000
 SCANNED = 20_000
 """Most rollouts looked at for one filtered list."""
@@ -47,10 +43,7 @@ def list_newest(
     while len(found) < limit and (ids := list(itertools.islice(search, limit - len(found)))):
         found += gateway.ledger.readable_rollouts(ids)
     more = search.last if len(found) == limit or search.cut_short else None
-    return {
-        "rollouts": [outline(rollout) for rollout in found],
-        "next": None if more is None else str(more),
-    }
+    return {"rollouts": [outline(rollout) for rollout in found], "next": None if more is None else str(more)}
 
 
 @router.get("/{rollout_id:path}")

@@ -23,34 +23,39 @@ class Pod:
     labels: Labels
 
 
-def may_connect(objects: Iterable[Manifest], source: Pod, target: Pod, port: int,
-                protocol: str = "TCP") -> bool:
+def may_connect(objects: Iterable[Manifest], source: Pod, target: Pod, port: int, protocol: str = "TCP") -> bool:
     """Whether ``source`` may open a connection to ``port`` of ``target``."""
     policies = list(of_kind(objects, "NetworkPolicy").values())
-    return (_allowed(policies, source, target, "Egress", port, protocol)
-            and _allowed(policies, target, source, "Ingress", port, protocol))
+    return _allowed(policies, source, target, "Egress", port, protocol) and _allowed(
+        policies, target, source, "Ingress", port, protocol
+    )
 
 
-def _allowed(policies: Sequence[Manifest], subject: Pod, other: Pod, direction: str, port: int,
-             protocol: str) -> bool:
+def _allowed(policies: Sequence[Manifest], subject: Pod, other: Pod, direction: str, port: int, protocol: str) -> bool:
     concerning = [policy for policy in policies if _concerns(policy, subject, direction)]
     if not concerning:
         return True
-    return any(_rule_allows(rule, policy["metadata"]["namespace"], other, port, protocol)
-               for policy in concerning for rule in policy["spec"].get(direction.lower(), []))
+    return any(
+        _rule_allows(rule, policy["metadata"]["namespace"], other, port, protocol)
+        for policy in concerning
+        for rule in policy["spec"].get(direction.lower(), [])
+    )
 
 
 def _concerns(policy: Manifest, subject: Pod, direction: str) -> bool:
-    return (policy["metadata"]["namespace"] == subject.namespace
-            and direction in policy["spec"]["policyTypes"]
-            and selects(policy["spec"]["podSelector"], subject.labels))
+    return (
+        policy["metadata"]["namespace"] == subject.namespace
+        and direction in policy["spec"]["policyTypes"]
+        and selects(policy["spec"]["podSelector"], subject.labels)
+    )
 
 
 def _rule_allows(rule: Manifest, namespace: str, other: Pod, port: int, protocol: str) -> bool:
     peers = rule.get("from", rule.get("to"))
     ports = rule.get("ports")
-    return ((peers is None or any(_is_peer(peer, namespace, other) for peer in peers))
-            and (ports is None or any(_covers(one, port, protocol) for one in ports)))
+    return (peers is None or any(_is_peer(peer, namespace, other) for peer in peers)) and (
+        ports is None or any(_covers(one, port, protocol) for one in ports)
+    )
 
 
 def _is_peer(peer: Manifest, namespace: str, other: Pod) -> bool:

