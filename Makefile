@@ -28,7 +28,7 @@ test-unit: $(STAMP)
 	$(RUN) -m pytest tests/unit tests/property -m "not slow" $(ARGS)
 
 fuzz: $(STAMP)
-	$(RUN) -m benchmarks.verifier_fuzz $(ARGS)
+	$(RUN) -m lab.benchmarks.verifier_fuzz $(ARGS)
 
 lint: $(STAMP)
 	$(RUN) -m ruff format --check .

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainer.algorithm.vapo import RowBatch
+from trainer.algorithm.objective import RowBatch
 
 
 def row_batch(

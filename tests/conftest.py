@@ -15,10 +15,10 @@ import pytest
 
 from tests.parts import Parts
 from vapo.ledger import Ledger
-from vapo.processes.environment import CPU_DEFAULTS, OFFLINE_DEFAULTS
-from vapo.processes.ports import free_ports
-from vapo.processes.supervisor import Supervisor
-from vapo.redis_server import PrivateRedis, prepare, process_spec, wait_ready
+from vapo.local.environment import CPU_DEFAULTS, OFFLINE_DEFAULTS
+from vapo.local.ports import free_ports
+from vapo.local.redis_server import PrivateRedis, prepare, process_spec, wait_ready
+from vapo.local.supervisor import Supervisor
 from vapo.settings import Settings
 
 # Before any test module imports torch: one thread, so that tests share the cores as parts do.

@@ -8,10 +8,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from vapo.processes.environment import part_environment
-from vapo.processes.managed import ManagedProcess, ProcessSpec
-from vapo.processes.ports import free_ports
-from vapo.processes.readiness import Awaited, wait_ready
+from vapo.local.environment import part_environment
+from vapo.local.managed import ManagedProcess, ProcessSpec
+from vapo.local.ports import free_ports
+from vapo.local.readiness import Awaited, wait_ready
 from vapo.settings import Settings, dump_settings
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config, Qwen3Config
 
-from trainer.batch import TrainingRow
-from trainer.models import Policy
-from vapo.critic import Critic
+from trainer.learning.batch import TrainingRow
+from trainer.learning.models import Policy
 from vapo.messages import VersionSpan
+from vapo.model.critic import Critic
 
 VOCABULARY = 61
 FORMS = ("qwen2", "qwen3", "llama")

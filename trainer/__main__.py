@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainer.rank_exit import exit_rank
+from trainer.ranks.rank_exit import exit_rank
 from vapo.installation import check_installed
 from vapo.service import parse_arguments
 from vapo.startup import run_part

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from trainer.status import Requests, Status
+from trainer.records.status import Requests, Status
 from vapo.service import ADMIN, GRACE_SECONDS, USER, create_app, require
 from vapo.settings import Settings
 from vapo.telemetry import CollectorRegistry, MappingCollector, new_registry

@@ -8,21 +8,21 @@ import numpy as np
 import torch
 
 from trainer.algorithm.options import Options
-from trainer.coordinator import Coordinator
-from trainer.critic_replay import CriticReplay
-from trainer.forward import Packing
-from trainer.ingest import Ingest
+from trainer.intake.coordinator import Coordinator
+from trainer.intake.ingest import Ingest
+from trainer.learning.critic_replay import CriticReplay
+from trainer.learning.forward import Packing
+from trainer.learning.models import enable_gradient_checkpointing, load_policy
+from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.update import Learner, UpdateOptions
 from trainer.loop import Setup
-from trainer.models import enable_gradient_checkpointing, load_policy
-from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks, shard_critic, shard_policy
 from trainer.publish import Publisher
-from trainer.status import Requests, Status
-from trainer.update import Learner, UpdateOptions
-from vapo.critic import WEIGHTS_NAME, Critic, load_critic
+from trainer.ranks.parallel import Ranks, shard_critic, shard_policy
+from trainer.records.status import Requests, Status
 from vapo.ledger import Ledger
+from vapo.model.critic import WEIGHTS_NAME, Critic, load_critic
+from vapo.model.tokenizer import tokenizer_fingerprint
 from vapo.settings import Settings
-from vapo.tokenizer import tokenizer_fingerprint
 from vapo.weights import WeightChannel
 
 CONSUMER = "trainer"

@@ -29,10 +29,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainer.exchange import share_number
-from trainer.parallel import Ranks, broadcast_bytes
-from trainer.shared_file import SharedFile
-from trainer.states import (
+from trainer.learning.update import Learner
+from trainer.ranks.exchange import share_number
+from trainer.ranks.gathered_states import (
     critic_state,
     load_critic_state,
     load_optimiser_state,
@@ -40,7 +39,8 @@ from trainer.states import (
     optimiser_state,
     policy_state,
 )
-from trainer.update import Learner
+from trainer.ranks.parallel import Ranks, broadcast_bytes
+from trainer.ranks.shared_file import SharedFile
 from vapo.durable import durable_folder
 from vapo.weights import FileEntry, sha256_of
 

@@ -15,15 +15,15 @@ from transformers.utils.logging import disable_progress_bar
 from trainer.app import BackgroundServer, build_app
 from trainer.assembly import build_setup
 from trainer.checkpoint import CheckpointError
-from trainer.course import Course
-from trainer.exchange import share_number
-from trainer.ingest import BatchDeadline
+from trainer.intake.ingest import BatchDeadline
 from trainer.loop import TrainingLoop
-from trainer.mismatch import MismatchError
-from trainer.parallel import Ranks, join_ranks, leave_ranks
+from trainer.ranks.exchange import share_number
+from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks
+from trainer.records.course import Course
+from trainer.records.mismatch import MismatchError
+from trainer.records.status import Requests, Status
 from trainer.run_lock import run_lock
 from trainer.start_checks import check_folders, check_models
-from trainer.status import Requests, Status
 from vapo.ledger.connection import wait_for_redis
 from vapo.ledger.fleet import Member
 from vapo.ledger.run_memory import open_ledger, remember

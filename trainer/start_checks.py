@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vapo.critic import WEIGHTS_NAME
-from vapo.model_folder import check_model_folder, check_tensors, model_description, tensors_in
-from vapo.model_form import critic_tensors
+from vapo.model.critic import WEIGHTS_NAME
+from vapo.model.folder import check_model_folder, check_tensors, model_description, tensors_in
+from vapo.model.form import critic_tensors
 from vapo.settings import Settings
 from vapo.startup import StartupError, check_writable
 

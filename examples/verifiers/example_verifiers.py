@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.verifier.extraction import extract
-from services.verifier.verdicts import Judgement, Outcome, ReferenceFault, reference_fault
+from services.verifier.judgement.extraction import extract
+from services.verifier.judgement.verdicts import Judgement, Outcome, ReferenceFault, reference_fault
 
 RELATIVE_TOLERANCE = 0.01
 

@@ -6,10 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from services.gateway.batch import refusal
 from services.gateway.context import Gateway
 from services.gateway.gauges import gateway_registry
-from services.gateway.query_parameters import ONLY_KNOWN_PARAMETERS
 from services.gateway.routes import (
     chat,
     control,
@@ -23,9 +21,11 @@ from services.gateway.routes import (
     prompts,
     rollouts,
 )
+from services.gateway.routes.query_parameters import ONLY_KNOWN_PARAMETERS
+from services.gateway.rows.all_or_none import refusal
 from vapo.data_files.errors import RowError
-from vapo.problems import problem_response
 from vapo.service import create_app
+from vapo.service.problem_details import problem_response
 
 ROUTES = (prompts, datasets, rollouts, metrics, events, fleet, evaluations, dead_letters, control, chat, dashboard)
 

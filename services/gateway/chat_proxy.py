@@ -15,12 +15,12 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 from fastapi.responses import Response, StreamingResponse
 
-from vapo.http_clients import async_http_client
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
-from vapo.openai_errors import error_object
-from vapo.problems import Problem
 from vapo.service import service_headers
+from vapo.service.http_clients import async_http_client
+from vapo.service.openai_errors import error_object
+from vapo.service.problem_details import Problem
 from vapo.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -15,17 +15,17 @@ from services.gateway.evaluations import Evaluations
 from services.gateway.event_feed import EventFeed
 from services.gateway.feeder import Feeder
 from services.gateway.housekeeping import Housekeeping
-from services.gateway.task_builder import TaskBuilder
-from services.gateway.verifier_names import VerifierNames
+from services.gateway.rows.task_builder import TaskBuilder
+from services.gateway.rows.verifier_names import VerifierNames
 from vapo.ledger import Ledger
 from vapo.ledger.run_memory import open_ledger, remember
 from vapo.ledger.trouble import Kind
-from vapo.model_folder import check_model_description
-from vapo.problems import Problem
+from vapo.model.folder import check_model_description
+from vapo.model.tokenizer import PromptTokenizer, policy_tokenizer
+from vapo.model.tokenizer_files import NO_TEMPLATE
+from vapo.service.problem_details import Problem
 from vapo.settings import Settings
 from vapo.startup import check_writable
-from vapo.tokenizer import PromptTokenizer, policy_tokenizer
-from vapo.tokenizer_files import NO_TEMPLATE
 from vapo.weights import WeightChannel
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.gateway.context import Gateway
-from vapo.pace import ROWS, seconds_left
+from vapo.ledger.pace import ROWS, seconds_left
 
 ENDED = ("finished", "asked to stop", "failed")
 

@@ -26,12 +26,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from services.gateway.batch import STRICT, Strictness, check_all
-from services.gateway.rows import Row, parse_row
+from services.gateway.rows.all_or_none import STRICT, Strictness, check_all
+from services.gateway.rows.row import Row, parse_row
 from vapo.data_files.parquet import ReadingLimits
 from vapo.data_files.reader import NumberedRow, rows_of_upload
 from vapo.durable import sync
-from vapo.problems import Problem
+from vapo.service.problem_details import Problem
 
 Split = Literal["train", "eval"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

@@ -16,13 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from services.gateway.rows import Row, RowSampling
-from services.gateway.task_builder import Belonging, TaskBuilder
-from vapo import scores
+from services.gateway import scores
+from services.gateway.rows.row import Row, RowSampling
+from services.gateway.rows.task_builder import Belonging, TaskBuilder
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict
+from vapo.ledger.steps import step_of_version
 from vapo.messages import Task
-from vapo.steps import step_of_version
 
 RECORDS, PROBLEMS, SUMMARIES = "evaluations", "evaluation_problems", "evaluation_summaries"
 JUDGED, FAILED = ("correct", "wrong", "no_answer"), "failed"

@@ -18,12 +18,12 @@ from functools import lru_cache
 from redis.exceptions import RedisError
 
 from services.gateway.dataset_store import Dataset, DatasetStore
-from services.gateway.task_builder import Belonging, TaskBuilder
+from services.gateway.rows.task_builder import Belonging, TaskBuilder
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict, QueueFull
 from vapo.messages import Task
-from vapo.problems import Problem
-from vapo.quiet_log import QuietLog
+from vapo.service.problem_details import Problem
+from vapo.telemetry.quiet_log import QuietLog
 
 logger = logging.getLogger(__name__)
 

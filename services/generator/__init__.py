@@ -6,6 +6,6 @@ Invariants:
 - no response leaves while the engine's weights are unproven;
 - an engine process never outlives the generator.
 
-Start reading at :mod:`services.generator.engine`; the queue side is
+Start reading at :mod:`services.generator.engine.vllm_engine`; the queue side is
 :mod:`services.generator.worker`.
 """

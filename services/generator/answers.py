@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from services.generator.samples import Completion
+from services.generator.engine.samples import Completion
 
 
 def newest_version(completions: Sequence[Completion]) -> int:

@@ -11,13 +11,13 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from services.generator.front import Front
-from services.generator.openai_front import OpenAIFront
-from services.generator.openai_requests import ChatRequest, CompletionRequest
+from services.generator.openai.openai_front import OpenAIFront
+from services.generator.openai.requests import ChatRequest, CompletionRequest
 from services.generator.requests import GenerateRequest
 from services.generator.runtime import Runtime
+from vapo.model.tokenizer import PromptTokenizer
 from vapo.service import USER, create_app, require
 from vapo.telemetry import MappingCollector, new_registry
-from vapo.tokenizer import PromptTokenizer
 
 
 def build_app(runtime: Runtime, tokenizer: PromptTokenizer) -> FastAPI:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.generator.answers import generate_answer, newest_version
-from services.generator.engine import (
+from services.generator.engine.samples import Completion, Sampling
+from services.generator.engine.vllm_engine import (
     Engine,
     EngineError,
     GenerationInterrupted,
@@ -22,12 +23,11 @@ from services.generator.engine import (
 from services.generator.prompts import PromptError, check_prompt
 from services.generator.requests import GenerateRequest, sampling_of
 from services.generator.runtime import Runtime
-from services.generator.samples import Completion, Sampling
 from services.generator.state import State
-from vapo.model_names import listed_name
-from vapo.problems import Problem
+from vapo.model.names import listed_name
+from vapo.model.tokenizer import PromptTokenizer, TokenizerError
+from vapo.service.problem_details import Problem
 from vapo.settings import Settings
-from vapo.tokenizer import PromptTokenizer, TokenizerError
 
 RETRY_LATER = {"Retry-After": "1"}
 Asked = tuple[Sequence[int], Sampling]

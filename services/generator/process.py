@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import socket
 
-from services.generator import engine_options
-from services.generator.socket_folder import socket_folder
+from services.generator.engine import engine_options
+from services.generator.engine.socket_folder import socket_folder
 from vapo.ledger.connection import trouble_at
-from vapo.model_folder import check_model_folder
+from vapo.model.folder import check_model_folder
+from vapo.model.tokenizer import PromptTokenizer, policy_tokenizer
 from vapo.service import bind, bound_url, member_name, serve
 from vapo.settings import Settings
-from vapo.tokenizer import PromptTokenizer, policy_tokenizer
 from vapo.weights.assembly import check_cache
 
 logger = logging.getLogger("services.generator")
@@ -38,7 +38,7 @@ def run(settings: Settings) -> int:
 def _serve(settings: Settings, tokenizer: PromptTokenizer, listener: socket.socket) -> int:
     # Imported only now: vLLM and torch read the environment when they are imported.
     from services.generator.app import build_app
-    from services.generator.engine import Engine
+    from services.generator.engine.vllm_engine import Engine
     from services.generator.runtime import Runtime
 
     engine = Engine.start(settings)

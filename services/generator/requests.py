@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.generator.samples import Sampling
-from vapo.sampling_bounds import MAX_SEED, NewTokens, Seed, Temperature, TopP
+from services.generator.engine.samples import Sampling
 from vapo.settings import SamplingSettings
+from vapo.settings.sampling_bounds import MAX_SEED, NewTokens, Seed, Temperature, TopP
 
 MAX_SAMPLES = 128
 

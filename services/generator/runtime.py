@@ -18,7 +18,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from services.generator.engine import Engine, EngineError
+from services.generator.engine.vllm_engine import Engine, EngineError
 from services.generator.state import GeneratorState, State
 from services.generator.weight_files import base_shapes
 from services.generator.weight_follower import WeightFollower
@@ -27,10 +27,10 @@ from vapo.ledger import Ledger
 from vapo.ledger.fleet import MISSED_HEARTBEATS, Member
 from vapo.ledger.run_watch import RunWatch
 from vapo.ledger.trouble import trouble_of
-from vapo.quiet_log import QuietLog
+from vapo.model.tokenizer import PromptTokenizer
 from vapo.service import Heartbeat
 from vapo.settings import Settings
-from vapo.tokenizer import PromptTokenizer
+from vapo.telemetry.quiet_log import QuietLog
 from vapo.weights import WeightChannel
 from vapo.weights.assembly import transport_for
 

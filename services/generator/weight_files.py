@@ -7,8 +7,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from vapo.model_folder import model_description
-from vapo.model_form import expected_tensors
+from vapo.model.folder import model_description
+from vapo.model.form import expected_tensors
 from vapo.weights import WeightsError
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -19,12 +19,12 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
-from services.generator.engine import Engine, EngineError, LoadTimings
+from services.generator.engine.vllm_engine import Engine, EngineError, LoadTimings
 from services.generator.state import GeneratorState, State
 from services.generator.weight_files import Shapes, check_complete
-from vapo.canary import canary_difference, canary_token_ids
-from vapo.quiet_log import QuietLog
+from vapo.telemetry.quiet_log import QuietLog
 from vapo.weights import ACTOR, Announcement, Manifest, Transport, WeightsError
+from vapo.weights.canary import canary_difference, canary_token_ids
 
 logger = logging.getLogger(__name__)
 

@@ -25,16 +25,16 @@ from typing import TypeVar
 import numpy as np
 from redis.exceptions import RedisError
 
-from services.generator.engine import Engine, EngineError, RequestRefused, WeightsNotReady
+from services.generator.engine.samples import Completion, Sampling
+from services.generator.engine.vllm_engine import Engine, EngineError, RequestRefused, WeightsNotReady
 from services.generator.prompts import PromptError, check_prompt
 from services.generator.sample_seeds import sample_seed
-from services.generator.samples import Completion, Sampling
 from services.generator.state import GeneratorState, State
-from vapo.failure_log import FailureLog, reason_of
 from vapo.ledger import Lease, Ledger
 from vapo.ledger.keys import TASK_STAGES
 from vapo.messages import Floats, Generated, MessageError, Task, float_array, token_array
-from vapo.tokenizer import PromptTokenizer
+from vapo.model.tokenizer import PromptTokenizer
+from vapo.telemetry.failure_log import FailureLog, reason_of
 
 logger = logging.getLogger(__name__)
 

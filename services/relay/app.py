@@ -14,8 +14,8 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, FastAPI, Header, Response
 
 from services.relay.runtime import Runtime
-from vapo.problems import Problem, problem_response
 from vapo.service import SERVICE, create_app, require
+from vapo.service.problem_details import Problem, problem_response
 from vapo.settings import Settings
 from vapo.telemetry import MappingCollector, new_registry
 from vapo.weights.download import FileDownload

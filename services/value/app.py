@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.value.replica import UnfitTokens
 from services.value.scorer import Scored, Scorer, ScorerClosed
 from vapo.messages import token_array
-from vapo.packing import TokenSequence
-from vapo.problems import Problem
+from vapo.model.packing import TokenSequence
 from vapo.service import USER, Readiness, create_app, require
+from vapo.service.problem_details import Problem
+from vapo.service.waiting_room import WaitingRoom
 from vapo.settings import Settings
-from vapo.waiting_room import WaitingRoom
 
 MAXIMUM_ITEMS = 1024
 DEADLINE_SECONDS = 120.0

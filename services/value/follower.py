@@ -17,8 +17,8 @@ from redis.exceptions import RedisError
 
 from services.value.replica import prepare
 from services.value.scorer import Scorer, ScorerClosed
-from vapo.critic import CriticError
 from vapo.ledger.trouble import explain
+from vapo.model.critic import CriticError
 from vapo.weights import CRITIC, Announcement, Transport, WeightChannel, WeightsError
 
 BLOCK_SECONDS = 1.0

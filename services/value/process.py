@@ -7,9 +7,9 @@ import torch
 from services.value.app import Hooks, build_app
 from services.value.replica import Replica
 from services.value.runtime import Runtime
-from vapo.devices import choose_device
 from vapo.ledger.connection import wait_for_redis
-from vapo.model_folder import check_model_folder
+from vapo.model.devices import choose_device
+from vapo.model.folder import check_model_folder
 from vapo.service import bind, bound_url, serve
 from vapo.settings import Settings
 from vapo.telemetry import new_registry

@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from vapo.critic import load_critic, load_weights, score
 from vapo.messages import Floats
-from vapo.model_folder import model_description
-from vapo.model_form import longest_sequence
-from vapo.packing import TokenSequence
+from vapo.model.critic import load_critic, load_weights, score
+from vapo.model.folder import model_description
+from vapo.model.form import longest_sequence
+from vapo.model.packing import TokenSequence
 from vapo.weights import CRITIC, Manifest
 
 
@@ -80,7 +80,7 @@ class Replica:
             raise UnfitTokens(f"token ids from {lowest} to {highest}; the vocabulary has {self.vocabulary_size}")
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[Floats]:
-        """L + 1 values of each sequence (:func:`vapo.critic.score`)."""
+        """L + 1 values of each sequence (:func:`vapo.model.critic.score`)."""
         return score(self._critic, sequences, self._token_budget)
 
     def install(self, prepared: PreparedWeights) -> None:

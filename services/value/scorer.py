@@ -3,7 +3,7 @@
 Invariants:
 - all responses of a request are scored under one version, which is returned with the values;
 - weights change only between batches;
-- a request's values do not depend on what it is batched with (:mod:`vapo.critic`).
+- a request's values do not depend on what it is batched with (:mod:`vapo.model.critic`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from services.value.replica import PreparedWeights, Replica
 from vapo.messages import Floats
-from vapo.packing import TokenSequence
+from vapo.model.packing import TokenSequence
 
 STOP_SECONDS = 5.0
 

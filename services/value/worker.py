@@ -15,9 +15,9 @@ from services.value.calibration import Calibration
 from services.value.replica import UnfitTokens
 from services.value.scorer import Scored, Scorer
 from vapo.ledger import Lease, Ledger, Stage
-from vapo.ledger.worker import StageWorker, Work
+from vapo.ledger.stage_worker import StageWorker, Work
 from vapo.messages import Floats, Rollout, Values
-from vapo.packing import TokenSequence
+from vapo.model.packing import TokenSequence
 
 BATCH_ROLLOUTS = 64
 SCORE_SECONDS = 120.0

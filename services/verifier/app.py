@@ -15,14 +15,14 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.verifier.pool import PoolError
+from services.verifier.pool.pool import PoolError
 from services.verifier.registry import UnknownVerifier, names
 from services.verifier.service import VerifierService
 from vapo.messages import Verdict
-from vapo.problems import Problem
 from vapo.service import USER, Readiness, create_app, require
+from vapo.service.problem_details import Problem
+from vapo.service.waiting_room import WaitingRoom
 from vapo.settings import Settings
-from vapo.waiting_room import WaitingRoom
 
 MAXIMUM_ITEMS = 1024
 RETRY_LATER = {"Retry-After": "1"}

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from services.verifier import registry
-from services.verifier.pool import Pool, PoolLimits
+from services.verifier.judgement.verdicts import Judgement
+from services.verifier.pool.pool import Pool, PoolLimits
 from services.verifier.service import BOX_REQUIRED
-from services.verifier.verdicts import Judgement
 from vapo.option_types import above, path, whole
 
 ANY_ANSWER = ("boxed", "hashes", "answer_phrase", "stated")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
-from services.verifier import judgement
-from services.verifier.exact_match import ExactMatch
-from services.verifier.verdicts import Judgement
+from services.verifier.judgement import math_answer as judgement
+from services.verifier.judgement.exact_match import ExactMatch
+from services.verifier.judgement.verdicts import Judgement
 from vapo.startup import StartupError
 
 ENTRY_POINT_GROUP = "vapo.verifiers"
@@ -44,21 +44,21 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True)
 class MathVerifier:
-    """Mathematical answers (:mod:`services.verifier.judgement`)."""
+    """Mathematical answers (:mod:`services.verifier.judgement.math_answer`)."""
 
     rules: tuple[str, ...] = ("boxed",)
     """Extraction rules in order."""
 
     def judge_cheaply(self, response: str, reference: str) -> Judgement | None:
-        """See :func:`services.verifier.judgement.judge_cheaply`."""
+        """See :func:`services.verifier.judgement.math_answer.judge_cheaply`."""
         return judgement.judge_cheaply(response, reference, self.rules)
 
     def check_reference(self, reference: str) -> None:
-        """See :func:`services.verifier.judgement.check_reference`."""
+        """See :func:`services.verifier.judgement.math_answer.check_reference`."""
         judgement.check_reference(reference)
 
     def judge(self, response: str, reference: str) -> Judgement:
-        """See :func:`services.verifier.judgement.judge`."""
+        """See :func:`services.verifier.judgement.math_answer.judge`."""
         return judgement.judge(response, reference, self.rules)
 
 

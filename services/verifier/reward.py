@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from services.verifier.verdicts import Fault, Judgement, Outcome
+from services.verifier.judgement.verdicts import Fault, Judgement, Outcome
 from vapo.messages import Verdict, VerdictName
 
 _EXCLUDED = frozenset({Fault.REFERENCE, Fault.VERIFIER})

@@ -14,9 +14,9 @@ from functools import lru_cache
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.verifier import registry
-from services.verifier.pool import Pool, PoolLimits
+from services.verifier.judgement.verdicts import Judgement
+from services.verifier.pool.pool import Pool, PoolLimits
 from services.verifier.reward import Response, RewardMapping
-from services.verifier.verdicts import Judgement
 from vapo.messages import Verdict
 from vapo.settings import VerifierSettings
 from vapo.telemetry import MappingCollector

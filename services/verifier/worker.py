@@ -14,7 +14,7 @@ import threading
 from services.verifier.registry import UnknownVerifier
 from services.verifier.service import VerifierService
 from vapo.ledger import Ledger, Stage
-from vapo.ledger.worker import StageWorker, Work
+from vapo.ledger.stage_worker import StageWorker, Work
 from vapo.messages import Rollout
 
 BATCH_ROLLOUTS = 16

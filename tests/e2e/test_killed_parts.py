@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from vapo.demo.chain.problem_sets import problem_set, to_record
+from vapo.demo.chain.splits import Split
 from vapo.ledger import Ledger
+from vapo.local.stack import Stack, running_stack
 from vapo.settings import Settings, load_settings
-from vapo.stack import Stack, running_stack
-from vapo.tasks.problem_sets import problem_set, to_record
-from vapo.tasks.splits import Split
 
 PROMPTS_PER_STEP, SAMPLES = 4, 4
 STEPS_BETWEEN_KILLS = 1

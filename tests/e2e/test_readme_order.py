@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from vapo.demo.chain.problem_sets import problem_set
+from vapo.demo.chain.splits import Split
 from vapo.settings import load_settings
-from vapo.tasks.problem_sets import problem_set
-from vapo.tasks.splits import Split
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACEHOLDER = "/path/to/huggingface/folder"

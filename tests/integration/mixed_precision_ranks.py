@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from tests.trainer_cases import VOCABULARY, random_rows, tiny_critic, tiny_policy
-from trainer import parallel
 from trainer.algorithm.options import Options
-from trainer.batch import Batch
-from trainer.forward import Packing, state_values
-from trainer.models import Policy, enable_gradient_checkpointing
-from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
-from trainer.phases import Phases
-from trainer.rank_exit import exit_rank
-from trainer.update import Learner, UpdateOptions, UpdateResult, update
+from trainer.learning.batch import Batch
+from trainer.learning.forward import Packing, state_values
+from trainer.learning.models import Policy, enable_gradient_checkpointing
+from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.update import Learner, UpdateOptions, UpdateResult, update
+from trainer.ranks import parallel
+from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
+from trainer.ranks.rank_exit import exit_rank
+from trainer.records.phase_times import Phases
 
 TEMPERATURE = 0.7  # bfloat16 has 0.69921875
 ALONE = Ranks(0, 1, torch.device("cpu"))

@@ -16,9 +16,9 @@ from tests.integration.test_ledger_moves import make_generated
 from tests.support.ledger_records import close, settings_for, task
 from vapo.cli.dispatch import main
 from vapo.ledger import Ledger, Stage
-from vapo.processes.supervisor import Supervisor
-from vapo.redis_server import prepare, process_spec, wait_ready
-from vapo.run_folder import RunFolder
+from vapo.local.redis_server import prepare, process_spec, wait_ready
+from vapo.local.run_folder import RunFolder
+from vapo.local.supervisor import Supervisor
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from tests.support.ledger_records import CORRECT, WRONG
 from tests.support.running_gateway import RunningGateway
 from vapo.cli import main
 from vapo.client import GatewayClient
-from vapo.event_stream import follow
+from vapo.client.event_stream import follow
 from vapo.ledger.fleet import Member
 
 GSM8K_ROW = {"question": "2 + 2?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}

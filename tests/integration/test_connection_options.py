@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.running_gateway import RunningGateway
 from vapo.cli import main
-from vapo.outcome import kept, note_training
-from vapo.run_folder import RunFolder
+from vapo.local.outcome import kept, note_training
+from vapo.local.run_folder import RunFolder
 from vapo.settings import Settings, load_settings
 
 USER_TOKEN = "u" * 20
@@ -176,7 +176,7 @@ def test_a_wait_for_room_in_the_queue_is_told(
     (here / "many.jsonl").write_text("".join(rows))
     assert main(["submit", "many.jsonl", "--url", running.url]) == 0
     capsys.readouterr()
-    monkeypatch.setattr("vapo.cli.submit.PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr("vapo.cli.commands.submit.PATIENCE_SECONDS", 3.0)
     said = refused(capsys, "submit", "problems.jsonl", "--url", running.url)
     assert "ledger.task_queue_limit" in said.splitlines()[0]
     assert "trying for another" in said

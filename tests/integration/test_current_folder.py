@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vapo.processes.environment import part_environment
-from vapo.stack import Shape, launcher
+from vapo.local.environment import part_environment
+from vapo.local.stack import Shape, launcher
 
 MINE = 'print("a file of my own runs"); raise SystemExit(0)\n'
 NAMES = ("trainer", "vapo", "redis", "torch", "httpx", "vllm", "transformers", "signal", "json")

@@ -19,7 +19,7 @@ from services.gateway import dataset_store
 from services.gateway.dataset_store import DatasetStore
 from tests.integration.test_gateway_datasets import rows, upload, wait_for
 from tests.support.running_gateway import RunningGateway
-from vapo.problems import Problem
+from vapo.service.problem_details import Problem
 
 WRITERS = 8
 

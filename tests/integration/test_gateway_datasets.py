@@ -15,7 +15,7 @@ from services.gateway.feeder import Feeder, Position, epoch_order
 from tests.support.running_gateway import RunningGateway, gateway_settings
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note
-from vapo.redis_server import PrivateRedis
+from vapo.local.redis_server import PrivateRedis
 
 DEADLINE_SECONDS = 15
 

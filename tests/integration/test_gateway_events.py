@@ -12,7 +12,7 @@ import pytest
 
 from tests.parts import Parts
 from tests.support.running_gateway import RunningGateway
-from vapo.event_stream import Event, parse_events
+from vapo.client.event_stream import Event, parse_events
 from vapo.ledger import Ledger
 
 DEADLINE_SECONDS = 15

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from services.generator.engine import EngineError, RequestRefused, WeightsNotReady
-from services.generator.samples import Completion, Sampling
+from services.generator.engine.samples import Completion, Sampling
+from services.generator.engine.vllm_engine import EngineError, RequestRefused, WeightsNotReady
 from services.generator.state import GeneratorState, State
 from services.generator.worker import GenerationWorker
 from tests.support.ledger_records import task
 from tests.support.running_redis import RunningRedis
 from vapo.ledger import Ledger
 from vapo.messages import VersionSpan
+from vapo.model.tokenizer import PromptTokenizer, load_tokenizer
 from vapo.settings import Settings, load_settings
-from vapo.tokenizer import PromptTokenizer, load_tokenizer
 
 MODEL = Path(__file__).parents[2] / "vapo" / "assets" / "chain-base"
 Behaviour = Callable[[Sampling], Completion]

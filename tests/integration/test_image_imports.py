@@ -32,16 +32,16 @@ PROGRAMS = {
     # The image of the gateway also makes the settings (vapo.cli init) and feeds the demo's prompts.
     "gateway": """
 import_all("services.gateway")
-import arro3.io, vapo.cli, vapo.container_run, vapo.demo.feed
+import arro3.io, vapo.cli, vapo.local.container_run, vapo.demo.feed
 from pathlib import Path
-from vapo.tokenizer import load_tokenizer
+from vapo.model.tokenizer import load_tokenizer
 tokenizer = load_tokenizer(Path("vapo/assets/chain-base"))
 ids = tokenizer.encode_prompt("1+1=?")
 assert "1+1=?" in tokenizer.decode(ids)
 """,
     "verifier": """
 import_all("services.verifier")
-from services.verifier.judgement import judge
+from services.verifier.judgement.math_answer import judge
 outcome = lambda answer, reference: judge(f"so \\\\boxed{{{answer}}}", reference).outcome.value
 assert outcome("x + x", "2x") == "correct"
 assert outcome(r"\\frac{1}{\\sqrt{2}}", r"\\frac{\\sqrt{2}}{2}") == "correct"
@@ -50,7 +50,7 @@ assert outcome(r"\\sin(x)", r"\\cos(x)") == "wrong"
     "value": """
 import_all("services.value")
 from pathlib import Path
-from vapo.critic import load_critic
+from vapo.model.critic import load_critic
 load_critic(Path("vapo/assets/chain-base"))
 """,
 }

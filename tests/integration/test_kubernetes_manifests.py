@@ -32,9 +32,9 @@ from tests.support.kubernetes.objects import (
 from tests.support.kubernetes.rendering import Manifest
 from vapo.demo.settings import demo_base
 from vapo.ledger.keys import Stage
+from vapo.local.stack import MODULES, PARTS
 from vapo.service import create_app
 from vapo.settings import Settings, is_loopback, load_settings
-from vapo.stack import MODULES, PARTS
 
 OLDEST, NEWEST = "1.31", "1.37"
 """Kubernetes releases: the first in which all that is used is stable, and the newest known."""

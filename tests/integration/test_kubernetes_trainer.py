@@ -16,7 +16,7 @@ import pytest
 from tests.integration.test_trainer_process import PER_STEP, Run, make_run
 from tests.support.kubernetes import rendering
 from tests.support.kubernetes.objects import container, environment, expanded, of_kind
-from vapo.processes.ports import free_ports
+from vapo.local.ports import free_ports
 from vapo.settings import dump_settings
 
 __all__ = ["make_run"]

@@ -15,7 +15,7 @@ from tests.support.running_redis import RunningRedis
 from vapo.ledger import Ledger, Stage
 from vapo.ledger.audit import Audit, audit
 from vapo.ledger.dead_letters import PayloadGone
-from vapo.ledger.worker import StageWorker, Work
+from vapo.ledger.stage_worker import StageWorker, Work
 
 MakeLedger = Callable[..., Ledger]
 SHORT_LEASE = ("ledger.lease_seconds=0.1", "ledger.max_attempts=3")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.generator.socket_folder import LONGEST_PATH, VARIABLE, fits, socket_folder
+from services.generator.engine.socket_folder import LONGEST_PATH, VARIABLE, fits, socket_folder
 from tests.integration.test_up import RUN
 from tests.parts import Parts
 from tests.support.running_redis import RunningRedis

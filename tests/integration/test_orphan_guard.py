@@ -13,7 +13,7 @@ import pytest
 
 PARENT = """
 import multiprocessing, time
-from services.generator.orphan_guard import die_with_parent
+from services.generator.engine.orphan_guard import die_with_parent
 
 def child(connection):
     die_with_parent()

@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from services.gateway.rows import Row
+from services.gateway.rows.row import Row
 from tests.integration.test_client_commands import waiting, write_jsonl
 from tests.support.running_gateway import RunningGateway
 from vapo.cli import main

@@ -15,8 +15,8 @@ from redis import Redis
 from redis.exceptions import AuthenticationError
 
 from vapo.ledger.connection import connect
-from vapo.processes.supervisor import Supervisor
-from vapo.redis_server import PrivateRedis, find_binary, prepare, process_spec, wait_ready
+from vapo.local.redis_server import PrivateRedis, find_binary, prepare, process_spec, wait_ready
+from vapo.local.supervisor import Supervisor
 
 
 @pytest.fixture

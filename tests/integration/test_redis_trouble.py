@@ -26,7 +26,7 @@ from tests.support.running_gateway import RunningGateway, gateway_settings
 from tests.support.running_redis import RunningRedis
 from vapo.ledger import Ledger, Stage
 from vapo.ledger.run_memory import FILE
-from vapo.ledger.worker import StageWorker, Work
+from vapo.ledger.stage_worker import StageWorker, Work
 from vapo.settings import Settings
 
 DEADLINE_SECONDS = 30

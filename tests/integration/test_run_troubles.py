@@ -11,14 +11,13 @@ import pytest
 from tests.support.ledger_records import generated, task
 from tests.support.running_redis import RunningRedis
 from tests.support.stand_in_stack import read_until, started
-from vapo.http_clients import http_client
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
 from vapo.ledger.keys import Stage
-from vapo.processes.ports import free_ports
-from vapo.processes.readiness import Awaited
-from vapo.run_folder import RunFolder
-from vapo.run_troubles import (
+from vapo.local.ports import free_ports
+from vapo.local.readiness import Awaited
+from vapo.local.run_folder import RunFolder
+from vapo.local.run_troubles import (
     BETWEEN_CHANGES_SECONDS,
     BETWEEN_REPEATS_SECONDS,
     STILL_SECONDS,
@@ -27,6 +26,7 @@ from vapo.run_troubles import (
     Trouble,
     Watch,
 )
+from vapo.service.http_clients import http_client
 
 
 @pytest.fixture

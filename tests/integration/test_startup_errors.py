@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from vapo.processes.environment import part_environment
-from vapo.redis_server import PrivateRedis
+from vapo.local.environment import part_environment
+from vapo.local.redis_server import PrivateRedis
 
 DEADLINE_SECONDS = 120
 MODEL = Path(__file__).parents[2] / "vapo" / "assets" / "chain-base"

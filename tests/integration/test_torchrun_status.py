@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vapo.processes.environment import part_environment
+from vapo.local.environment import part_environment
 from vapo.processes.python_module import module_command
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def test_the_status_is_the_ranks(does: str, status: int, tmp_path: Path) -> None
     program = tmp_path / "rank.py"
     program.write_text(RANK + does, encoding="utf-8")
     done = subprocess.run(
-        module_command("trainer.torchrun", *OPTIONS, str(program)),
+        module_command("trainer.ranks.torchrun", *OPTIONS, str(program)),
         capture_output=True,
         text=True,
         env=part_environment(os.environ, on_gpu=False),

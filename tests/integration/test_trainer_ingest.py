@@ -13,10 +13,10 @@ import torch
 from tests.support.forgetful_redis import Snapshot
 from tests.support.synthetic_rollouts import SyntheticRollouts
 from tests.support.tiny_models import CHARACTERS, tiny_model
-from trainer.dynamic_sampling import Discarded
-from trainer.ingest import Arrival, BatchDeadline, Ingest
-from trainer.parallel import Ranks
+from trainer.intake.dynamic_sampling import Discarded
+from trainer.intake.ingest import Arrival, BatchDeadline, Ingest
 from trainer.publish import Publisher
+from trainer.ranks.parallel import Ranks
 from vapo.ledger import Ledger, Stage
 from vapo.settings import Settings
 from vapo.weights import WeightChannel, write_version

@@ -20,10 +20,10 @@ from tests.support.synthetic_rollouts import SyntheticRollouts
 from tests.support.tiny_models import save_tiny_model
 from tests.support.torchrun import run_on_nodes
 from trainer.checkpoint import newest_checkpoint, read_manifest
-from vapo.critic import load_critic
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
-from vapo.redis_server import PrivateRedis
+from vapo.local.redis_server import PrivateRedis
+from vapo.model.critic import load_critic
 from vapo.settings import Settings, dump_settings
 from vapo.startup import UnavailableError
 from vapo.weights import WeightChannel

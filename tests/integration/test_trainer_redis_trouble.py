@@ -14,8 +14,8 @@ from tests.integration.test_trainer_process import PER_STEP, Run, _settings
 from tests.parts import Part
 from tests.support.running_redis import RunningRedis
 from trainer.checkpoint import newest_checkpoint, read_manifest
-from vapo.http_clients import http_client
 from vapo.ledger.connection import connect
+from vapo.service.http_clients import http_client
 
 pytestmark = pytest.mark.slow
 

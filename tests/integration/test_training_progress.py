@@ -11,15 +11,15 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-import trainer.ingest
+import trainer.intake.ingest
 from tests.support.forgetful_redis import Snapshot
 from tests.support.ledger_records import CORRECT, NOT_JUDGED, WRONG, close, generated, settings_for, task, values
-from trainer.dynamic_sampling import Discarded
-from trainer.ingest import Arrival, Ingest
+from trainer.intake.dynamic_sampling import Discarded
+from trainer.intake.ingest import Arrival, Ingest
 from vapo.ledger import Lease, Ledger, Stage
 from vapo.ledger.audit import audit
+from vapo.local.redis_server import PrivateRedis
 from vapo.messages import Verdict
-from vapo.redis_server import PrivateRedis
 from vapo.settings import Settings
 from vapo.weights import WeightChannel
 from vapo.weights.manifest import Manifest
@@ -309,7 +309,7 @@ class AnyHistory(RuleBasedStateMachine):
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer.ingest, "BLOCK_SECONDS", 0.0)
+    monkeypatch.setattr(trainer.intake.ingest, "BLOCK_SECONDS", 0.0)
 
 
 def test_the_trainer_always_reaches_its_next_batch(redis_server: PrivateRedis) -> None:

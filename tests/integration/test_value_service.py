@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from tests.parts import Part, Parts
 from tests.support.ledger_records import CORRECT, WRONG, generated, task
 from tests.support.tiny_models import save_tiny_model
-from vapo.critic import load_critic, score
 from vapo.ledger import Ledger
 from vapo.ledger.keys import Stage
 from vapo.messages import Floats, token_array
-from vapo.packing import TokenSequence
+from vapo.model.critic import load_critic, score
+from vapo.model.packing import TokenSequence
 from vapo.settings import Settings
 from vapo.weights import ACTOR, CRITIC, WeightChannel, version_folder, write_version
 

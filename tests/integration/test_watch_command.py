@@ -20,7 +20,7 @@ from tests.support.running_gateway import RunningGateway
 from vapo.cli import main
 from vapo.ledger.fleet import Member
 from vapo.ledger.keys import Stage
-from vapo.outcome import kept, note_training
+from vapo.local.outcome import kept, note_training
 from vapo.service import Heartbeat
 
 NARROW = 80
@@ -142,7 +142,7 @@ def test_a_run_that_has_ended_is_not_waited_for(
 def test_failures_are_told_while_they_come(
     gateway: RunningGateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vapo.cli.watch.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("vapo.cli.commands.watch.LOOK_SECONDS", 0.2)
     with watching() as ended:
         shown_until(capsys, gateway.url)
         bury_one(gateway, "temperature must be in [0, 2], got 2.5")

@@ -14,12 +14,12 @@ import torch
 from tests.support.tiny_generator import TinyGenerator, tiny_settings
 from tests.support.tiny_models import log_probs_of, tiny_model
 from tests.support.weight_server import WeightServer
-from vapo.critic import load_critic, score
 from vapo.ledger.fleet import Fleet, Member
 from vapo.ledger.keys import Keys
+from vapo.local.redis_server import PrivateRedis
 from vapo.messages import token_array
-from vapo.packing import TokenSequence
-from vapo.redis_server import PrivateRedis
+from vapo.model.critic import load_critic, score
+from vapo.model.packing import TokenSequence
 from vapo.weights import ACTOR, CRITIC, version_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]

@@ -20,20 +20,20 @@ from safetensors.torch import save_file
 
 from tests.trainer_cases import VOCABULARY, random_rows, tiny_critic, tiny_policy
 from trainer.algorithm.options import Options
-from trainer.batch import Batch
 from trainer.checkpoint import Position, resume_newest, save_checkpoint
-from trainer.critic_replay import CriticReplay
-from trainer.forward import Packing
-from trainer.mismatch import measure_past_mismatch
-from trainer.models import enable_gradient_checkpointing
-from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
-from trainer.phases import Phases
-from trainer.rank_exit import exit_rank
-from trainer.report import update_row
-from trainer.snapshots import WeightSnapshots
-from trainer.states import critic_state, optimiser_state, policy_state
-from trainer.update import Learner, UpdateOptions, update
+from trainer.learning.batch import Batch
+from trainer.learning.critic_replay import CriticReplay
+from trainer.learning.forward import Packing
+from trainer.learning.models import enable_gradient_checkpointing
+from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.snapshots import WeightSnapshots
+from trainer.learning.update import Learner, UpdateOptions, update
+from trainer.ranks.gathered_states import critic_state, optimiser_state, policy_state
+from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
+from trainer.ranks.rank_exit import exit_rank
+from trainer.records.mismatch import measure_past_mismatch
+from trainer.records.phase_times import Phases
+from trainer.records.report import update_row
 
 
 def main(form: str, tied: bool, output: Path) -> None:

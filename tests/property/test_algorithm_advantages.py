@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests import reference_vapo as reference
 from tests.algorithm_cases import random_batch, row_batch, rows_of
 from trainer.algorithm.advantages import generalised_advantages
+from trainer.algorithm.objective import compute_advantages_and_targets
 from trainer.algorithm.options import Options, Truncation
-from trainer.algorithm.vapo import compute_advantages_and_targets
 
 LENGTHS = st.lists(st.integers(1, 75), min_size=1, max_size=5)
 SEEDS = st.integers(0, 10_000)

@@ -15,15 +15,15 @@ from tests.algorithm_cases import random_batch, random_log_probs, rows_of
 from trainer.algorithm.corrections import correction_names
 from trainer.algorithm.denominators import Denominators, add_denominators
 from trainer.algorithm.metrics import add_metrics, reduce_metrics
-from trainer.algorithm.options import Options, Truncation
-from trainer.algorithm.ragged import row_token_index
-from trainer.algorithm.vapo import (
+from trainer.algorithm.objective import (
     AdvantageBatch,
     compute_advantages_and_targets,
     count_denominators,
     policy_objective,
     value_objective,
 )
+from trainer.algorithm.options import Options, Truncation
+from trainer.algorithm.ragged import row_token_index
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=6)
 SEEDS = st.integers(0, 10_000)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vapo.packing import TokenSequence, pack, plan
+from vapo.model.packing import TokenSequence, pack, plan
 
 lengths_strategy = st.lists(st.integers(2, 40), min_size=1, max_size=30)
 

@@ -1,6 +1,6 @@
 """Fuzz: whatever the text, a verdict in bounded time and never "correct" by accident.
 
-``make fuzz`` or ``python -m benchmarks.verifier_fuzz --minutes 30`` runs longer and checks more.
+``make fuzz`` or ``python -m lab.benchmarks.verifier_fuzz --minutes 30`` runs longer and checks more.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.verifier.extraction import RULES
-from services.verifier.judgement import judge_cheaply
-from services.verifier.verdicts import Outcome
+from services.verifier.judgement.extraction import RULES
+from services.verifier.judgement.math_answer import judge_cheaply
+from services.verifier.judgement.verdicts import Outcome
 from tests.support.formula_pieces import FORMULAS
 from tests.support.hostile_answers import hostile_answers
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.verifier.extraction import RULES, extract
-from services.verifier.judgement import judge_cheaply
-from services.verifier.verdicts import Outcome
+from services.verifier.judgement.extraction import RULES, extract
+from services.verifier.judgement.math_answer import judge_cheaply
+from services.verifier.judgement.verdicts import Outcome
 
 ALL_RULES = tuple(RULES)
 LATEX_PIECES = st.sampled_from(

@@ -12,9 +12,9 @@ import uvicorn
 from services.gateway.app import gateway_app
 from services.gateway.context import Gateway
 from tests.support.ledger_records import settings_for
-from vapo.http_clients import http_client
 from vapo.ledger import Ledger
 from vapo.service import bind, bound_url
+from vapo.service.http_clients import http_client
 from vapo.settings import RedisSettings, Settings
 
 DEADLINE_SECONDS = 20

@@ -16,15 +16,15 @@ from typing import Any
 
 import psutil
 
-from vapo import stack
 from vapo.cli import main
+from vapo.local import stack
 
 ROOT = Path(__file__).parents[2]
 PART = Path(__file__).with_name("stand_in_part.py")
 
 
 def launch_stand_in(part: str, shape: stack.Shape) -> list[str]:
-    """In the place of `vapo.stack.launcher`."""
+    """In the place of `vapo.local.stack.launcher`."""
     return [sys.executable, str(PART), part]
 
 

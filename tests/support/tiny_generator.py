@@ -15,11 +15,11 @@ from transformers import Qwen3ForCausalLM
 
 from tests.parts import Part, Parts
 from tests.support.tiny_models import log_probs_of, save_tiny_model
-from vapo.canary import canary_record, canary_token_ids
 from vapo.ledger.connection import connect
 from vapo.ledger.keys import Keys
 from vapo.settings import RedisSettings, Settings
 from vapo.weights import ACTOR, CRITIC, Manifest, WeightChannel, write_version
+from vapo.weights.canary import canary_record, canary_token_ids
 
 CONTEXT_TOKENS = 512
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vapo.processes.ports import free_ports
+from vapo.local.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 200.0

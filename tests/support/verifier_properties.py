@@ -5,8 +5,8 @@ Each takes what was drawn and raises AssertionError with the pair that breaks it
 
 from __future__ import annotations
 
-from services.verifier.judgement import judge
-from services.verifier.verdicts import Fault, Judgement, Outcome
+from services.verifier.judgement.math_answer import judge
+from services.verifier.judgement.verdicts import Fault, Judgement, Outcome
 from tests.support.verifier_answers import WRAPPINGS, Meaning
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vapo.addresses import is_loopback, reachable_url
+from vapo.local.addresses import is_loopback, reachable_url
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,17 @@ import torch
 from tests.algorithm_cases import random_batch, random_log_probs, row_batch
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.group_advantages import group_advantages, uniform_groups
-from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import (
+from trainer.algorithm.objective import (
     RowBatch,
     compute_advantages_and_targets,
     count_denominators,
     policy_objective,
     value_objective,
 )
+from trainer.algorithm.options import Options
 from trainer.algorithm.whitening import whiten
-from vapo.presets import ABLATIONS, PRESETS, preset
 from vapo.settings import AlgorithmSettings, load_settings
+from vapo.settings.presets import ABLATIONS, PRESETS, preset
 
 
 @pytest.mark.parametrize(

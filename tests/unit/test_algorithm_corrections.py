@@ -19,9 +19,9 @@ from trainer.algorithm.corrections import (
     needs_proximal_log_probs,
     resolve_bounds,
 )
+from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators, policy_objective
 from trainer.algorithm.options import Options
 from trainer.algorithm.policy_loss import clipped_surrogate
-from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators, policy_objective
 
 BOUNDS = Bounds(0.5, 2.0)
 RATIOS = [0.1, 0.5, 1.0, 1.9, 8.0]

@@ -11,8 +11,8 @@ from tests.algorithm_cases import row_batch
 from trainer.algorithm import diagnostics
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.metrics import kl_estimate, reduce_metrics, value_metric_sums
+from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators, policy_objective
 from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators, policy_objective
 
 RETURNS = torch.tensor([1.0, 1.0, -1.0, -1.0])
 

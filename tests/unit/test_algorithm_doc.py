@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from trainer.algorithm.corrections import CORRECTIONS
-from vapo.presets import ABLATIONS, PRESETS
 from vapo.settings import Settings, dump_settings
+from vapo.settings.presets import ABLATIONS, PRESETS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "algorithm.md").read_text("utf-8")
@@ -19,7 +19,7 @@ QUOTED = re.findall(r"`([^`\n]+)`", TEXT)
 FILES = {"py", "json", "jsonl", "md"}
 """Endings of file names, which look like names in a module."""
 SETTINGS = dump_settings(Settings())
-PACKAGES = ("trainer.algorithm", "trainer", "vapo")
+PACKAGES = ("trainer.algorithm", "trainer.learning", "trainer.intake", "trainer.records", "trainer", "vapo.model")
 MODULES = {
     path.stem: f"{package}.{path.stem}"
     for package in reversed(PACKAGES)

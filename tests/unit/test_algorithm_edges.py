@@ -15,15 +15,15 @@ from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.diagnostics import explained_variance, ratio_quantiles
 from trainer.algorithm.group_advantages import group_advantages
 from trainer.algorithm.metrics import reduce_metrics, value_metric_sums
-from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import (
+from trainer.algorithm.objective import (
     AdvantageBatch,
     compute_advantages_and_targets,
     count_denominators,
     policy_objective,
     value_objective,
 )
-from trainer.batch import Batch, RowError, idle_micro_batch
+from trainer.algorithm.options import Options
+from trainer.learning.batch import Batch, RowError, idle_micro_batch
 
 
 @pytest.mark.parametrize("name", correction_names())

@@ -10,11 +10,11 @@ import torch
 from tests import reference_vapo as reference
 from tests.algorithm_cases import random_batch, random_log_probs, row_batch, rows_of
 from trainer.algorithm.corrections import Bounds, TokenLogProbs, correct, correction_names
+from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators, policy_objective
 from trainer.algorithm.options import Options, Truncation
 from trainer.algorithm.policy_loss import clipped_surrogate, sample_level_loss, token_level_loss
 from trainer.algorithm.positive_example_loss import positive_example_loss
 from trainer.algorithm.value_loss import value_loss
-from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators, policy_objective
 
 CONSTANT = Options(length_adaptive_lambda=False, lambda_policy=0.9)
 

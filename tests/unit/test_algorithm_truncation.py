@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from tests.algorithm_cases import row_batch
-from trainer.algorithm.options import Options, Truncation
-from trainer.algorithm.overlong import soft_overlong_punishment
-from trainer.algorithm.vapo import (
+from trainer.algorithm.objective import (
     AdvantageBatch,
     compute_advantages_and_targets,
     count_denominators,
     policy_objective,
     value_objective,
 )
+from trainer.algorithm.options import Options, Truncation
+from trainer.algorithm.overlong import soft_overlong_punishment
 
 VALUES = [0.1, 0.3, -0.2, 0.5]
 

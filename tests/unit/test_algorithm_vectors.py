@@ -11,9 +11,9 @@ from tests import reference_vapo as reference
 from tests.algorithm_cases import row_batch
 from trainer.algorithm.advantages import generalised_advantages, lambda_returns
 from trainer.algorithm.lambdas import constant_lambda, length_adaptive_lambda
+from trainer.algorithm.objective import compute_advantages_and_targets
 from trainer.algorithm.options import Options
 from trainer.algorithm.policy_loss import clipped_surrogate
-from trainer.algorithm.vapo import compute_advantages_and_targets
 
 VALUES = [0.1, 0.3, -0.2, 0.5]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.critic_schedules import (
+from lab.study.critic_schedules import (
     REFERENCE,
     SCHEDULES,
     collect,
@@ -20,10 +20,10 @@ from benchmarks.critic_schedules import (
     table,
     write,
 )
-from benchmarks.staleness import configuration as staleness_configuration
-from benchmarks.staleness_regimes import REGIMES
-from trainer.study.run import Row, RunResult
-from trainer.study.store import save
+from lab.study.run import Row, RunResult
+from lab.study.staleness import configuration as staleness_configuration
+from lab.study.staleness_regimes import REGIMES
+from lab.study.store import save
 
 REGIME = REGIMES["demo"]
 OTHER = "3 passes, parts of 16, rate 3e-4"

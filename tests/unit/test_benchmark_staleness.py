@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.staleness import CORRECTIONS, STALENESS, Records, collect, configuration, jobs, summary, table, write
-from benchmarks.staleness_regimes import REGIMES
+from lab.study.run import RunResult
+from lab.study.staleness import CORRECTIONS, STALENESS, Records, collect, configuration, jobs, summary, table, write
+from lab.study.staleness_regimes import REGIMES
+from lab.study.store import save
 from trainer.algorithm.corrections import correction_names
-from trainer.study.run import RunResult
-from trainer.study.store import save
 
 NAMES = ("none", "token_tis")
 REGIME = REGIMES["method-chains"]

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from vapo.cli import up
+from vapo.cli.commands import up
 from vapo.cli.errors import CommandError
-from vapo.model_folder import ModelFolderError
-from vapo.outcome import note_training
-from vapo.processes.managed import ProcessSpec
-from vapo.processes.restarts import RestartPolicy
-from vapo.processes.supervisor import Supervisor
-from vapo.run_folder import RunFolder
+from vapo.local.managed import ProcessSpec
+from vapo.local.outcome import note_training
+from vapo.local.restarts import RestartPolicy
+from vapo.local.run_folder import RunFolder
+from vapo.local.stack import PARTS, Stack, StackError, names_redis, resolve
+from vapo.local.supervisor import Supervisor
+from vapo.model.folder import ModelFolderError
 from vapo.settings import Settings
-from vapo.stack import PARTS, Stack, StackError, names_redis, resolve
 
 
 def settings_for(*words: str) -> Settings:

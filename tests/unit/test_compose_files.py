@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from vapo.demo.settings import demo_base
-from vapo.processes.environment import CPU_DEFAULTS, OFFLINE_DEFAULTS
+from vapo.local.environment import CPU_DEFAULTS, OFFLINE_DEFAULTS
 from vapo.settings import ENVIRONMENT_PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def test_every_part_has_an_image_that_is_not_root_and_says_whether_it_is_ready(p
     stage = DOCKERFILE.split(f" AS {part}\n")[1].partition("\nFROM ")[0]
     assert "\nUSER vapo\n" in stage
     port = getattr(Settings(), part).port
-    assert f'CMD ["python", "-m", "vapo.healthcheck", "{port}"]' in stage
+    assert f'CMD ["python", "-m", "vapo.service.healthcheck", "{port}"]' in stage
 
 
 def test_images_set_the_environment_that_vapo_up_gives_its_parts() -> None:

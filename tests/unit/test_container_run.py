@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from vapo import healthcheck
 from vapo.cli import dispatch
+from vapo.service import healthcheck
 from vapo.settings import MINIMUM_TOKEN_LENGTH, SecuritySettings, Settings, load_settings
 
 PARTS = ("gateway", "generator", "verifier", "value", "trainer", "relay")

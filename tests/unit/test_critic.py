@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from tests.trainer_cases import FORMS, tiny_critic, tiny_folder
-from vapo.critic import CriticError, load_critic, load_weights, save_critic, score
-from vapo.packing import TokenSequence
+from vapo.model.critic import CriticError, load_critic, load_weights, save_critic, score
+from vapo.model.packing import TokenSequence
 
 
 def _sequences(count: int, seed: int = 0) -> list[TokenSequence]:

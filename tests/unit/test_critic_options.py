@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from tests.trainer_cases import random_rows, tiny_config, tiny_critic, tiny_policy
+from trainer.algorithm.objective import AdvantageBatch, compute_advantages_and_targets, count_denominators
 from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import AdvantageBatch, compute_advantages_and_targets, count_denominators
-from trainer.batch import Batch
-from trainer.critic_replay import CriticReplay
-from trainer.critic_steps import CriticSteps
-from trainer.forward import Packing, state_values
-from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks
-from trainer.phases import Phases
-from trainer.update import Learner, UpdateOptions, row_batch, update
-from vapo.critic import Critic, CriticError, bounded, load_critic
+from trainer.learning.batch import Batch
+from trainer.learning.critic_replay import CriticReplay
+from trainer.learning.critic_steps import CriticSteps
+from trainer.learning.forward import Packing, state_values
+from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.update import Learner, UpdateOptions, row_batch, update
+from trainer.ranks.parallel import Ranks
+from trainer.records.phase_times import Phases
+from vapo.model.critic import Critic, CriticError, bounded, load_critic
 from vapo.settings import SettingsError, load_settings
 
 ALONE = Ranks(0, 1, torch.device("cpu"))

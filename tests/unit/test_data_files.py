@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.rows import parse_row
+from services.gateway.rows.row import parse_row
 from vapo.cli.errors import CommandError
-from vapo.cli.problem_file import read_problems
-from vapo.cli.row_errors import told
+from vapo.cli.sending.problem_file import read_problems
+from vapo.cli.sending.row_errors import told
 from vapo.data_files.answers import answer_text, last_box
 from vapo.data_files.columns import value_at, without
 from vapo.data_files.errors import DataFileError, RowError

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from vapo.demo.chain.splits import Split, split_of
 from vapo.demo.problems import as_jsonl, held_out_rows, training_rows
 from vapo.demo.settings import BASE_MODEL, DemoOptions, demo_base
 from vapo.settings import load_settings
-from vapo.tasks.splits import Split, split_of
 
 OPTIONS = DemoOptions(train_problems=300, held_out_problems=100)
 

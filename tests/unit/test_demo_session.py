@@ -14,12 +14,12 @@ from vapo.demo.display import LineDisplay
 from vapo.demo.session import DemoError, Session
 from vapo.demo.settings import DemoOptions
 from vapo.demo.state import DemoState, load_state
-from vapo.processes.managed import ProcessSpec
-from vapo.processes.restarts import RestartPolicy
-from vapo.processes.supervisor import Supervisor
-from vapo.run_folder import RunFolder
+from vapo.local.managed import ProcessSpec
+from vapo.local.restarts import RestartPolicy
+from vapo.local.run_folder import RunFolder
+from vapo.local.stack import Stack, StackError
+from vapo.local.supervisor import Supervisor
 from vapo.settings import Settings
-from vapo.stack import Stack, StackError
 
 
 @pytest.mark.parametrize("budget", [60.0, 0.001], ids=["in training", "at its end"])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import critic_schedules, staleness
-from benchmarks.staleness_regimes import REGIMES
+from lab.study import critic_schedules, staleness
+from lab.study.staleness_regimes import REGIMES
 
 DOCS = Path(__file__).parents[2] / "docs"
 DEMO = REGIMES["demo"]

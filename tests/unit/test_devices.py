@@ -8,7 +8,7 @@ import os
 import pytest
 import torch
 
-from vapo.devices import DeviceChoice, DeviceError, choose_device
+from vapo.model.devices import DeviceChoice, DeviceError, choose_device
 
 
 @pytest.fixture

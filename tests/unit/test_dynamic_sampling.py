@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.dynamic_sampling import Discarded
+from trainer.intake.dynamic_sampling import Discarded
 
 
 def test_only_groups_without_disagreement_are_thrown_away() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.rows import Row, parse_row
-from vapo.cli.problem_file import read_problems
+from services.gateway.rows.row import Row, parse_row
 from vapo.cli.registry import find
+from vapo.cli.sending.problem_file import read_problems
 from vapo.data_files.mapping import ColumnOptions
 from vapo.settings import Settings, load_settings
 

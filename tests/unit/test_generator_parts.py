@@ -13,21 +13,21 @@ import pytest
 from pydantic import ValidationError
 from safetensors.numpy import save_file
 
-from services.generator.engine import GenerationInterrupted, RequestRefused
-from services.generator.engine_options import EngineMissing, check_device
-from services.generator.merged import merged
-from services.generator.openai_front import begun, turn_of
-from services.generator.openai_log_probs import LOWEST, Tokens, chat_log_probs, completion_log_probs
-from services.generator.openai_requests import ChatRequest, CompletionRequest
+from services.generator.engine.engine_options import EngineMissing, check_device
+from services.generator.engine.merged import merged
+from services.generator.engine.vllm_engine import GenerationInterrupted, RequestRefused
+from services.generator.openai.log_probs import LOWEST, Tokens, chat_log_probs, completion_log_probs
+from services.generator.openai.openai_front import begun, turn_of
+from services.generator.openai.requests import ChatRequest, CompletionRequest
 from services.generator.prompts import PromptError, check_prompt
 from services.generator.requests import GenerateRequest, sampling_of
 from services.generator.sample_seeds import sample_seed
 from services.generator.weight_files import base_shapes, check_complete
-from vapo.canary import CANARY_TOKENS, canary_difference, canary_token_ids
-from vapo.problems import Problem
-from vapo.sampling_bounds import MAX_SEED
+from vapo.service.problem_details import Problem
 from vapo.settings import SamplingSettings
+from vapo.settings.sampling_bounds import MAX_SEED
 from vapo.weights import WeightsError
+from vapo.weights.canary import CANARY_TOKENS, canary_difference, canary_token_ids
 
 
 def test_the_cuda_build_without_a_gpu_says_so() -> None:

@@ -11,18 +11,18 @@ import torch
 from tests.trainer_cases import random_rows, tiny_folder, tiny_policy
 from trainer.algorithm.options import Options
 from trainer.assembly import algorithm_options, build_learner
-from trainer.batch import Batch
 from trainer.checkpoint import CheckpointError, Position, load_checkpoint, save_checkpoint
-from trainer.forward import Packing
-from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks
-from trainer.phases import Phases
+from trainer.learning.batch import Batch
+from trainer.learning.forward import Packing
+from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.update import Learner, UpdateOptions, update
 from trainer.publish import Publisher
-from trainer.update import Learner, UpdateOptions, update
-from vapo.presets import preset
-from vapo.run_folder import RunFolder
+from trainer.ranks.parallel import Ranks
+from trainer.records.phase_times import Phases
+from vapo.local.run_folder import RunFolder
+from vapo.local.stack import PARTS, Shape, plan, resolve
 from vapo.settings import Settings, load_settings
-from vapo.stack import PARTS, Shape, plan, resolve
+from vapo.settings.presets import preset
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from vapo.http_clients import async_http_client, http_client
+from vapo.service.http_clients import async_http_client, http_client
 
 ROOT = Path(__file__).resolve().parents[2]
-THE_PLACE = "vapo/http_clients.py"
+THE_PLACE = "vapo/service/http_clients.py"
 MAKERS = {
     "Client",
     "AsyncClient",
@@ -28,7 +28,7 @@ MAKERS = {
 }
 """What sends requests in httpx."""
 OTHER_LIBRARIES = {"requests", "aiohttp", "urllib3", "urllib.request", "httpx2", "http.client"}
-PROXYLESS = {"vapo/healthcheck.py": "http.client"}
+PROXYLESS = {"vapo/service/healthcheck.py": "http.client"}
 """The standard library's own client knows no proxies."""
 
 

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.published_folder import STRAYS, add_stray, shard
 from tests.trainer_cases import tiny_config, tiny_folder
-from trainer.models import load_policy
+from trainer.learning.models import load_policy
 from trainer.start_checks import check_models
-from vapo.critic import WEIGHTS_NAME, load_critic, save_critic
-from vapo.model_folder import INDEX, ModelFolderError, check_model_folder
-from vapo.model_form import ModelFormError
-from vapo.model_weights import load_causal_lm
+from vapo.model.critic import WEIGHTS_NAME, load_critic, save_critic
+from vapo.model.folder import INDEX, ModelFolderError, check_model_folder
+from vapo.model.form import ModelFormError
+from vapo.model.weights import load_causal_lm
 from vapo.settings import Settings
 
 

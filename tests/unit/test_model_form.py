@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from vapo.model_form import (
+from vapo.model.form import (
     HEAD,
     SUPPORTED_MODEL_TYPES,
     ModelFormError,

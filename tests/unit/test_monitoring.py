@@ -93,7 +93,7 @@ def text_constants(*files: str) -> set[str]:
 
 
 def training_metrics() -> set[str]:
-    row = text_constants("trainer/report.py", "trainer/loop.py", "services/gateway/gauges.py")
+    row = text_constants("trainer/records/report.py", "trainer/loop.py", "services/gateway/gauges.py")
     return {f"vapo_training_{name}" for name in row}
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from vapo.cli import dispatch
 from vapo.cli.registry import COMMANDS
+from vapo.local.stack import Shape
 from vapo.option_types import above, amount, at_least, path, whole
 from vapo.settings import Settings
-from vapo.stack import Shape
 
 UNBOUNDED = (int, float)
 FREE = {"--temperature", "--top-p"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vapo.outcome import OUTCOME_FILE, Outcome, Training, kept, note_training, read_outcome
+from vapo.local.outcome import OUTCOME_FILE, Outcome, Training, kept, note_training, read_outcome
 
 
 def keeper_of(folder: Path) -> tuple[str, str | None, bool]:
@@ -44,7 +44,7 @@ def test_trainer_and_keeper_leave_each_others_words_alone(tmp_path: Path) -> Non
 def test_a_killed_keeper_said_nothing_and_does_not_live(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib\n"
-        "from vapo.outcome import kept\n"
+        "from vapo.local.outcome import kept\n"
         "with kept(pathlib.Path(sys.argv[1])):\n"
         "    print('kept', flush=True)\n"
         "    time.sleep(60)\n"

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from vapo.cli import main
-from vapo.paper import PAPER, REASONS, SILENT, Difference, differences_from_paper
-from vapo.presets import PRESETS, preset
 from vapo.settings import Settings, dump_settings, load_settings
+from vapo.settings.papers import PAPER, REASONS, SILENT, Difference, differences_from_paper
+from vapo.settings.presets import PRESETS, preset
 
 OURS = {"algorithm.overlong_buffer_tokens"}
 """Settings of the algorithm in which a preset differs from its paper, each with a reason."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from vapo.processes.ports import FIRST, LAST, claimed, free_ports, is_free
+from vapo.local.ports import FIRST, LAST, claimed, free_ports, is_free
 
 
 def test_ports_are_different_free_and_in_range() -> None:

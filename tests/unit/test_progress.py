@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vapo.cli.eval_wait import reason_of_standstill
-from vapo.cli.progress import ERASE, ProgressLine
-from vapo.cli.table import figure
-from vapo.cli.watch_alarms import REPEAT_SECONDS, UNREADY_SECONDS, Alarms
-from vapo.pace import seconds_left, words
+from vapo.cli.sending.progress import ERASE, ProgressLine
+from vapo.cli.telling.eval_wait import reason_of_standstill
+from vapo.cli.telling.table import figure
+from vapo.cli.telling.watch_alarms import REPEAT_SECONDS, UNREADY_SECONDS, Alarms
+from vapo.ledger.pace import seconds_left, words
 
 DEADLINE_SECONDS = 20.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vapo.processes.ports import free_ports
-from vapo.processes.readiness import Awaited, NotReadyError, wait_ready
+from vapo.local.ports import free_ports
+from vapo.local.readiness import Awaited, NotReadyError, wait_ready
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from redis._parsers.base import BaseParser
 
 from vapo.ledger.patience import Patience
 from vapo.ledger.trouble import Kind, RunLostError, explain, is_refusal, trouble_of
-from vapo.quiet_log import REPEAT_SECONDS, QuietLog
+from vapo.telemetry.quiet_log import REPEAT_SECONDS, QuietLog
 
 ANSWERS = {
     "OOM command not allowed when used memory > 'maxmemory'.": Kind.REFUSES,

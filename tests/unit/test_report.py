@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from tests.trainer_cases import random_rows
-from trainer import report
+from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators, value_objective
 from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators, value_objective
-from trainer.batch import Batch, TrainingRow
-from trainer.forward import StateValues
-from trainer.update import UpdateResult, row_batch
+from trainer.learning.batch import Batch, TrainingRow
+from trainer.learning.forward import StateValues
+from trainer.learning.update import UpdateResult, row_batch
+from trainer.records import report
 from vapo.messages import VersionSpan
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.gateway.routes.evaluations import EvaluationRequest
-from services.gateway.rows import RowError, parse_row
-from services.generator.openai_requests import ChatRequest, CompletionRequest
+from services.gateway.rows.row import RowError, parse_row
+from services.generator.openai.requests import ChatRequest, CompletionRequest
 from services.generator.requests import GenerateRequest
-from vapo.sampling_bounds import GREATEST_TEMPERATURE, LEAST_TRAINING_TEMPERATURE
 from vapo.settings import SettingsError, load_settings
+from vapo.settings.sampling_bounds import GREATEST_TEMPERATURE, LEAST_TRAINING_TEMPERATURE
 
 Read = Callable[[dict[str, Any]], Any]
 REFUSALS = (ValidationError, RowError, SettingsError)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vapo.scores import average_at_k, majority_at_k, pass_at_k, pass_sizes, standard_error
+from services.gateway.scores import average_at_k, majority_at_k, pass_at_k, pass_sizes, standard_error
 
 
 def test_average_and_its_standard_error() -> None:

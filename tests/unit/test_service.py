@@ -9,8 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from vapo.problems import Problem
 from vapo.service import ADMIN, USER, bind, bound_url, create_app, parse_arguments, require
+from vapo.service.problem_details import Problem
 from vapo.settings import Settings, SettingsError, load_settings
 
 USER_TOKEN, ADMIN_TOKEN, SERVICE_TOKEN = (f"{name}-0123456789abcdef" for name in ("u", "a", "s"))

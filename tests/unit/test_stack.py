@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from vapo.processes import environment
-from vapo.processes.environment import part_environment
-from vapo.run_folder import RunFolder
+from vapo.local import environment
+from vapo.local.environment import part_environment
+from vapo.local.run_folder import RunFolder
+from vapo.local.stack import PARTS, Shape, StackError, launcher, names_redis, plan, resolve
 from vapo.settings import load_settings
-from vapo.stack import PARTS, Shape, StackError, launcher, names_redis, plan, resolve
 
 FREE_PORTS = [f"{part}.port=0" for part in PARTS]
 
@@ -79,8 +79,8 @@ def test_no_entry_of_the_search_path_is_the_current_folder() -> None:
 
 def test_several_ranks_run_under_torchrun() -> None:
     assert launcher("trainer", Shape()) == [sys.executable, "-P", "-m", "trainer"]
-    assert "trainer.torchrun" in launcher("trainer", Shape(trainer_ranks=2))
-    assert "trainer.torchrun" not in launcher("value", Shape(trainer_ranks=2))
+    assert "trainer.ranks.torchrun" in launcher("trainer", Shape(trainer_ranks=2))
+    assert "trainer.ranks.torchrun" not in launcher("value", Shape(trainer_ranks=2))
 
 
 def test_a_redis_of_the_users_own_is_used() -> None:

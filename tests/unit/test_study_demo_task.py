@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.staleness_regimes import REGIMES
-from services.verifier.judgement import judge_cheaply
-from services.verifier.verdicts import Outcome
-from trainer.study.configuration import Configuration, from_json, to_json
-from trainer.study.demo_task import DemoTask
-from trainer.study.run import run
+from lab.base_model.demonstrations import demonstrate
+from lab.study.configuration import Configuration, from_json, to_json
+from lab.study.demo_task import DemoTask
+from lab.study.run import run
+from lab.study.staleness_regimes import REGIMES
+from services.verifier.judgement.math_answer import judge_cheaply
+from services.verifier.judgement.verdicts import Outcome
+from vapo.demo.chain.chain import parse_problem
+from vapo.demo.chain.splits import Split
 from vapo.demo.problems import training_rows
 from vapo.demo.settings import BASE_MODEL, DemoOptions, demo_base
 from vapo.settings import AlgorithmSettings
-from vapo.tasks.chain import parse_problem
-from vapo.tasks.demonstrations import demonstrate
-from vapo.tasks.splits import Split
 
 DEMO = REGIMES["demo"]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from trainer.study.publication import describe
-from trainer.study.report import Records, accuracies, collect, map_table, pooled_table, results, table
-from trainer.study.statistics import mean_interval
-from trainer.study.store import result_file
-from trainer.study.studies import KEY_PIECES, METHODS, STUDIES
-from trainer.study.variants import VARIANTS
+from lab.study.publication import describe
+from lab.study.report import Records, accuracies, collect, map_table, pooled_table, results, table
+from lab.study.statistics import mean_interval
+from lab.study.store import result_file
+from lab.study.studies import KEY_PIECES, METHODS, STUDIES
+from lab.study.variants import VARIANTS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "ablation"
 RUNS = FOLDER / "raw"

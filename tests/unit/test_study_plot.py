@@ -10,8 +10,8 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.axes import Axes
 
-from trainer.study.plot import draw_map, draw_means
-from trainer.study.statistics import mean_interval
+from lab.study.plot import draw_map, draw_means
+from lab.study.statistics import mean_interval
 
 RUNS = {0.0: [0.2, 0.4, 0.3], 1.0: [0.7]}
 

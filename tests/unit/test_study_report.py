@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.study.report import Records, map_table, pooled_table, table
+from lab.study.report import Records, map_table, pooled_table, table
 
 
 def _records(**accuracies: dict[int, float]) -> Records:

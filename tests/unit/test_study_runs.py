@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from lab.study import execution
+from lab.study.__main__ import UNFINISHED, main
+from lab.study.configuration import Configuration, from_json, to_json
+from lab.study.run import RunResult, run
+from lab.study.sampler import sample
+from lab.study.store import load, result_file, save
+from lab.study.studies import STUDIES
+from lab.study.variants import COMBINED, VARIANTS, configure
 from tests.support.tiny_models import log_probs_of, tiny_model
-from trainer.study import execution
-from trainer.study.__main__ import UNFINISHED, main
-from trainer.study.configuration import Configuration, from_json, to_json
-from trainer.study.run import RunResult, run
-from trainer.study.sampler import sample
-from trainer.study.store import load, result_file, save
-from trainer.study.studies import STUDIES
-from trainer.study.variants import COMBINED, VARIANTS, configure
 
 SMOKE = STUDIES["smoke"].regimes["smoke"]
 

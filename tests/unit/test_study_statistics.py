@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from trainer.study.statistics import Interval, mean_interval, paired_difference, t_quantile
+from lab.study.statistics import Interval, mean_interval, paired_difference, t_quantile
 
 
 @pytest.mark.parametrize(

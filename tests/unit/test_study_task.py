@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from trainer.study.task import (
+from lab.study.task import (
     TaskShape,
     answer,
     demonstrate,
@@ -17,7 +17,7 @@ from trainer.study.task import (
     response_length,
     right_method,
 )
-from vapo.tasks.splits import Split, split_of
+from vapo.demo.chain.splits import Split, split_of
 
 
 def test_a_problem_and_its_answer() -> None:

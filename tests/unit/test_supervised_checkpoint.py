@@ -8,13 +8,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from trainer.supervised.__main__ import main
-from trainer.supervised.checkpoint import make_checkpoint
-from trainer.supervised.data import Batch, batches
-from trainer.supervised.model import build_model
-from trainer.supervised.recipe import ModelShape, Recipe
-from trainer.supervised.tokenizer import build_tokenizer
-from trainer.supervised.training import Progress, response_loss, train
+from lab.base_model.__main__ import main
+from lab.base_model.checkpoint import make_checkpoint
+from lab.base_model.data import Batch, batches
+from lab.base_model.model import build_model
+from lab.base_model.recipe import ModelShape, Recipe
+from lab.base_model.tokenizer import build_tokenizer
+from lab.base_model.training import Progress, response_loss, train
 
 TINY = ModelShape(
     hidden_size=16,

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from trainer.supervised.data import IGNORED_LABEL, batches, encode
-from trainer.supervised.recipe import Recipe
-from trainer.supervised.tokenizer import build_tokenizer
-from vapo.tasks.splits import Split, split_of
+from lab.base_model.data import IGNORED_LABEL, batches, encode
+from lab.base_model.recipe import Recipe
+from lab.base_model.tokenizer import build_tokenizer
+from vapo.demo.chain.splits import Split, split_of
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizer
 
 import vapo
-from trainer.supervised.measurement import measure
-from trainer.supervised.tokenizer import build_tokenizer
+from lab.base_model.measurement import measure
+from lab.base_model.tokenizer import build_tokenizer
+from vapo.demo.chain.problem_sets import problem_set
+from vapo.demo.chain.splits import Split
 from vapo.demo.problems import HELD_OUT_SEED
 from vapo.demo.settings import DemoOptions
-from vapo.tasks.problem_sets import problem_set
-from vapo.tasks.splits import Split
 
 FOLDER = Path(vapo.__file__).parent / "assets" / "chain-base"
 MEBIBYTE = 2**20

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from trainer.supervised.tokenizer import build_tokenizer
+from lab.base_model.tokenizer import build_tokenizer
 
 PRINTABLE = "".join(map(chr, range(32, 127)))
 

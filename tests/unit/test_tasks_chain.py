@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from vapo.tasks.chain import (
+from vapo.demo.chain.chain import (
     LARGEST_OPERAND,
     LARGEST_PARTIAL_SUM,
     SMALLEST_OPERAND,

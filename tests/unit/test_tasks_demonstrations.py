@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from vapo.tasks.answers import boxed_integer
-from vapo.tasks.chain import ChainProblem
-from vapo.tasks.demonstrations import InHeadErrors, demonstrate
-from vapo.tasks.problem_sets import problem_set
-from vapo.tasks.splits import Split
+from lab.base_model.demonstrations import InHeadErrors, demonstrate
+from vapo.demo.chain.answers import boxed_integer
+from vapo.demo.chain.chain import ChainProblem
+from vapo.demo.chain.problem_sets import problem_set
+from vapo.demo.chain.splits import Split
 
 EXACT = InHeadErrors(dropped_carry=0.0, slip=0.0)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from vapo.tasks.__main__ import main
-from vapo.tasks.chain import parse_problem
-from vapo.tasks.problem_sets import DEMO_TERMS, problem_set, problem_stream, to_record
-from vapo.tasks.splits import Split, digest, split_of
+from vapo.demo.chain.__main__ import main
+from vapo.demo.chain.chain import parse_problem
+from vapo.demo.chain.problem_sets import DEMO_TERMS, problem_set, problem_stream, to_record
+from vapo.demo.chain.splits import Split, digest, split_of
 
 
 def test_same_seed_same_set_and_other_seed_other_set() -> None:

@@ -11,7 +11,6 @@ import torch
 
 from tests.trainer_cases import random_rows, tiny_critic, tiny_policy
 from trainer.algorithm.options import Options
-from trainer.batch import Batch
 from trainer.checkpoint import (
     MANIFEST,
     CheckpointError,
@@ -21,12 +20,13 @@ from trainer.checkpoint import (
     newest_checkpoint,
     save_checkpoint,
 )
-from trainer.forward import Packing
-from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks
-from trainer.phases import Phases
-from trainer.states import critic_state, load_optimiser_state, optimiser_state, policy_state
-from trainer.update import Learner, UpdateOptions, update
+from trainer.learning.batch import Batch
+from trainer.learning.forward import Packing
+from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.update import Learner, UpdateOptions, update
+from trainer.ranks.gathered_states import critic_state, load_optimiser_state, optimiser_state, policy_state
+from trainer.ranks.parallel import Ranks
+from trainer.records.phase_times import Phases
 from vapo.durable import durable_folder
 
 ALONE = Ranks(0, 1, torch.device("cpu"))

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tests.trainer_cases import FORMS, random_rows, tiny_folder, tiny_policy
-from trainer.batch import Batch, TrainingRow
-from trainer.models import Policy, enable_gradient_checkpointing, load_policy
-from vapo.critic import load_critic
-from vapo.model_folder import ModelFolderError
-from vapo.model_form import ModelFormError
+from trainer.learning.batch import Batch, TrainingRow
+from trainer.learning.models import Policy, enable_gradient_checkpointing, load_policy
+from vapo.model.critic import load_critic
+from vapo.model.folder import ModelFolderError
+from vapo.model.form import ModelFormError
 
 
 def _reference(policy: Policy, row: TrainingRow) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.trainer_cases import FORMS, tiny_critic, tiny_policy
-from trainer.optimiser import Optimiser, OptimiserOptions, learning_rate
+from trainer.learning.optimiser import Optimiser, OptimiserOptions, learning_rate
 
 
 def test_rate_warms_up_linearly_and_stays() -> None:

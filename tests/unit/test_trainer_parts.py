@@ -13,26 +13,26 @@ import pytest
 import torch
 
 from tests.trainer_cases import random_rows, tiny_critic, tiny_policy
-from trainer import report
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.diagnostics import explained_variance
 from trainer.algorithm.options import Options
-from trainer.batch import Batch, RowError
 from trainer.checkpoint import Position
-from trainer.coordinator import Coordinator
-from trainer.exchange import Action, Order, decode_order, encode_order
-from trainer.forward import Packing, state_values, token_log_probs
-from trainer.metrics_file import MetricsFile
-from trainer.mismatch import MismatchError, measure_mismatch, measure_past_mismatch, require_agreement
-from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks, split_rows
-from trainer.phases import Phases
+from trainer.intake.coordinator import Coordinator
+from trainer.learning.batch import Batch, RowError
+from trainer.learning.forward import Packing, state_values, token_log_probs
+from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.snapshots import WeightSnapshots
+from trainer.learning.update import Learner, UpdateOptions, UpdateResult, update
+from trainer.learning.value_pretraining import pretrain
+from trainer.ranks.exchange import Action, Order, decode_order, encode_order
+from trainer.ranks.parallel import Ranks, split_rows
+from trainer.records import report
+from trainer.records.metrics_file import MetricsFile
+from trainer.records.mismatch import MismatchError, measure_mismatch, measure_past_mismatch, require_agreement
+from trainer.records.phase_times import Phases
+from trainer.records.status import Requests, Status
+from trainer.records.step_record import StepRecord
 from trainer.run_lock import RunLocked, run_lock
-from trainer.snapshots import WeightSnapshots
-from trainer.status import Requests, Status
-from trainer.step_record import StepRecord
-from trainer.update import Learner, UpdateOptions, UpdateResult, update
-from trainer.value_pretraining import pretrain
 from vapo.messages import VersionSpan
 from vapo.settings import RunSettings, Settings
 
@@ -290,7 +290,7 @@ def test_only_one_trainer_holds_a_run_directory(tmp_path: Path) -> None:
 
 def test_a_long_pause_tells_the_other_ranks_to_wait_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their collective has a deadline, a pause has none."""
-    monkeypatch.setattr("trainer.coordinator.LONGEST_SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr("trainer.intake.coordinator.LONGEST_SILENCE_SECONDS", 0.3)
     settings = Settings(run=RunSettings(directory=tmp_path))
     ledger = SimpleNamespace(settings=settings, control=SimpleNamespace(stop_requested=False))
     requests = Requests()

@@ -9,15 +9,23 @@ import pytest
 import torch
 
 from tests.trainer_cases import random_rows, tiny_critic, tiny_policy
+from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators
 from trainer.algorithm.options import Options
-from trainer.algorithm.vapo import compute_advantages_and_targets, count_denominators
-from trainer.batch import Batch, TrainingRow
-from trainer.critic_steps import CriticSteps
-from trainer.forward import Packing, state_values, token_log_probs
-from trainer.optimiser import Optimiser, OptimiserOptions
-from trainer.parallel import Ranks
-from trainer.phases import Phases
-from trainer.update import Learner, PolicySteps, UpdateOptions, batch_values, draw_mini_batches, row_batch, update
+from trainer.learning.batch import Batch, TrainingRow
+from trainer.learning.critic_steps import CriticSteps
+from trainer.learning.forward import Packing, state_values, token_log_probs
+from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.update import (
+    Learner,
+    PolicySteps,
+    UpdateOptions,
+    batch_values,
+    draw_mini_batches,
+    row_batch,
+    update,
+)
+from trainer.ranks.parallel import Ranks
+from trainer.records.phase_times import Phases
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 ROWS = 14

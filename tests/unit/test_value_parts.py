@@ -17,9 +17,9 @@ from services.value.follower import WeightFollower
 from services.value.replica import CriticVersion, PreparedWeights, Replica, UnfitTokens
 from services.value.scorer import Scorer, ScorerClosed
 from tests.support.tiny_models import save_tiny_model
-from vapo.critic import CriticError, load_critic
 from vapo.messages import token_array
-from vapo.packing import TokenSequence
+from vapo.model.critic import CriticError, load_critic
+from vapo.model.packing import TokenSequence
 from vapo.weights import CRITIC, Announcement, Manifest, read_manifest, version_folder, write_version
 
 

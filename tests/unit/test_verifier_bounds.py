@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.verifier import arithmetic, evaluation
-from services.verifier.arithmetic import MAXIMUM_BITS, OutOfRange
-from services.verifier.judgement import judge, judge_cheaply
+from services.verifier.judgement import arithmetic, evaluation
+from services.verifier.judgement.arithmetic import MAXIMUM_BITS, OutOfRange
+from services.verifier.judgement.math_answer import judge, judge_cheaply
 
 PRIMES = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83]
 LONG = {

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from services.verifier.judge_file import ANY_ANSWER, WHOLE_RESPONSE
-from services.verifier.judgement import judge
-from services.verifier.verdicts import Outcome
+from services.verifier.judgement.math_answer import judge
+from services.verifier.judgement.verdicts import Outcome
 
 CASES = Path(__file__).parents[1] / "data" / "verifier_cases.jsonl"
 RULES = {"answer": ANY_ANSWER, "response": WHOLE_RESPONSE}

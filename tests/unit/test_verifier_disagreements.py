@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.verifier_accuracy import RULES, read
-from benchmarks.verifier_disagreements import KNOWN, table
-from services.verifier.judgement import judge
+from lab.benchmarks.verifier_accuracy import RULES, read
+from lab.benchmarks.verifier_disagreements import KNOWN, table
+from services.verifier.judgement.math_answer import judge
 
 PAGE = Path(__file__).parents[2] / "docs" / "verifier.md"
 CASES = list(read(KNOWN))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.verifier import registry
-from services.verifier.verdicts import Fault, Outcome
+from services.verifier.judgement.verdicts import Fault, Outcome
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "verifiers"
 

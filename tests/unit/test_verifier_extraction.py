@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.verifier.extraction import RULES, extract
+from services.verifier.judgement.extraction import RULES, extract
 
 FALLBACKS = ("boxed", "hashes", "answer_phrase", "last_mathematics", "last_number")
 

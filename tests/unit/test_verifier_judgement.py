@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from services.verifier.judgement import check_reference, judge, judge_cheaply
-from services.verifier.verdicts import Fault, Outcome, ReferenceFault
+from services.verifier.judgement.math_answer import check_reference, judge, judge_cheaply
+from services.verifier.judgement.verdicts import Fault, Outcome, ReferenceFault
 
 
 def boxed(answer: str) -> str:
@@ -155,7 +155,7 @@ def test_texts_of_a_judgement_are_short_and_encodable() -> None:
 def test_the_cheap_judgement_needs_no_sympy() -> None:
     code = (
         "import sys\n"
-        "from services.verifier.judgement import judge_cheaply\n"
+        "from services.verifier.judgement.math_answer import judge_cheaply\n"
         "judgement = judge_cheaply(r'\\boxed{1/2}', '0.5')\n"
         "assert judgement.outcome == 'correct', judgement\n"
         "sys.exit('sympy' in sys.modules or 'numpy' in sys.modules)"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from services.verifier import frames, registry
-from services.verifier.admission import refusal
-from services.verifier.measures import same_measure
+from services.verifier import registry
+from services.verifier.judgement.admission import refusal
+from services.verifier.judgement.measures import same_measure
+from services.verifier.judgement.verdicts import Fault, Judgement, Outcome
+from services.verifier.pool import frames
 from services.verifier.reward import Response, RewardMapping, soft_overlong_punishment
-from services.verifier.verdicts import Fault, Judgement, Outcome
 from vapo.settings import VerifierSettings
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.verifier.judgement import judge
-from services.verifier.verdicts import Outcome
+from services.verifier.judgement.math_answer import judge
+from services.verifier.judgement.verdicts import Outcome
 
 
 def accepted(reference: str, answer: str) -> bool:

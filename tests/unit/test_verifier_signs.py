@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.verifier.judgement import judge
-from services.verifier.signs import same_signs
-from services.verifier.verdicts import Outcome
+from services.verifier.judgement.math_answer import judge
+from services.verifier.judgement.signs import same_signs
+from services.verifier.judgement.verdicts import Outcome
 
 OPERATORS = (
     r"\land",

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.verifier.judgement import judge
-from services.verifier.verdicts import Outcome
+from services.verifier.judgement.math_answer import judge
+from services.verifier.judgement.verdicts import Outcome
 
 TEMPLATES = (
     r"\frac{{{0}{1}}}{{{0}+{1}}}",

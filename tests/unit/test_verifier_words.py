@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.verifier.judge_file import ANY_ANSWER, WHOLE_RESPONSE
-from services.verifier.judgement import judge
-from services.verifier.units import is_counted
-from services.verifier.verdicts import Outcome
+from services.verifier.judgement.math_answer import judge
+from services.verifier.judgement.units import is_counted
+from services.verifier.judgement.verdicts import Outcome
 
 COMMANDS = st.sampled_from(("text", "mathrm", "mbox", "hbox", "textbf", "textit", "textrm"))
 SPACES = st.sampled_from(("", " ", r"\,", r"\ ", "~"))

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from trainer.app import build_app
-from trainer.status import Requests, Status
+from trainer.records.status import Requests, Status
 from vapo.settings import Settings
 from vapo.weights import ACTOR, Manifest, version_folder, write_version
 from vapo.weights.partial_file import PartialFile

@@ -96,7 +96,7 @@ class Options:
     """Group advantages are divided by the group's standard deviation (GRPO, DAPO Eq 9)."""
     drop_uniform_groups: bool = False
     """Groups all correct or all wrong leave the policy loss (the filter of DAPO's dynamic sampling;
-    ``trainer.dynamic_sampling`` draws others in their place)."""
+    ``trainer.intake.dynamic_sampling`` draws others in their place)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "truncation", Truncation(self.truncation))

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from vapo.cli.errors import CommandError
-from vapo.cli.progress import ProgressLine
+from vapo.cli.sending.progress import ProgressLine
 from vapo.client import GatewayClient, GatewayError
+from vapo.local.run_folder import RunFolderError
+from vapo.local.runs import Run, all_runs, choose, look, overview
 from vapo.option_types import path
-from vapo.run_folder import RunFolderError
-from vapo.runs import Run, all_runs, choose, look, overview
 from vapo.settings import SettingsError
 
 PATIENCE_SECONDS = 2.0

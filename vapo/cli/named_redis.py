@@ -9,7 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 from vapo.ledger.connection import PROBE, PROBE_MILLISECONDS, connect_briefly
 from vapo.ledger.server_rules import NOT_SEEN, POLICY, appends, eviction_policy, evicts
 from vapo.ledger.trouble import explain
-from vapo.redis_server import OLDEST_VERSION
+from vapo.local.redis_server import OLDEST_VERSION
 from vapo.settings import RedisSettings, SettingsError
 
 ANSWER_SECONDS = 8.0

@@ -8,8 +8,8 @@ from typing import Any
 
 from vapo.cli.errors import CommandError
 from vapo.option_types import path
-from vapo.presets import preset
 from vapo.settings import Settings, SettingsError, load_settings
+from vapo.settings.presets import preset
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:

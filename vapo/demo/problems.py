@@ -1,7 +1,7 @@
 """The demo's problems as rows for the gateway.
 
 Invariant: training and held-out problems are disjoint, by the hash of their text
-(`vapo.tasks.splits`), from one another and from the base checkpoint's demonstrations.
+(`vapo.demo.chain.splits`), from one another and from the base checkpoint's demonstrations.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from vapo.demo.chain.problem_sets import problem_set, to_record
+from vapo.demo.chain.splits import Split
 from vapo.demo.settings import DemoOptions
-from vapo.tasks.problem_sets import problem_set, to_record
-from vapo.tasks.splits import Split
 
 HELD_OUT_SEED = 0
 """The held-out set is the same for every seed of the demo, so that runs can be compared."""

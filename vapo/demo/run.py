@@ -15,8 +15,8 @@ from vapo.demo.session import BEGIN_ESTIMATE_SECONDS, FINISH_ESTIMATE_SECONDS, S
 from vapo.demo.settings import DemoOptions
 from vapo.demo.state import DemoState
 from vapo.demo.summary import outcome, text
+from vapo.local.stack import running_stack
 from vapo.settings import Settings
-from vapo.stack import running_stack
 
 GATEWAY_PATIENCE_SECONDS = 90.0
 """A gateway or a Redis that was killed is started again and reloads within this time."""

@@ -24,7 +24,7 @@ from vapo.demo.metrics_rows import MetricsRows, read_rows
 from vapo.demo.progress import Snapshot
 from vapo.demo.settings import DemoOptions
 from vapo.demo.state import CurvePoint, DemoState
-from vapo.stack import Stack
+from vapo.local.stack import Stack
 
 if TYPE_CHECKING:
     from vapo.demo.display import Display  # draws with an optional package

@@ -23,8 +23,8 @@ from vapo.ledger.connection import RedisClient, connect_briefly
 from vapo.ledger.keys import GROUP, Keys, Stage
 from vapo.ledger.server_rules import POLICY, evicts
 from vapo.ledger.trouble import Kind, RunLostError, Trouble, lost, trouble_of
-from vapo.quiet_log import QuietLog
 from vapo.settings import Settings
+from vapo.telemetry.quiet_log import QuietLog
 
 logger = logging.getLogger(__name__)
 

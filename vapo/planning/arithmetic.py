@@ -13,14 +13,14 @@ from vapo.planning.quantities import Deployment, ModelSize, Rates, Workload
 
 RECORD_BYTES_PER_TOKEN = 24
 """In Redis, of a trained rollout: ids 4, log-probs 4, text 4, values 4, the trainer's note 8
-(``benchmarks/ledger_bytes.py``)."""
+(``lab/benchmarks/ledger_bytes.py``)."""
 RECORD_BYTES = 1300
 """And besides, of a rollout of any length."""
 WIRE_IN_PER_TOKEN, WIRE_OUT_PER_TOKEN = 24, 40
 """Into Redis: each field once. Out: to verifier (12), value service (12), trainer (16)."""
 WIRE_IN_BYTES, WIRE_OUT_BYTES = 2000, 3000
 REDIS_SECONDS, REDIS_SECONDS_PER_TOKEN = 3.4e-4, 1.0e-7
-"""Of Redis' one thread per rollout (``benchmarks/ledger_throughput.py``, two shared x86 cores)."""
+"""Of Redis' one thread per rollout (``lab/benchmarks/ledger_throughput.py``, two shared x86 cores)."""
 TASK_MEMORY_BYTES = 2072
 """Of a task of 16 samples that ended: it stays, so that a repeated submission is recognised."""
 ALLOCATION_OVERHEAD = 1.15

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vapo.local.run_folder import RunFolder
 from vapo.planning.quantities import Rates, Workload
-from vapo.run_folder import RunFolder
 from vapo.settings import Settings
 
 FEWEST_STEPS = 3

@@ -1,1 +1,1 @@
-"""Starting parts as processes on this machine, keeping them running, and leaving none behind."""
+"""What a program of ours does to be started and ended in order; used by every part."""

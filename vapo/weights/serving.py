@@ -15,8 +15,8 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from fastapi import Path as PathParameter
 
-from vapo.problems import Problem, problem_response
 from vapo.service import SERVICE, require
+from vapo.service.problem_details import Problem, problem_response
 from vapo.weights.errors import WeightsError
 from vapo.weights.file_response import ServedBytes, WeightFileResponse
 from vapo.weights.manifest import MANIFEST, Manifest

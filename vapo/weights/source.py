@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from vapo.http_clients import http_client
+from vapo.service.http_clients import http_client
 from vapo.weights.errors import SourceUnavailableError, SupersededError, WeightsError
 from vapo.weights.manifest import MANIFEST, FileEntry, Manifest
 from vapo.weights.ranges import ByteRange

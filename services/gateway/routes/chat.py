@@ -9,10 +9,10 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from services.gateway.context import Gateway, GatewayDependency
-from services.gateway.documented_bodies import ANY_OBJECT, documented
-from vapo.model_names import listed_name, unknown_name
-from vapo.problems import Problem
+from services.gateway.rows.documented_bodies import ANY_OBJECT, documented
+from vapo.model.names import listed_name, unknown_name
 from vapo.service import USER, require
+from vapo.service.problem_details import Problem
 
 router = APIRouter(prefix="/v1", tags=["live policy"], dependencies=[require(USER)])
 

@@ -8,9 +8,9 @@ import httpx
 from fastapi import APIRouter, Request
 
 from services.gateway.context import HOLDS_RUN, Gateway, GatewayDependency
-from vapo.http_clients import http_client
-from vapo.problems import Problem
 from vapo.service import ADMIN, require
+from vapo.service.http_clients import http_client
+from vapo.service.problem_details import Problem
 
 router = APIRouter(prefix="/v1/control", tags=["control"], dependencies=[require(ADMIN), HOLDS_RUN])
 

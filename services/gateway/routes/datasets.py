@@ -9,13 +9,13 @@ from typing import IO, Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from services.gateway.batch import Strictness
 from services.gateway.context import Gateway, GatewayDependency
 from services.gateway.dataset_store import NAME, Dataset, Split
-from services.gateway.documented_bodies import documented
-from services.gateway.row_check import EXAMPLES_SHOWN, check_report
-from services.gateway.row_options import RowOptions, known_parameters
-from services.gateway.task_checks import dataset_check, prompt_check
+from services.gateway.rows.all_or_none import Strictness
+from services.gateway.rows.documented_bodies import documented
+from services.gateway.rows.preview import EXAMPLES_SHOWN, check_report
+from services.gateway.rows.row_options import RowOptions, known_parameters
+from services.gateway.rows.task_checks import dataset_check, prompt_check
 from vapo.service import ADMIN, USER, require
 
 router = APIRouter(prefix="/v1/datasets", tags=["data sets"], dependencies=[require(USER)])

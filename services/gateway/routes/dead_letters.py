@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query
 from services.gateway.context import HOLDS_RUN, GatewayDependency
 from vapo.ledger.dead_letters import PayloadGone
 from vapo.ledger.entry_ids import is_entry_id
-from vapo.problems import Problem
 from vapo.service import ADMIN, USER, require
+from vapo.service.problem_details import Problem
 
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 

@@ -7,18 +7,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import Field, ValidationError, model_validator
 
-from services.gateway.batch import check_all, refusal
-from services.gateway.bodies import parse_json
 from services.gateway.context import HOLDS_RUN, TAKES_WRITES, Gateway, GatewayDependency
-from services.gateway.documented_bodies import documented, schema_of
 from services.gateway.evaluations import EvaluationRecord, RowErrors
 from services.gateway.routes.prompts import raw_body
-from services.gateway.rows import Row, RowSampling, Strict, parse_held_out
+from services.gateway.rows.all_or_none import check_all, refusal
+from services.gateway.rows.bodies import parse_json
+from services.gateway.rows.documented_bodies import documented, schema_of
+from services.gateway.rows.row import Row, RowSampling, Strict, parse_held_out
 from vapo.ledger import TaskTaken
-from vapo.problems import Problem
-from vapo.sampling_bounds import NewTokens, Samples, Temperature, TopP, greedy_refusal
 from vapo.service import USER, require
+from vapo.service.problem_details import Problem
 from vapo.settings import EvaluationSettings
+from vapo.settings.sampling_bounds import NewTokens, Samples, Temperature, TopP, greedy_refusal
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], dependencies=[require(USER), HOLDS_RUN])
 

@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 
 from services.gateway.context import Gateway, GatewayDependency
 from vapo.ledger.entry_ids import is_position
-from vapo.problems import Problem
 from vapo.service import USER, require
+from vapo.service.problem_details import Problem
 
 router = APIRouter(tags=["events"], dependencies=[require(USER)])
 

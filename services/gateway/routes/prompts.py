@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from services.gateway.batch import ERRORS_SHOWN, check_all
-from services.gateway.bodies import NDJSON_TYPES, rows_of_body
 from services.gateway.context import HOLDS_RUN, TAKES_WRITES, Gateway, GatewayDependency
-from services.gateway.documented_bodies import documented, schema_of
-from services.gateway.row_options import RowOptions, known_parameters
-from services.gateway.rows import Row
-from services.gateway.task_checks import prompt_check
+from services.gateway.rows.all_or_none import ERRORS_SHOWN, check_all
+from services.gateway.rows.bodies import NDJSON_TYPES, rows_of_body
+from services.gateway.rows.documented_bodies import documented, schema_of
+from services.gateway.rows.row import Row
+from services.gateway.rows.row_options import RowOptions, known_parameters
+from services.gateway.rows.task_checks import prompt_check
 from vapo.ledger import QueueFull, TaskDiffers
-from vapo.problems import Problem
 from vapo.service import USER, require
+from vapo.service.problem_details import Problem
 
 router = APIRouter(tags=["prompts"], dependencies=[require(USER), HOLDS_RUN])
 

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Query
 from services.gateway.context import HOLDS_RUN, Gateway, GatewayDependency
 from vapo.ledger.newest import Look, Place
 from vapo.messages import Purpose, Rollout
-from vapo.problems import Problem
 from vapo.service import USER, require
+from vapo.service.problem_details import Problem
 
 router = APIRouter(prefix="/v1/rollouts", tags=["rollouts"], dependencies=[require(USER), HOLDS_RUN])
 

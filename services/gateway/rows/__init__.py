@@ -1,0 +1,1 @@
+"""What people send: from bytes to rows, and from rows to tasks."""

@@ -1,0 +1,1 @@
+"""vLLM in this process: how it is started, asked, and given new weights."""

@@ -1,0 +1,1 @@
+"""Whether an answer is the reference: mathematics, without the service around it."""

@@ -1,0 +1,1 @@
+"""Confined worker processes with a hard time limit."""

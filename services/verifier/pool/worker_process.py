@@ -1,0 +1,143 @@
+"""A worker: ``python -m services.verifier.pool.worker_process PARENT_PID MEMORY_MIB SECONDS``.
+
+Judges one message after the other on stdin, or looks for a pattern in a text, and answers on stdout
+until stdin ends. It is started and killed by :mod:`services.verifier.pool.pool`.
+
+Invariants:
+- it dies with its parent, also while it computes;
+- it can neither allocate beyond its limit, nor write files, nor leave a core dump, nor reach the
+  network, nor start a program;
+- it interrupts itself after SECONDS where it can, and stays of use; the parent kills it later;
+- each judgement is announced by ``{"reference": "ok"}`` once the reference alone has been worked
+  through, so that the parent knows whose fault a hang is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import resource
+import signal
+import sys
+from functools import lru_cache
+from typing import Any, BinaryIO
+
+from services.verifier import registry
+from services.verifier.judgement.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
+from services.verifier.pool import frames
+from services.verifier.pool.confinement import confine
+from services.verifier.pool.soft_limit import OutOfTime, limited
+
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h."""
+MEMORY_STATUS = 77
+"""Exit status of a worker that reached its memory limit."""
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until the parent closes the pipe."""
+    parent, memory_mib, seconds = int(arguments[0]), int(arguments[1]), float(arguments[2])
+    die_with(parent)
+    # Results leave by a private descriptor: a stray print must not break the protocol.
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    _warm_up()
+    limit_resources(memory_mib)
+    silence()
+    confine()
+    _send(replies, {"ready": True})
+    while (message := _receive(sys.stdin.buffer)) is not None:
+        if "pattern" in message:
+            _send(replies, {"found": _search(message, seconds)})
+        else:
+            _send(replies, {"judgement": _judge(message, replies, seconds).as_dict()})
+    return 0
+
+
+def die_with(parent: int) -> None:
+    """Ask the kernel for SIGKILL when the parent ends (Linux); exit now if it has ended already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+
+
+def limit_resources(memory_mib: int) -> None:
+    """Bound memory, file size and core dumps of this process."""
+    memory = memory_mib * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def silence() -> None:
+    """Send what libraries print from now on to nowhere: input must not be able to fill a log."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+
+def _warm_up() -> None:
+    """Import sympy and build the parser's tables, so that no judgement pays for it."""
+    from services.verifier.judgement import symbolic
+
+    symbolic.equal(r"\frac{x}{2}", "0.5x")
+
+
+def _search(message: dict[str, Any], seconds: float) -> bool | None:
+    """Whether the text holds the pattern; None where that takes longer than ``seconds``."""
+    pattern, text = str(message["pattern"]), str(message["text"])
+    try:
+        return limited(seconds, lambda: re.search(pattern, text, re.DOTALL) is not None)
+    except OutOfTime:
+        return None
+
+
+def _judge(message: dict[str, Any], replies: BinaryIO, seconds: float) -> Judgement:
+    """The judgement within ``seconds``, and whose fault it is if there is none."""
+    fault = Fault.REFERENCE
+
+    def work() -> Judgement:
+        nonlocal fault
+        verifier = _verifier(str(message["verifier"]), tuple(message["rules"]))
+        verifier.check_reference(str(message["reference"]))
+        fault = Fault.RESPONSE
+        _send(replies, {"reference": "ok"})
+        return verifier.judge(str(message["response"]), str(message["reference"]))
+
+    try:
+        return limited(seconds, work)
+    except OutOfTime:
+        subject = "comparing the answer" if fault is Fault.RESPONSE else "reading the reference"
+        reason = f"{subject} took longer than {seconds:g} s"
+        return Judgement(Outcome.TIMEOUT, reason, fault=fault)
+    except ReferenceFault as unfit:
+        return reference_fault(str(unfit))
+    except MemoryError:
+        os._exit(MEMORY_STATUS)  # the announcement tells the parent whose fault it is
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"[:300]
+        return Judgement(Outcome.ERROR, reason, fault=Fault.VERIFIER)
+
+
+@lru_cache(maxsize=16)
+def _verifier(name: str, rules: tuple[str, ...]) -> registry.Verifier:
+    return registry.create(name, {"rules": rules})
+
+
+def _receive(stream: BinaryIO) -> dict[str, Any] | None:
+    header = stream.read(frames.LENGTH.size)
+    if len(header) < frames.LENGTH.size:
+        return None
+    return frames.decode(stream.read(frames.body_length(header)))
+
+
+def _send(stream: BinaryIO, message: dict[str, Any]) -> None:
+    stream.write(frames.encode(message))
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

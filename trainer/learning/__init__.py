@@ -1,0 +1,1 @@
+"""From a batch of rollouts to optimiser steps of actor and critic."""

@@ -1,0 +1,248 @@
+"""Rollouts as the trainer sees them, and their micro-batches on the device.
+
+Invariants:
+- everything per token is ragged and flat: the response tokens of row 0, then of row 1, and so on;
+- packing decides only which tokens meet in one forward pass, never what a token counts for;
+- a row is validated when it is made, so the numerics behind it need no further checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vapo.messages import VersionSpan
+from vapo.model.packing import Packed, TokenSequence, pack, plan
+
+
+class RowError(ValueError):
+    """A rollout cannot be trained on; the text names it, the field and the value."""
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """One response with all that an update needs.
+
+    Raises:
+        RowError: an array is empty, of the wrong length or not finite.
+    """
+
+    rollout_id: str
+    task_id: str
+    prompt_token_ids: npt.NDArray[np.int32]
+    """[P], P >= 1."""
+    response_token_ids: npt.NDArray[np.int32]
+    """[L], L >= 1, end of sequence included."""
+    behaviour_log_probs: npt.NDArray[np.float32]
+    """[L] log-probs under the distribution really sampled from."""
+    version_spans: tuple[VersionSpan, ...]
+    """Weight version of every response token."""
+    reward: float
+    correct: bool
+    """From the verdict, never from the reward's sign."""
+    truncated: bool
+    """Cut at the length limit: no end of sequence was sampled."""
+    values: npt.NDArray[np.float32] | None = None
+    """[L + 1] as scored by critic ``critic_version``; None: not scored."""
+    critic_version: int | None = None
+    temperature: float = 1.0
+    """Sampling temperature; log-probs are of the tempered distribution."""
+
+    def __post_init__(self) -> None:
+        length = self.response_token_ids.size
+        self._require(self.prompt_token_ids.size >= 1, "prompt_token_ids", "empty")
+        self._require(length >= 1, "response_token_ids", "empty")
+        self._require(
+            self.behaviour_log_probs.size == length,
+            "behaviour_log_probs",
+            f"{self.behaviour_log_probs.size} for {length} tokens",
+        )
+        self._require(bool(np.isfinite(self.behaviour_log_probs).all()), "behaviour_log_probs", "not finite")
+        self._require(
+            bool((self.behaviour_log_probs <= 0).all()), "behaviour_log_probs", "above 0, where no log-probability is"
+        )
+        self._require(bool(np.isfinite(self.reward)), "reward", repr(self.reward))
+        self._require(self.temperature > 0, "temperature", repr(self.temperature))
+        if self.values is not None:
+            self._require(
+                self.values.size == length + 1,
+                "values",
+                f"{self.values.size} for {length} tokens; expected one more than tokens",
+            )
+            self._require(bool(np.isfinite(self.values).all()), "values", "not finite")
+            self._require(self.critic_version is not None, "critic_version", "missing")
+
+    def _require(self, holds: bool, field: str, value: str) -> None:
+        if not holds:
+            raise RowError(f"rollout {self.rollout_id}: {field} is {value}; drop the rollout")
+
+    @property
+    def sequence(self) -> TokenSequence:
+        """Prompt and response for packing."""
+        return TokenSequence(self.prompt_token_ids, self.response_token_ids)
+
+    @property
+    def oldest_version(self) -> int:
+        """Version of the oldest weights any of its tokens was sampled under."""
+        return min(span.version for span in self.version_spans)
+
+    def token_versions(self) -> npt.NDArray[np.int64]:
+        """[L] weight version of each token."""
+        versions = np.empty(self.response_token_ids.size, np.int64)
+        for span in self.version_spans:
+            versions[span.start : span.end] = span.version
+        return versions
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """One forward pass: n rows, N response tokens, packed on R lines of W tokens."""
+
+    input_ids: Tensor
+    """int64[R, W]."""
+    position_ids: Tensor
+    """int64[R, W]."""
+    state_index: Tensor
+    """int64[N + n] flat index of the position that predicts each token, then of the last token."""
+    action_index: Tensor
+    """int64[N] flat index of the position that predicts each response token."""
+    actions: Tensor
+    """int64[N] response tokens."""
+    rows: Tensor
+    """int64[n] rows of the batch, in packed order."""
+    lengths: Tensor
+    """int64[n] response tokens of each."""
+    tokens: Tensor
+    """int64[N] where each response token lies in the batch's flat arrays."""
+    temperatures: Tensor | None
+    """float32[N], or None when all are 1."""
+
+    @property
+    def padded_tokens(self) -> int:
+        """R * W."""
+        return self.input_ids.numel()
+
+
+class Batch:
+    """The rows of one rollout batch, identical on every rank, with their flat arrays."""
+
+    def __init__(self, rows: Sequence[TrainingRow], device: torch.device | str = "cpu") -> None:
+        """Raises RowError when ``rows`` is empty."""
+        if not rows:
+            raise RowError("a batch needs at least one rollout")
+        self.rows = tuple(rows)
+        self.device = torch.device(device)
+        self.sequences = [row.sequence for row in self.rows]
+        self.sequence_lengths = [sequence.length for sequence in self.sequences]
+        self._response_lengths = np.array([row.response_token_ids.size for row in rows], np.int64)
+        self._starts = np.cumsum(self._response_lengths) - self._response_lengths
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def response_tokens(self) -> int:
+        """N, response tokens of all rows."""
+        return int(self._response_lengths.sum())
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """int64[B] response tokens of each row."""
+        return torch.from_numpy(self._response_lengths).to(self.device)
+
+    @cached_property
+    def behaviour_log_probs(self) -> Tensor:
+        """float32[N]."""
+        return self._flat([row.behaviour_log_probs for row in self.rows], np.float32)
+
+    @cached_property
+    def token_versions(self) -> Tensor:
+        """int64[N] weight version of each token."""
+        return self._flat([row.token_versions() for row in self.rows], np.int64)
+
+    @cached_property
+    def rewards(self) -> Tensor:
+        """float32[B]."""
+        return self._per_row([row.reward for row in self.rows], torch.float32)
+
+    @cached_property
+    def correct(self) -> Tensor:
+        """bool[B]."""
+        return self._per_row([row.correct for row in self.rows], torch.bool)
+
+    @cached_property
+    def truncated(self) -> Tensor:
+        """bool[B]."""
+        return self._per_row([row.truncated for row in self.rows], torch.bool)
+
+    @cached_property
+    def groups(self) -> Tensor:
+        """int64[B] number of each row's task."""
+        numbers: dict[str, int] = {}
+        ids = [numbers.setdefault(row.task_id, len(numbers)) for row in self.rows]
+        return self._per_row(ids, torch.int64)
+
+    def micro_batches(self, rows: Sequence[int], token_budget: int, flat: bool = False) -> list[MicroBatch]:
+        """Pack ``rows`` (numbers of rows of this batch) into micro-batches.
+
+        Args:
+            rows: which rows; an empty list gives no micro-batch.
+            token_budget: most tokens of a micro-batch, padding included.
+            flat: one line per micro-batch (flash attention's variable-length kernels).
+        """
+        sequences = [self.sequences[row] for row in rows]
+        layouts = plan([sequence.length for sequence in sequences], token_budget, flat)
+        return [self._micro_batch(pack(layout, sequences), rows) for layout in layouts]
+
+    def _micro_batch(self, packed: Packed, rows: Sequence[int]) -> MicroBatch:
+        numbers = np.array([rows[index] for index in packed.sequences], np.int64)
+        tokens = np.concatenate(
+            [
+                np.arange(start, start + length)
+                for start, length in zip(self._starts[numbers], packed.response_lengths, strict=True)
+            ]
+        )
+        return MicroBatch(
+            input_ids=self._place(packed.input_ids),
+            position_ids=self._place(packed.position_ids),
+            state_index=self._place(packed.state_index),
+            action_index=self._place(packed.action_index),
+            actions=self._place(packed.actions),
+            rows=self._place(numbers),
+            lengths=self._place(packed.response_lengths),
+            tokens=self._place(tokens),
+            temperatures=self._temperatures(numbers, packed.response_lengths),
+        )
+
+    def _temperatures(self, numbers: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Tensor | None:
+        per_row = np.array([self.rows[number].temperature for number in numbers], np.float32)
+        if (per_row == 1).all():
+            return None
+        return self._place(np.repeat(per_row, lengths))
+
+    def _place(self, array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def _flat(self, parts: Sequence[npt.NDArray[np.generic]], dtype: type) -> Tensor:
+        return self._place(np.concatenate(parts).astype(dtype))
+
+    def _per_row(self, numbers: Sequence[float], dtype: torch.dtype) -> Tensor:
+        return torch.tensor(numbers, dtype=dtype, device=self.device)
+
+
+def idle_micro_batch(device: torch.device | str) -> MicroBatch:
+    """One padding token and no row.
+
+    A rank that has run out of rows does this forward and backward pass, whose loss is zero, so that
+    the collectives of sharded models meet on all ranks.
+    """
+    empty = torch.zeros(0, dtype=torch.int64, device=device)
+    token = torch.zeros((1, 1), dtype=torch.int64, device=device)
+    return MicroBatch(token, token, empty, empty, empty, empty, empty, empty, None)

@@ -1,0 +1,1 @@
+"""Data parallelism: collectives, sharding, and what all ranks must hold alike."""

@@ -1,0 +1,177 @@
+"""Data parallelism over ranks: FSDP2 sharding, row split, and the trainer's few collectives.
+
+Invariants:
+- every rank holds the same rollout batch and computes a share of its rows; gradients are *summed*
+  over ranks, never averaged, because losses already have global denominators;
+- all ranks run the same number of forward and backward passes (idle micro-batches make up);
+- one rank needs no process group, and then nothing here communicates;
+- what ranks send one another is tensors and bytes, never pickles.
+
+Started by ``torchrun`` (elastic); gloo on CPU, nccl on CUDA.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+from trainer.learning.models import Policy
+from vapo.model.critic import Critic
+from vapo.model.devices import DeviceChoice, choose_device
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's place among the trainer's processes."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Rank 0 alone talks to the ledger, writes files and serves HTTP."""
+        return self.rank == 0
+
+    @property
+    def sharded(self) -> bool:
+        """Whether models are sharded over several ranks."""
+        return self.size > 1
+
+    @property
+    def loading_device(self) -> torch.device:
+        """Where to load a model. Sharding moves it layer by layer, so that no rank's device ever
+        holds it whole."""
+        return torch.device("cpu") if self.sharded else self.device
+
+
+def join_ranks(
+    deadline: timedelta = timedelta(minutes=30),
+    environment: Mapping[str, str] | None = None,
+    device_choice: DeviceChoice = "auto",
+) -> Ranks:
+    """This process's rank from torchrun's variables; joins the process group if there are several.
+
+    Args:
+        deadline: a rank that waits this long for another gives up. Ranks wait in a collective while
+            rank 0 waits for rollouts, so it must be longer than that wait may be.
+        environment: variables to read; the process's by default.
+        device_choice: the setting ``trainer.device``.
+
+    Raises:
+        DeviceError: a GPU is promised and not there.
+    """
+    variables = os.environ if environment is None else environment
+    size = int(variables.get("WORLD_SIZE", "1"))
+    rank = int(variables.get("RANK", "0"))
+    device = choose_device("trainer.device", device_choice, int(variables.get("LOCAL_RANK", "0")))
+    if size > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=deadline)
+    return Ranks(rank, size, device)
+
+
+def leave_ranks(ranks: Ranks) -> None:
+    """Leave the process group, if there is one."""
+    if ranks.sharded:
+        dist.destroy_process_group()
+
+
+def shard_policy(policy: Policy, ranks: Ranks) -> Policy:
+    """Shard the actor in place over all ranks; a single rank's is left as it is.
+
+    Embedding, final norm and output head form the outermost group: it stays gathered between the
+    forward and the backward pass, where the chunked output head is recomputed.
+    """
+    if ranks.sharded:
+        precision = _mixed_precision(ranks.device)
+        _shard(_layers(policy.causal_lm.base_model), policy, ranks, precision)
+    return policy
+
+
+def shard_critic(critic: Critic, ranks: Ranks) -> Critic:
+    """Shard the critic in place over all ranks; its value head keeps computing in float32."""
+    if ranks.sharded:
+        precision = _mixed_precision(ranks.device)
+        _shard(_layers(critic.model), critic.model, ranks, precision)
+        _shard([], critic, ranks, MixedPrecisionPolicy())
+    return critic
+
+
+def _layers(backbone: nn.Module) -> list[nn.Module]:
+    return list(cast(nn.ModuleList, backbone.layers))
+
+
+def _shard(layers: Sequence[nn.Module], root: nn.Module, ranks: Ranks, precision: MixedPrecisionPolicy) -> None:
+    mesh = init_device_mesh(ranks.device.type, (ranks.size,))
+    for module in (*layers, root):
+        sharded: FSDPModule = fully_shard(module, mesh=mesh, mp_policy=precision)
+        sharded.set_force_sum_reduction_for_comms(True)
+        sharded.set_gradient_divide_factor(1.0)
+
+
+def _mixed_precision(device: torch.device) -> MixedPrecisionPolicy:
+    """bfloat16 compute and float32 gradients on CUDA; inputs stay as they are.
+
+    Layers get bfloat16 from the embedding anyway, and FSDP would round whatever else a model is
+    given: it looks into the micro-batch and makes a temperature of 0.7 0.6992.
+    """
+    if device.type != "cuda":
+        return MixedPrecisionPolicy()
+    return MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
+
+
+def split_rows(rows: Sequence[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
+    """Share ``rows`` among ``parts`` ranks: longest first, each to the rank with fewest tokens.
+
+    Args:
+        rows: row numbers.
+        lengths: tokens of every row of the batch, indexed by row number.
+        parts: number of ranks.
+
+    Returns:
+        One list per rank, together a partition of ``rows``; the same on every rank.
+    """
+    shares: list[list[int]] = [[] for _ in range(parts)]
+    loads = [0] * parts
+    for row in sorted(rows, key=lambda row: (-lengths[row], row)):
+        least = loads.index(min(loads))
+        shares[least].append(row)
+        loads[least] += lengths[row]
+    return shares
+
+
+def sum_over_ranks(tensor: Tensor, ranks: Ranks) -> Tensor:
+    """Element-wise sum over ranks, in place."""
+    if ranks.sharded:
+        dist.all_reduce(tensor, dist.ReduceOp.SUM)
+    return tensor
+
+
+def largest_over_ranks(number: int, ranks: Ranks) -> int:
+    """The largest ``number`` any rank has."""
+    if not ranks.sharded:
+        return number
+    tensor = torch.tensor([number], dtype=torch.int64, device=ranks.device)
+    dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    return int(tensor)
+
+
+def broadcast_bytes(data: bytes | None, ranks: Ranks) -> bytes:
+    """Rank 0's ``data`` on every rank; the others pass None."""
+    if data is not None and not ranks.sharded:
+        return data
+    size = largest_over_ranks(len(data) if data is not None else 0, ranks)
+    buffer = torch.empty(size, dtype=torch.uint8, device=ranks.device)
+    if data is not None:
+        buffer.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+    dist.broadcast(buffer, src=0)
+    return buffer.cpu().numpy().tobytes()

@@ -1,0 +1,1 @@
+"""What a step leaves behind for people: metrics, mismatch, status, times."""

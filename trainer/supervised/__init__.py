@@ -1,6 +1,0 @@
-"""The supervised warm-up that makes the demo's base checkpoint.
-
-``python -m trainer.supervised --out FOLDER --seed 0`` writes a complete Hugging Face folder.
-"""
-
-from __future__ import annotations

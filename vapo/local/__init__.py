@@ -1,0 +1,1 @@
+"""Starting parts as processes on one machine, keeping them running, and leaving none behind."""

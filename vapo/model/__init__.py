@@ -1,0 +1,1 @@
+"""What several parts know of a model: its folder, tokenizer, packing, critic and devices."""
