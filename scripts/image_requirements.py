@@ -2,7 +2,7 @@
 
 A list is what the part's extra of `pyproject.toml` needs, and what that needs, with the versions of
 `constraints.txt`. It is read off the metadata of the packages in the running environment, so run
-this with `.venv/bin/python` after either file has changed; tests/unit/test_image_requirements.py
+this with `.venv/bin/python` after either file has changed; tests/unit/deploy/test_image_requirements.py
 holds that the lists are current.
 """
 
@@ -30,7 +30,7 @@ LEFT_OUT = {"gateway": {"huggingface-hub"}}
 """Packages that a package names, but the part never reaches, by part: they stay out of the image
 with all that only they need. huggingface-hub: tokenizers names it for downloads from a hub; the
 gateway reads its tokenizer from the model's folder, and no part downloads anything.
-tests/integration/test_image_imports.py holds that the part works without.
+tests/integration/deploy/test_image_imports.py holds that the part works without.
 """
 OLDEST_PYTHON = {"python_version": "3.11", "python_full_version": "3.11.0"}
 """Markers of Python's version are judged for the oldest one, whatever runs this; the lines keep

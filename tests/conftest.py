@@ -13,7 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.parts import Parts
+from tests.support.parts import Parts
 from vapo.ledger import Ledger
 from vapo.local.environment import CPU_DEFAULTS, OFFLINE_DEFAULTS
 from vapo.local.ports import free_ports

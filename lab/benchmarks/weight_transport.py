@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.parts import Parts
+from tests.support.parts import Parts
 from tests.support.running_redis import RunningRedis
 from tests.support.weight_fetch import transport_of
 from tests.support.weight_server import WeightServer, served_bytes

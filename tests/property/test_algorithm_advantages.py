@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import reference_vapo as reference
-from tests.algorithm_cases import random_batch, row_batch, rows_of
+from tests.support import reference_vapo as reference
+from tests.support.algorithm_cases import random_batch, row_batch, rows_of
 from trainer.algorithm.advantages import generalised_advantages
 from trainer.algorithm.objective import compute_advantages_and_targets
 from trainer.algorithm.options import Options, Truncation

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests import reference_vapo as reference
-from tests.algorithm_cases import random_batch, random_log_probs, rows_of
+from tests.support import reference_vapo as reference
+from tests.support.algorithm_cases import random_batch, random_log_probs, rows_of
 from trainer.algorithm.corrections import correction_names
 from trainer.algorithm.denominators import Denominators, add_denominators
 from trainer.algorithm.metrics import add_metrics, reduce_metrics

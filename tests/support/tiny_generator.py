@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
-from tests.parts import Part, Parts
+from tests.support.parts import Part, Parts
 from tests.support.tiny_models import log_probs_of, save_tiny_model
 from vapo.ledger.connection import connect
 from vapo.ledger.keys import Keys

@@ -1,0 +1,86 @@
+"""A run with a group estimator has no critic anywhere: none trained, published or saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.trainer_cases import random_rows, tiny_folder, tiny_policy
+from trainer.algorithm.options import Options
+from trainer.assembly import algorithm_options, build_learner
+from trainer.checkpoint import CheckpointError, Position, load_checkpoint, save_checkpoint
+from trainer.learning.batch import Batch
+from trainer.learning.forward import Packing
+from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.update import Learner, UpdateOptions, update
+from trainer.publish import Publisher
+from trainer.ranks.parallel import Ranks
+from trainer.records.phase_times import Phases
+from vapo.local.run_folder import RunFolder
+from vapo.local.stack import PARTS, Shape, plan, resolve
+from vapo.settings import Settings, load_settings
+from vapo.settings.presets import preset
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
+
+
+def _settings(name: str, folder: Path) -> Settings:
+    ports = [f"{part}.port=0" for part in PARTS]
+    return load_settings(None, [f'model.path="{folder}"', *ports], {}, preset(name))
+
+
+def _learner() -> Learner:
+    policy = tiny_policy()
+    return Learner(policy, Optimiser(policy, OptimiserOptions(1e-3)), None, None)
+
+
+@pytest.mark.parametrize("name", ["grpo", "dapo"])
+def test_no_critic_is_built_and_no_value_service_started(tmp_path: Path, name: str) -> None:
+    settings = _settings(name, tiny_folder(tmp_path / "model"))
+    learner = build_learner(settings, algorithm_options(settings), ALONE)
+    assert learner.critic is None
+    folder = RunFolder(tmp_path / "run")
+    specs, awaited = plan(resolve(settings, folder), folder, Shape(), frozenset())
+    assert {spec.name for spec in specs} == set(awaited) == {*PARTS} - {"value"}
+
+
+def test_a_run_without_a_critic_trains_publishes_saves_and_resumes(tmp_path: Path) -> None:
+    learner, random = _learner(), np.random.default_rng(0)
+    algorithm = Options(estimator="group", drop_uniform_groups=True)
+    result = update(learner, Batch(random_rows(12)), algorithm, UpdateOptions(6, Packing(128)), ALONE, random, Phases())
+    assert "policy/loss" in result.metrics
+    assert "value/loss" not in result.metrics
+    folder = save_checkpoint(tmp_path, learner, Position(step=1), random, {}, 1, ALONE)
+    assert not list(folder.glob("critic*"))
+    again = _learner()
+    load_checkpoint(folder, again, random, ALONE)
+    for name, tensor in learner.policy.state_dict().items():
+        assert torch.equal(again.policy.state_dict()[name], tensor)
+    assert again.policy_optimiser.steps_taken == 2
+    with pytest.raises(ValueError, match="no critic"):
+        learner.required_critic()
+
+
+def test_a_checkpoint_without_a_critic_is_refused_where_one_is_needed(tmp_path: Path) -> None:
+    settings = _settings("vapo", tiny_folder(tmp_path / "model"))
+    random = np.random.default_rng(0)
+    folder = save_checkpoint(tmp_path / "c", _learner(), Position(), random, {}, 1, ALONE)
+    learner = build_learner(settings, algorithm_options(settings), ALONE)
+    with pytest.raises(CheckpointError, match="has no critic"):
+        load_checkpoint(folder, learner, random, ALONE)
+
+
+def test_nothing_of_a_critic_is_published(tmp_path: Path) -> None:
+    class Channel:
+        """Notes what is announced."""
+
+        def announce(self, manifest: object) -> None:
+            self.manifest = manifest
+
+    channel = Channel()
+    publisher = Publisher(tmp_path, 2, channel, ALONE)  # type: ignore[arg-type]
+    assert publisher.publish(_learner(), 0) == 1
+    assert {path.name for path in (tmp_path / "00000001").glob("*.safetensors")} == {"actor.safetensors"}
