@@ -11,7 +11,8 @@ from tests.support import reference_vapo as reference
 from tests.support.algorithm_cases import random_batch, row_batch, rows_of
 from trainer.algorithm.advantages import generalised_advantages
 from trainer.algorithm.objective import compute_advantages_and_targets
-from trainer.algorithm.options import Options, Truncation
+from trainer.algorithm.options import Options
+from vapo.settings.truncation import Truncation
 
 LENGTHS = st.lists(st.integers(1, 75), min_size=1, max_size=5)
 SEEDS = st.integers(0, 10_000)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from tests.support import reference_vapo as reference
 from tests.support.algorithm_cases import random_batch, random_log_probs, rows_of
-from trainer.algorithm.corrections import correction_names
 from trainer.algorithm.denominators import Denominators, add_denominators
 from trainer.algorithm.metrics import add_metrics, reduce_metrics
 from trainer.algorithm.objective import (
@@ -22,13 +21,15 @@ from trainer.algorithm.objective import (
     policy_objective,
     value_objective,
 )
-from trainer.algorithm.options import Options, Truncation
+from trainer.algorithm.options import Options
 from trainer.algorithm.ragged import row_token_index
+from vapo.settings import corrections
+from vapo.settings.truncation import Truncation
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=6)
 SEEDS = st.integers(0, 10_000)
 BANDED = {"sequence_mask", "geometric_mask", "icepop", "dis", "cispo"}.__contains__
-CORRECTIONS = st.sampled_from(correction_names()).flatmap(
+CORRECTIONS = st.sampled_from(sorted(corrections.CORRECTIONS)).flatmap(
     lambda name: st.fixed_dictionaries(
         {
             "correction": st.just(name),

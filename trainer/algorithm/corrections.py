@@ -18,7 +18,6 @@ Invariants:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +25,7 @@ import torch
 from torch import Tensor
 
 from trainer.algorithm.ragged import expand_rows, sum_rows
+from vapo.settings.corrections import Bounds
 
 LOG_RATIO_LIMIT = 20.0
 """exp(20) is about 5e8: beyond it a ratio only overflows (our choice, as common in practice)."""
@@ -40,15 +40,6 @@ class TokenLogProbs:
     behaviour: Tensor
     lengths: Tensor
     """int64[b], response tokens of each row; they add up to n."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The two numbers a correction may use, of a ratio or, with DPPO, of a difference of
-    probabilities; see each function."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -174,103 +165,19 @@ def dppo(log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
     )
 
 
-@dataclass(frozen=True)
-class Method:
-    """A correction and what the rest of the trainer must know of it."""
-
-    function: CorrectionFunction
-    default: Bounds = Bounds(0.0, math.inf)
-    """Bounds where none are set."""
-    uses_low: bool = False
-    uses_high: bool = False
-    needs_proximal: bool = True
-    """Whether it reads the proximal log-probs, which cost one more forward pass per rollout step
-    when that has several optimiser steps."""
-    clipped: bool = True
-    """Eq 8's clipped surrogate; False: weight * A * log pi."""
-    bounds_ratio: bool = True
-    """Bounds are of a ratio and lie around 1; False: of a difference of probabilities."""
-
-
-CORRECTIONS: dict[str, Method] = {
-    "none": Method(no_correction, needs_proximal=False),
-    "token_tis": Method(token_tis, Bounds(0.0, 2.0), uses_high=True),
-    "sequence_mask": Method(sequence_mask, Bounds(0.5, 2.0), uses_low=True, uses_high=True),
-    "geometric_mask": Method(geometric_mask, Bounds(0.999, 1.001), uses_low=True, uses_high=True),
-    "icepop": Method(icepop, Bounds(0.5, 5.0), uses_low=True, uses_high=True),
-    "decoupled": Method(decoupled),
-    "dis": Method(dis, Bounds(0.7, 6.0), uses_low=True, uses_high=True, needs_proximal=False, clipped=False),
-    "cispo": Method(cispo, Bounds(0.0, 5.0), uses_low=True, uses_high=True, needs_proximal=False, clipped=False),
-    "dppo": Method(dppo, Bounds(0.2, 0.2), uses_low=True, uses_high=True, needs_proximal=False, bounds_ratio=False),
+FUNCTIONS: dict[str, CorrectionFunction] = {
+    "none": no_correction,
+    "token_tis": token_tis,
+    "sequence_mask": sequence_mask,
+    "geometric_mask": geometric_mask,
+    "icepop": icepop,
+    "decoupled": decoupled,
+    "dis": dis,
+    "cispo": cispo,
+    "dppo": dppo,
 }
-"""Name in the settings -> method. To add one: write the function, name it here and in
-``vapo.settings.AlgorithmSettings.correction``."""
-
-
-def correction_names() -> tuple[str, ...]:
-    """Names a setting may take."""
-    return tuple(CORRECTIONS)
-
-
-def method(name: str) -> Method:
-    """The correction called ``name``.
-
-    Raises:
-        ValueError: no correction has that name.
-    """
-    if name not in CORRECTIONS:
-        raise ValueError(f"correction={name!r} is unknown; use one of {', '.join(CORRECTIONS)}")
-    return CORRECTIONS[name]
-
-
-def needs_proximal_log_probs(name: str) -> bool:
-    """Whether correction ``name`` reads the proximal log-probs."""
-    return method(name).needs_proximal
-
-
-def resolve_bounds(name: str, low: float | None, high: float | None) -> Bounds:
-    """Bounds of correction ``name``: those given, else its own defaults.
-
-    Raises:
-        ValueError: a bound that the correction does not use, or that does not leave a ratio of 1
-            alone, so that even on-policy tokens would be changed; a difference of probabilities
-            that is not above 0 and at most 1.
-    """
-    chosen = method(name)
-    for side, value, used in (("low", low, chosen.uses_low), ("high", high, chosen.uses_high)):
-        if value is not None and not used:
-            raise ValueError(
-                f"correction_{side}={value!r} is not allowed: correction={name!r} has "
-                f"no {side} bound; leave correction_{side} out or change correction"
-            )
-    bounds = Bounds(chosen.default.low if low is None else low, chosen.default.high if high is None else high)
-    if chosen.bounds_ratio:
-        _check_ratio_bounds(bounds, chosen)
-    else:
-        _check_difference_bounds(bounds)
-    return bounds
-
-
-def _check_ratio_bounds(bounds: Bounds, chosen: Method) -> None:
-    if not (0 <= bounds.low < 1 or (bounds.low == 1 and chosen.clipped)):
-        raise ValueError(
-            f"correction_low={bounds.low!r} is not allowed: a ratio of 1, on-policy, "
-            "would not count; set it to 0 or more and less than 1"
-        )
-    if not (bounds.high > 1 or (bounds.high == 1 and chosen.clipped)):
-        raise ValueError(
-            f"correction_high={bounds.high!r} is not allowed: a ratio of 1, "
-            "on-policy, would not count in full; set it to more than 1"
-        )
-
-
-def _check_difference_bounds(bounds: Bounds) -> None:
-    for side, value in (("low", bounds.low), ("high", bounds.high)):
-        if not 0 < value <= 1:
-            raise ValueError(
-                f"correction_{side}={value!r} is not allowed: it is a difference of "
-                "probabilities; set it to more than 0 and at most 1 (usual: 0.2)"
-            )
+"""Value of ``algorithm.correction`` -> function. To add one: write it, name it here, and give its
+facts a row in ``vapo.settings.corrections``."""
 
 
 def bounded_exp(log_ratio: Tensor) -> Tensor:
@@ -279,13 +186,9 @@ def bounded_exp(log_ratio: Tensor) -> Tensor:
 
 
 def correct(name: str, log_probs: TokenLogProbs, bounds: Bounds) -> Correction:
-    """Apply correction ``name``.
-
-    Raises:
-        ValueError: no correction has that name.
-    """
+    """Apply correction ``name``, which settings have checked."""
     with torch.no_grad():
-        return method(name).function(log_probs, bounds)
+        return FUNCTIONS[name](log_probs, bounds)
 
 
 def _inside(ratio: Tensor, bounds: Bounds) -> Tensor:

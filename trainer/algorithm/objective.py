@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from trainer.algorithm.advantages import AdvantagesAndTargets, decoupled_gae
-from trainer.algorithm.corrections import Correction, TokenLogProbs, correct, method
+from trainer.algorithm.corrections import Correction, TokenLogProbs, correct
 from trainer.algorithm.denominators import Denominators, masked_mean
 from trainer.algorithm.group_advantages import group_advantages, uniform_groups
 from trainer.algorithm.lambdas import constant_lambda, length_adaptive_lambda
 from trainer.algorithm.metrics import MetricSums, policy_metric_sums, positive_metric_sums, value_metric_sums
-from trainer.algorithm.options import MASKING, PUNISHING, Options, Truncation
+from trainer.algorithm.options import Options
 from trainer.algorithm.overlong import soft_overlong_punishment
 from trainer.algorithm.policy_loss import (
     Surrogate,
@@ -39,6 +39,8 @@ from trainer.algorithm.positive_example_loss import positive_example_loss
 from trainer.algorithm.ragged import check_lengths, expand_rows, row_token_index
 from trainer.algorithm.value_loss import value_loss
 from trainer.algorithm.whitening import whiten
+from vapo.settings.corrections import correction_facts
+from vapo.settings.truncation import MASKING, PUNISHING, Truncation
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,7 @@ def _positive_rows(batch: RowBatch, options: Options) -> Tensor:
 
 
 def _surrogate(log_probs: Tensor, correction: Correction, batch: AdvantageBatch, options: Options) -> Surrogate:
-    if method(options.correction).clipped:
+    if correction_facts(options.correction).clipped:
         clip_low, clip_high = correction.clip or (options.clip_low, options.clip_high)
         return clipped_surrogate(log_probs, correction.anchor, batch.advantages, clip_low, clip_high, options.dual_clip)
     return score_surrogate(log_probs, correction.anchor, batch.advantages, options.correction_bounds)

@@ -9,34 +9,10 @@ Invariants:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
-from trainer.algorithm.corrections import Bounds, correction_names, method, resolve_bounds
-
-
-class Truncation(StrEnum):
-    """What a response means that was cut at the length limit. The VAPO paper is silent."""
-
-    TERMINAL = "terminal"
-    """It ended there and keeps its reward, as if it had stopped by itself (DAPO section 3.4)."""
-    MASK_POLICY = "mask_policy"
-    """Overlong filtering (DAPO section 3.4): it keeps its reward for the critic, whose value then
-    means "success within the budget", but neither policy term sees it."""
-    SOFT_PUNISHMENT = "soft_punishment"
-    """As ``TERMINAL``, with the length penalty of DAPO Eq 13 added to every reward."""
-    MASK_AND_PUNISH = "mask_and_punish"
-    """``SOFT_PUNISHMENT`` for every reward and ``MASK_POLICY`` for the rows that were cut, as in
-    the full DAPO, whose ladder (its Table 1) has both."""
-    BOOTSTRAP = "bootstrap"
-    """Its reward is replaced by V of its last state (Step-3.5-Flash, arXiv 2602.10604). The critic
-    does not train on it: at lambda_critic = 1 its target would be the critic's own output."""
-
-
-PUNISHING = (Truncation.SOFT_PUNISHMENT, Truncation.MASK_AND_PUNISH)
-"""Treatments that add DAPO Eq 13 to the rewards."""
-MASKING = (Truncation.MASK_POLICY, Truncation.MASK_AND_PUNISH)
-"""Treatments that leave truncated rows out of the policy's losses."""
+from vapo.settings.corrections import Bounds, correction_facts, resolve_bounds
+from vapo.settings.truncation import PUNISHING, Truncation
 
 
 @dataclass(frozen=True)
@@ -79,7 +55,7 @@ class Options:
     whiten_advantages: bool = False
     """Zero mean and unit deviation over the policy's tokens (in no equation of the paper)."""
     correction: str = "none"
-    """Off-policy correction, a name in ``corrections.correction_names()``."""
+    """Off-policy correction, a name in ``vapo.settings.corrections.CORRECTIONS``."""
     correction_low: float | None = None
     """Lower bound of the correction's ratio (``dppo``: of a difference of probabilities); None: the
     correction's own default."""
@@ -110,12 +86,6 @@ class Options:
             self.positive_example_weight >= 0, "positive_example_weight", self.positive_example_weight, "0 or more"
         )
         _require(self.entropy_weight >= 0, "entropy_weight", self.entropy_weight, "0 or more")
-        _require(
-            self.correction in correction_names(),
-            "correction",
-            self.correction,
-            "one of " + ", ".join(correction_names()),
-        )
         resolve_bounds(self.correction, self.correction_low, self.correction_high)
         self._check_dual_clip()
         self._check_soft_punishment()
@@ -130,7 +100,7 @@ class Options:
             return
         _require(self.dual_clip > 1, "dual_clip", self.dual_clip, "more than 1 (usual: 3), or none")
         _require(
-            method(self.correction).clipped,
+            correction_facts(self.correction).clipped,
             "dual_clip",
             self.dual_clip,
             f"none: correction={self.correction!r} bounds the ratio itself and has no clipped surrogate",

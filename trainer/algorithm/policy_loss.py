@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.algorithm.corrections import LOG_RATIO_LIMIT, Bounds
+from trainer.algorithm.corrections import LOG_RATIO_LIMIT
 from trainer.algorithm.denominators import masked_mean
+from vapo.settings.corrections import Bounds
 
 
 @dataclass(frozen=True)

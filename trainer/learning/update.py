@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.algorithm.corrections import needs_proximal_log_probs
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.objective import (
     AdvantageBatch,
@@ -52,6 +51,7 @@ from trainer.ranks.parallel import Ranks, sum_over_ranks
 from trainer.records.phase_times import Phases
 from trainer.records.step_record import StepRecord
 from vapo.model.critic import Critic
+from vapo.settings.corrections import correction_facts
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ class PolicySteps:
     def score_proximal(self, mini_batches: Sequence[Sequence[int]]) -> None:
         """Fill ``proximal`` for all rows but the first mini-batch's, if the correction needs it."""
         later = sorted(set(range(len(self.batch))) - set(mini_batches[0]))
-        if later and needs_proximal_log_probs(self.algorithm.correction):
+        if later and correction_facts(self.algorithm.correction).needs_proximal:
             self.proximal = token_log_probs(self.learner.policy, self.batch, later, self.options.packing, self.ranks)
             self.proximal_known[row_token_index(self.batch.lengths, self._index(later))] = True
 
@@ -241,7 +241,7 @@ class PolicySteps:
         Returns:
             float[N] current log-probs of this rank's tokens, 0 elsewhere.
         """
-        known = self._record.steps > 0 and needs_proximal_log_probs(self.algorithm.correction)
+        known = self._record.steps > 0 and correction_facts(self.algorithm.correction).needs_proximal
         log_probs = torch.zeros_like(self.log_probs)
         for micro in self._micro_batches(rows):
             with compute_precision(self.batch.device, self.ranks.sharded):

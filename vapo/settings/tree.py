@@ -35,6 +35,7 @@ from pydantic import (
     model_validator,
 )
 
+from vapo.settings.corrections import Bounds, correction_facts, resolve_bounds
 from vapo.settings.sampling_bounds import (
     NewTokens,
     RunSeed,
@@ -44,6 +45,7 @@ from vapo.settings.sampling_bounds import (
     TrainingTemperature,
     greedy_refusal,
 )
+from vapo.settings.truncation import PUNISHING, Truncation
 from vapo.startup import StartupError
 
 HTTP_URL = r"^https?://[^/?#\s]+/?$"
@@ -344,15 +346,13 @@ class AlgorithmSettings(Section):
     """Piece 5, clip-higher: epsilon_high of Eq 8 (0.2 in vanilla PPO)."""
     positive_example_weight: float = Field(0.1, ge=0)
     """Piece 6: mu of Eq 10; 0 switches the positive-example LM loss off."""
-    truncation: Literal["terminal", "mask_policy", "soft_punishment", "mask_and_punish", "bootstrap"] = "mask_policy"
+    truncation: Truncation = Truncation.MASK_POLICY
     """What a response cut at ``max_new_tokens`` means (paper silent; docs/algorithm.md)."""
     overlong_buffer_tokens: int = Field(32, ge=1)
     """L_cache of DAPO Eq 13, used by ``soft_punishment`` and ``mask_and_punish``."""
     whiten_advantages: bool = False
     """Normalise advantages over the rollout batch (not in the paper)."""
-    correction: Literal[
-        "none", "token_tis", "sequence_mask", "geometric_mask", "icepop", "decoupled", "dis", "cispo", "dppo"
-    ] = "none"
+    correction: str = "none"
     """Off-policy correction of the policy loss; ``none`` is Eq 2 as written. Far beyond a staleness
     of 2, with small steps, ``dppo`` and ``token_tis`` learn faster (docs/staleness)."""
     correction_low: float | None = Field(None, ge=0)
@@ -371,6 +371,21 @@ class AlgorithmSettings(Section):
     drop_uniform_groups: bool = False
     """DAPO's dynamic sampling: groups all correct or all wrong are dropped and others sampled in
     their place, up to ``trainer.uniform_batches_limit``; what is left of them leaves the loss."""
+
+    @property
+    def correction_bounds(self) -> Bounds:
+        """Bounds of the correction in force."""
+        return resolve_bounds(self.correction, self.correction_low, self.correction_high)
+
+    @model_validator(mode="after")
+    def _correction_fits(self) -> AlgorithmSettings:
+        resolve_bounds(self.correction, self.correction_low, self.correction_high)
+        if self.dual_clip is not None and not correction_facts(self.correction).clipped:
+            raise ValueError(
+                f"algorithm.dual_clip={self.dual_clip} is not allowed: correction={self.correction!r} "
+                "bounds the ratio itself and has no clipped surrogate; leave dual_clip out or change correction"
+            )
+        return self
 
 
 class ValuePretrainingSettings(Section):
@@ -591,7 +606,7 @@ class Settings(Section):
     @property
     def trainer_punishes_length(self) -> bool:
         """Whether the trainer adds DAPO Eq 13 to the verifier's reward."""
-        return self.algorithm.truncation in ("soft_punishment", "mask_and_punish")
+        return self.algorithm.truncation in PUNISHING
 
     @property
     def reward_range(self) -> tuple[float, float]:
@@ -639,6 +654,17 @@ class Settings(Section):
                 f"dropped beyond ledger.max_staleness={self.ledger.max_staleness}, so no batch "
                 f"would come; raise ledger.max_staleness to {unpublished}, or publish every "
                 f"{self.ledger.max_staleness + 1} steps or more often"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _length_punishment_fits(self) -> Settings:
+        buffer, limit = self.algorithm.overlong_buffer_tokens, self.sampling.max_new_tokens
+        if self.trainer_punishes_length and buffer > limit:
+            raise ValueError(
+                f"algorithm.overlong_buffer_tokens={buffer} is longer than sampling.max_new_tokens={limit}, "
+                f"so algorithm.truncation={self.algorithm.truncation} would punish responses of any length; "
+                "lower the first or raise the second"
             )
         return self
 
@@ -838,7 +864,8 @@ def _explain_one(item: dict[str, Any]) -> str:
         secret = "security" in path or path == "redis.url"
         hidden = secret or isinstance(item["input"], (dict, Settings))
         shown = "" if hidden else f" = {item['input']!r}"
-        return f"{path or 'settings'}{shown}: {item['msg'].removeprefix('Value error, ')}"
+        words = str(item["msg"]).removeprefix("Value error, ")
+        return words if not path or words.startswith(f"{path}.") else f"{path}{shown}: {words}"
     known = _known_keys()
     near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "see `vapo config` for all keys"

@@ -12,7 +12,7 @@ from lab.study.run import RunResult
 from lab.study.staleness import CORRECTIONS, STALENESS, Records, collect, configuration, jobs, summary, table, write
 from lab.study.staleness_regimes import REGIMES
 from lab.study.store import save
-from trainer.algorithm.corrections import correction_names
+from vapo.settings import corrections
 
 NAMES = ("none", "token_tis")
 REGIME = REGIMES["method-chains"]
@@ -35,7 +35,7 @@ def _records() -> Records:
 
 
 def test_every_correction_is_in_the_grid_and_runs_differ_in_it_alone() -> None:
-    assert set(correction_names()) <= set(CORRECTIONS)
+    assert corrections.CORRECTIONS.keys() <= CORRECTIONS.keys()
     for name, switches in CORRECTIONS.items():
         options = configuration(name, 4, 0, REGIME).options()
         assert options.correction == switches["correction"]

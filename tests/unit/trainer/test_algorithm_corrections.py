@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 
 from tests.support.algorithm_cases import random_batch, random_log_probs
-from trainer.algorithm.corrections import (
-    Bounds,
-    TokenLogProbs,
-    correct,
-    correction_names,
-    method,
-    needs_proximal_log_probs,
-    resolve_bounds,
-)
+from trainer.algorithm.corrections import FUNCTIONS, TokenLogProbs, correct
 from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators, policy_objective
 from trainer.algorithm.options import Options
 from trainer.algorithm.policy_loss import clipped_surrogate
+from vapo.settings.corrections import CORRECTIONS, Bounds, resolve_bounds
 
 BOUNDS = Bounds(0.5, 2.0)
 RATIOS = [0.1, 0.5, 1.0, 1.9, 8.0]
@@ -58,14 +50,14 @@ def test_weights(name: str, low: float, high: float, weights: list[float]) -> No
 
 
 def test_the_anchor_is_the_proximal_policy_where_that_is_needed_else_the_behaviour_policy() -> None:
-    for name in correction_names():
-        anchored_at = TOKENS.proximal if needs_proximal_log_probs(name) else TOKENS.behaviour
+    for name in CORRECTIONS:
+        anchored_at = TOKENS.proximal if CORRECTIONS[name].needs_proximal else TOKENS.behaviour
         assert torch.equal(correct(name, TOKENS, BOUNDS).anchor, anchored_at)
-    without = {name for name in correction_names() if not needs_proximal_log_probs(name)}
+    without = {name for name in CORRECTIONS if not CORRECTIONS[name].needs_proximal}
     assert without == {"none", "dis", "cispo", "dppo"}
 
 
-@pytest.mark.parametrize("name", correction_names())
+@pytest.mark.parametrize("name", CORRECTIONS)
 def test_on_policy_every_weight_is_exactly_one(name: str) -> None:
     same = TokenLogProbs(*[TOKENS.proximal] * 3, lengths=TOKENS.lengths)
     result = correct(name, same, resolve_bounds(name, None, None))
@@ -73,11 +65,11 @@ def test_on_policy_every_weight_is_exactly_one(name: str) -> None:
     assert torch.equal(result.weights, torch.ones(5, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("name", correction_names())
+@pytest.mark.parametrize("name", CORRECTIONS)
 @pytest.mark.parametrize("dual_clip", [None, 3.0])
 def test_on_policy_every_gradient_is_that_of_plain_clipped_ppo(name: str, dual_clip: float | None) -> None:
     plain = _gradient(Options(correction="none", truncation="terminal"), [0.0] * 9)
-    if dual_clip is None or method(name).clipped:
+    if dual_clip is None or CORRECTIONS[name].clipped:
         options = Options(correction=name, truncation="terminal", dual_clip=dual_clip)
         assert torch.equal(_gradient(options, [0.0] * 9), plain)
     assert plain.abs().min() > 0
@@ -193,35 +185,7 @@ def _one_token_gradient(
     return current.grad.item()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"correction": "none", "correction_high": 2.0}, "correction='none' has no high bound"),
-        ({"correction": "decoupled", "correction_low": 0.5}, "has no low bound"),
-        ({"correction": "token_tis", "correction_low": 0.5}, "has no low bound"),
-        ({"correction": "token_tis", "correction_high": 0.9}, "would not count in full"),
-        ({"correction": "icepop", "correction_low": 1.2}, "would not count; set it to 0 or more"),
-        ({"correction": "dis", "correction_high": 1.0}, "set it to more than 1"),
-        ({"correction": "cispo", "dual_clip": 3.0}, "dual_clip=3.0.*has no clipped surrogate"),
-        ({"correction": "dis", "dual_clip": 3.0}, "bounds the ratio itself"),
-        ({"correction": "dppo", "correction_high": 1.3}, "correction_high=1.3.*difference of prob"),
-        ({"correction": "dppo", "correction_low": 0.0}, "correction_low=0.0.*more than 0"),
-        ({"dual_clip": 0.9}, "dual_clip=0.9 is not allowed; set it to more than 1"),
-    ],
-)
-def test_combinations_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Options(**options)
-
-
-def test_bounds_default_to_the_corrections_own() -> None:
-    assert Options(correction="icepop").correction_bounds == Bounds(0.5, 5.0)
-    assert Options(correction="icepop", correction_high=2.0).correction_bounds == BOUNDS
-    assert Options(correction="decoupled").correction_bounds == Bounds(0.0, math.inf)
-    assert Options(correction="dppo", correction_high=0.3).correction_bounds == Bounds(0.2, 0.3)
-
-
-@pytest.mark.parametrize("name", correction_names())
+@pytest.mark.parametrize("name", CORRECTIONS)
 def test_extreme_ratios_stay_finite(name: str) -> None:
     extreme = TokenLogProbs(
         torch.tensor([0.0, -900.0]), torch.tensor([0.0, -900.0]), torch.tensor([-900.0, 0.0]), torch.tensor([1, 1])
@@ -229,9 +193,8 @@ def test_extreme_ratios_stay_finite(name: str) -> None:
     assert torch.isfinite(correct(name, extreme, BOUNDS).weights).all()
 
 
-def test_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'vtrace' is unknown; use one of none, token_tis"):
-        correct("vtrace", TOKENS, BOUNDS)
+def test_every_correction_of_the_settings_has_its_function() -> None:
+    assert FUNCTIONS.keys() == CORRECTIONS.keys()
 
 
 def test_a_dropped_token_leaves_policy_and_positive_loss_but_not_the_denominator() -> None:

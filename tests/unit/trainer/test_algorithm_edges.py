@@ -10,7 +10,7 @@ import torch
 
 from tests.support.algorithm_cases import random_batch, row_batch
 from tests.support.trainer_cases import random_rows, tiny_policy
-from trainer.algorithm.corrections import LOG_RATIO_LIMIT, correction_names, method
+from trainer.algorithm.corrections import LOG_RATIO_LIMIT
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.diagnostics import explained_variance, ratio_quantiles
 from trainer.algorithm.group_advantages import group_advantages
@@ -24,9 +24,10 @@ from trainer.algorithm.objective import (
 )
 from trainer.algorithm.options import Options
 from trainer.learning.batch import Batch, RowError, idle_micro_batch
+from vapo.settings.corrections import CORRECTIONS
 
 
-@pytest.mark.parametrize("name", correction_names())
+@pytest.mark.parametrize("name", CORRECTIONS)
 @pytest.mark.parametrize("shift", [-900.0, -30.0, 30.0, 900.0])
 def test_no_distance_from_the_sampler_makes_loss_or_gradient_infinite(name: str, shift: float) -> None:
     """Ratios of exp(+-900), in float32, on tokens of either sign of the advantage."""
@@ -46,7 +47,7 @@ def test_no_distance_from_the_sampler_makes_loss_or_gradient_infinite(name: str,
     assert all(bool(torch.isfinite(total)) for total in result.metrics.values())
 
 
-@pytest.mark.parametrize("name", correction_names())
+@pytest.mark.parametrize("name", CORRECTIONS)
 def test_a_ratio_is_exact_up_to_the_limit(name: str) -> None:
     """The limit holds overflow back and nothing that a policy could do in a step."""
     assert LOG_RATIO_LIMIT >= 20.0
@@ -56,7 +57,7 @@ def test_a_ratio_is_exact_up_to_the_limit(name: str) -> None:
     behaviour = current.detach() - 19.0
     result = policy_objective(current, behaviour, behaviour, batch, count_denominators(batch), options)
     assert result.metrics["policy/ratio"].item() == pytest.approx(np.exp(19.0))
-    if method(name).clipped:  # A < 0 and r >> 1: unbounded, as in the paper
+    if CORRECTIONS[name].clipped:  # A < 0 and r >> 1: unbounded, as in the paper
         assert result.loss.item() == pytest.approx(np.exp(19.0))
 
 
@@ -115,7 +116,7 @@ def test_a_row_of_32768_tokens_is_no_different() -> None:
     assert count_denominators(result).policy_tokens == length
 
 
-@pytest.mark.parametrize("name", correction_names())
+@pytest.mark.parametrize("name", CORRECTIONS)
 @pytest.mark.parametrize("token_level", [True, False])
 def test_a_rank_without_rows_adds_nothing_but_has_a_gradient(name: str, token_level: bool) -> None:
     """Sharded models need its backward pass."""
@@ -142,7 +143,7 @@ def test_a_rank_without_rows_adds_nothing_but_has_a_gradient(name: str, token_le
     assert not any(bool(total) for total in result.metrics.values())
 
 
-@pytest.mark.parametrize("name", correction_names())
+@pytest.mark.parametrize("name", CORRECTIONS)
 def test_the_switch_for_positive_examples_holds_for_every_correction(name: str) -> None:
     """One correct row whose advantages are 0: what is left is Eq 9, weighted or not."""
     low, high = (None, None) if name != "geometric_mask" else (0.5, None)

@@ -9,12 +9,14 @@ import torch
 
 from tests.support import reference_vapo as reference
 from tests.support.algorithm_cases import random_batch, random_log_probs, row_batch, rows_of
-from trainer.algorithm.corrections import Bounds, TokenLogProbs, correct, correction_names
+from trainer.algorithm.corrections import TokenLogProbs, correct
 from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators, policy_objective
-from trainer.algorithm.options import Options, Truncation
+from trainer.algorithm.options import Options
 from trainer.algorithm.policy_loss import clipped_surrogate, sample_level_loss, token_level_loss
 from trainer.algorithm.positive_example_loss import positive_example_loss
 from trainer.algorithm.value_loss import value_loss
+from vapo.settings.corrections import CORRECTIONS, Bounds
+from vapo.settings.truncation import Truncation
 
 CONSTANT = Options(length_adaptive_lambda=False, lambda_policy=0.9)
 
@@ -185,7 +187,7 @@ def test_every_loss_takes_all_but_the_current_output_as_constant() -> None:
     assert weights.grad is None
 
 
-@pytest.mark.parametrize("name", correction_names())
+@pytest.mark.parametrize("name", CORRECTIONS)
 def test_corrections_are_constants(name: str) -> None:
     current, proximal, behaviour = (torch.rand(4).requires_grad_() for _ in range(3))
     tokens = TokenLogProbs(current, proximal, behaviour, torch.tensor([1, 3]))

@@ -13,8 +13,9 @@ from trainer.algorithm.objective import (
     policy_objective,
     value_objective,
 )
-from trainer.algorithm.options import Options, Truncation
+from trainer.algorithm.options import Options
 from trainer.algorithm.overlong import soft_overlong_punishment
+from vapo.settings.truncation import Truncation
 
 VALUES = [0.1, 0.3, -0.2, 0.5]
 
