@@ -5,22 +5,18 @@ Invariant: HTTP threads only read the status and leave requests; the loop alone 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from socket import socket
 from typing import Any
 
-import uvicorn
 from fastapi import APIRouter, FastAPI
+from prometheus_client import CollectorRegistry
 
 from trainer.records.status import Requests, Status
-from vapo.service import ADMIN, GRACE_SECONDS, USER, create_app, require
+from vapo.service import ADMIN, USER, create_app, require
 from vapo.settings import Settings
-from vapo.telemetry import CollectorRegistry, MappingCollector, new_registry
+from vapo.telemetry import MappingCollector, new_registry
 from vapo.weights.file_response import ServedBytes
 from vapo.weights.serving import weights_router
-
-START_SECONDS = 10.0
 
 
 def build_app(
@@ -89,25 +85,3 @@ def flat_numbers(status: Status) -> dict[str, float]:
     return {
         name: float(value) for name, value in (fields | metrics | phases).items() if isinstance(value, (int, float))
     }
-
-
-class BackgroundServer:
-    """Serves an app from a thread, since the main thread trains and receives the signals."""
-
-    def __init__(self, app: FastAPI, listener: socket) -> None:
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE_SECONDS
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, name="http", daemon=True, kwargs={"sockets": [listener]}
-        )
-
-    def start(self) -> None:
-        """Begin to serve."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish open requests within the grace period."""
-        self._server.should_exit = True
-        self._thread.join(timeout=GRACE_SECONDS + START_SECONDS)

@@ -12,7 +12,7 @@ import torch
 from redis.exceptions import RedisError
 from transformers.utils.logging import disable_progress_bar
 
-from trainer.app import BackgroundServer, build_app
+from trainer.app import build_app
 from trainer.assembly import build_setup
 from trainer.checkpoint import CheckpointError
 from trainer.intake.ingest import BatchDeadline
@@ -28,7 +28,7 @@ from vapo.ledger.connection import wait_for_redis
 from vapo.ledger.fleet import Member
 from vapo.ledger.run_memory import open_ledger, remember
 from vapo.ledger.trouble import explain
-from vapo.service import Heartbeat, bind, bound_url, member_name
+from vapo.service import BackgroundServer, Heartbeat, bind, bound_url, member_name
 from vapo.settings import Settings
 from vapo.startup import UnavailableError
 

@@ -18,13 +18,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
-import signal
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from vapo.processes.guard import PR_SET_PDEATHSIG, set_process_option
+from vapo.processes.child import belong_to, limit_resources, silence
 
 ROWS_PER_BATCH = 64
 """Few, so that long texts need little memory."""
@@ -37,7 +35,7 @@ MISSING_PACKAGE = 3
 def main(arguments: list[str]) -> int:
     """Read the file; returns the exit status."""
     parent, memory_mib = int(arguments[0]), int(arguments[1])
-    die_with(parent)
+    belong_to(parent)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as output:
         silence()
         try:
@@ -55,29 +53,6 @@ def main(arguments: list[str]) -> int:
         else:
             output.write(f"{count}\n")
     return 0
-
-
-def die_with(parent: int) -> None:
-    """Ask the kernel for SIGKILL when the parent ends (Linux); exit now if it has ended already."""
-    set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-
-
-def silence() -> None:
-    """Send what libraries print to nowhere: an upload must not be able to fill a log."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-
-
-def limit_resources(memory_mib: int) -> None:
-    """Bound memory, file size and core dumps of this process."""
-    memory = memory_mib * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def rows(read_parquet: Any, file: BinaryIO) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -33,11 +32,9 @@ import sys
 import time
 from pathlib import Path
 
+from vapo.processes.child import PR_SET_CHILD_SUBREAPER, die_with, set_process_option
 from vapo.processes.log_file import LogFile
 
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
-ON_LINUX = sys.platform == "linux"
 OWNER_PIPE = 0
 PIECE_BYTES, PIECES = 2**16, 16
 
@@ -97,27 +94,20 @@ def catch_signals() -> int:
     return reading
 
 
-def set_process_option(option: int, value: int) -> None:
-    """Linux's prctl(2); nothing elsewhere."""
-    if ON_LINUX:
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
-
-
 def start(command: list[str]) -> tuple[int, subprocess.Popen[bytes]]:
     """The command in its own process group, without the owner's pipe, to die with this
     single-threaded guard; and the descriptor on which its output comes.
     """
     guard = os.getpid()
-
-    def die_with_guard() -> None:
-        set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guard:
-            os._exit(128 + signal.SIGKILL)
-
     output, writing = os.pipe()
     os.set_blocking(output, False)
     child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=writing, stderr=writing, process_group=0, preexec_fn=die_with_guard
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=writing,
+        process_group=0,
+        preexec_fn=lambda: die_with(guard),
     )
     os.close(writing)
     return output, child

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from vapo.telemetry.telemetry import CollectorRegistry, MappingCollector, configure_logging, new_registry
+from vapo.telemetry.log_form import configure_logging
+from vapo.telemetry.metrics import MappingCollector, new_registry
 
-__all__ = ["CollectorRegistry", "MappingCollector", "configure_logging", "new_registry"]
+__all__ = ["MappingCollector", "configure_logging", "new_registry"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
-from services.generator.engine.orphan_guard import die_with_parent
+from vapo.processes.child import die_with_multiprocessing_parent
 
 BACKEND = "vapo_file"
 """Name of the transfer engine in ``WeightTransferConfig(backend=...)``."""
@@ -22,8 +22,10 @@ LOAD_FORMAT = "vapo_folder"
 
 
 def register() -> None:
-    """Register loader and transfer engine and guard this process; harmless when called again."""
-    die_with_parent()
+    """Register loader and transfer engine, and have this process end with the generator, which vLLM
+    by itself does not: it would go on holding memory and cores. Harmless when called again.
+    """
+    die_with_multiprocessing_parent()
     _register_engine()
 
 

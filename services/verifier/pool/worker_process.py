@@ -14,11 +14,8 @@ Invariants:
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import resource
-import signal
 import sys
 from functools import lru_cache
 from typing import Any, BinaryIO
@@ -28,9 +25,8 @@ from services.verifier.judgement.verdicts import Fault, Judgement, Outcome, Refe
 from services.verifier.pool import frames
 from services.verifier.pool.confinement import confine
 from services.verifier.pool.soft_limit import OutOfTime, limited
+from vapo.processes.child import belong_to, limit_resources, silence
 
-PR_SET_PDEATHSIG = 1
-"""linux/prctl.h."""
 MEMORY_STATUS = 77
 """Exit status of a worker that reached its memory limit."""
 
@@ -38,7 +34,7 @@ MEMORY_STATUS = 77
 def main(arguments: list[str]) -> int:
     """Serve until the parent closes the pipe."""
     parent, memory_mib, seconds = int(arguments[0]), int(arguments[1]), float(arguments[2])
-    die_with(parent)
+    belong_to(parent)
     # Results leave by a private descriptor: a stray print must not break the protocol.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -53,30 +49,6 @@ def main(arguments: list[str]) -> int:
         else:
             _send(replies, {"judgement": _judge(message, replies, seconds).as_dict()})
     return 0
-
-
-def die_with(parent: int) -> None:
-    """Ask the kernel for SIGKILL when the parent ends (Linux); exit now if it has ended already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-
-
-def limit_resources(memory_mib: int) -> None:
-    """Bound memory, file size and core dumps of this process."""
-    memory = memory_mib * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def silence() -> None:
-    """Send what libraries print from now on to nowhere: input must not be able to fill a log."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
 
 
 def _warm_up() -> None:

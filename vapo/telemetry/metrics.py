@@ -1,28 +1,16 @@
-"""Logging for people, metrics for Prometheus.
+"""Metrics for Prometheus.
 
-Invariant: one log form in all parts, one line an event; metric names start with ``vapo_`` and end
-with their unit.
+Invariant: metric names start with ``vapo_`` and end with their unit.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-
-
-def configure_logging(level: int = logging.INFO) -> None:
-    """Log to stderr, with libraries' chatter at warning level."""
-    logging.basicConfig(level=level, format=LOG_FORMAT, stream=sys.stderr, force=True)
-    for noisy in ("httpx", "httpcore", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def new_registry() -> CollectorRegistry:
@@ -47,6 +35,3 @@ class MappingCollector(Collector):
             if isinstance(value, (int, float)):
                 safe = "".join(c if c.isalnum() else "_" for c in name)
                 yield GaugeMetricFamily(f"{self._prefix}_{safe}", self._documentation, value=value)
-
-
-__all__ = ["CollectorRegistry", "Gauge", "MappingCollector", "configure_logging", "new_registry"]

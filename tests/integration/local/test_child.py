@@ -1,4 +1,4 @@
-"""A guarded process dies with its parent, also when the parent is killed."""
+"""A child dies with its parent, also when the parent is killed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pytest
 
 PARENT = """
 import multiprocessing, time
-from services.generator.engine.orphan_guard import die_with_parent
+from vapo.processes.child import die_with_multiprocessing_parent
 
 def child(connection):
-    die_with_parent()
+    die_with_multiprocessing_parent()
     connection.send(True)
     while True:  # a busy interpreter, as an engine is
         pass
 
 if __name__ == "__main__":
-    die_with_parent()  # harmless here, and no reason for a forked child to go without
+    die_with_multiprocessing_parent()  # harmless here, and no reason for a forked child to go without
     context = multiprocessing.get_context({method!r})
     here, there = context.Pipe()
     process = context.Process(target=child, args=(there,))
