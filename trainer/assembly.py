@@ -14,10 +14,11 @@ from trainer.learning.critic_replay import CriticReplay
 from trainer.learning.forward import Packing
 from trainer.learning.models import enable_gradient_checkpointing, load_policy
 from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.sharding import shard_critic, shard_policy
 from trainer.learning.update import Learner, UpdateOptions
 from trainer.loop import Setup
 from trainer.publish import Publisher
-from trainer.ranks.parallel import Ranks, shard_critic, shard_policy
+from trainer.ranks.parallel import Ranks
 from trainer.records.status import Requests, Status
 from vapo.ledger import Ledger
 from vapo.model.critic import WEIGHTS_NAME, Critic, load_critic

@@ -29,9 +29,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainer.learning.update import Learner
-from trainer.ranks.exchange import share_number
-from trainer.ranks.gathered_states import (
+from trainer.learning.gathered_states import (
     critic_state,
     load_critic_state,
     load_optimiser_state,
@@ -39,7 +37,8 @@ from trainer.ranks.gathered_states import (
     optimiser_state,
     policy_state,
 )
-from trainer.ranks.parallel import Ranks, broadcast_bytes
+from trainer.learning.update import Learner
+from trainer.ranks.parallel import Ranks, broadcast_bytes, share_number
 from trainer.ranks.shared_file import SharedFile
 from vapo.durable import durable_folder
 from vapo.weights import FileEntry, sha256_of

@@ -22,17 +22,17 @@ import numpy as np
 from trainer.algorithm.options import Options
 from trainer.checkpoint import Position, resume_newest, save_checkpoint
 from trainer.intake.coordinator import Coordinator
+from trainer.intake.order import Action, Order, share_order
 from trainer.learning.batch import Batch
 from trainer.learning.forward import token_log_probs
+from trainer.learning.phase_times import Phases
 from trainer.learning.snapshots import WeightSnapshots
 from trainer.learning.update import Learner, UpdateOptions, update
 from trainer.learning.value_pretraining import PretrainingResult, pretrain, save_pretrained_critic
 from trainer.publish import Publisher, published_dtype
-from trainer.ranks.exchange import Action, Order, share_order
 from trainer.ranks.parallel import Ranks
 from trainer.records import report
 from trainer.records.mismatch import Mismatch, measure_mismatch, measure_past_mismatch, require_agreement
-from trainer.records.phase_times import Phases
 from vapo.settings import Settings, dump_settings
 
 logger = logging.getLogger(__name__)

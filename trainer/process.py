@@ -17,8 +17,7 @@ from trainer.assembly import build_setup
 from trainer.checkpoint import CheckpointError
 from trainer.intake.ingest import BatchDeadline
 from trainer.loop import TrainingLoop
-from trainer.ranks.exchange import share_number
-from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks
+from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks, share_number
 from trainer.records.course import Course
 from trainer.records.mismatch import MismatchError
 from trainer.records.status import Requests, Status

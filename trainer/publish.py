@@ -22,11 +22,10 @@ from torch import Tensor
 
 from trainer.learning.batch import Batch, TrainingRow
 from trainer.learning.forward import Packing, token_log_probs
+from trainer.learning.gathered_states import critic_state, policy_state
 from trainer.learning.models import Policy
 from trainer.learning.update import Learner
-from trainer.ranks.exchange import share_number
-from trainer.ranks.gathered_states import critic_state, policy_state
-from trainer.ranks.parallel import Ranks
+from trainer.ranks.parallel import Ranks, share_number
 from vapo.messages import VersionSpan
 from vapo.weights import ACTOR, CRITIC, WeightChannel, newest_on_disk, remove_old_versions, write_version
 from vapo.weights.canary import canary_record, canary_token_ids

@@ -20,9 +20,9 @@ from trainer.learning.batch import Batch, TrainingRow
 from trainer.learning.forward import Packing, token_log_probs
 from trainer.learning.models import load_policy
 from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.phase_times import Phases
 from trainer.learning.update import Learner, UpdateOptions, update
 from trainer.ranks.parallel import Ranks
-from trainer.records.phase_times import Phases
 from vapo.messages import VersionSpan
 from vapo.model.critic import load_critic
 

@@ -34,10 +34,10 @@ from trainer.learning.batch import Batch, TrainingRow
 from trainer.learning.forward import Packing
 from trainer.learning.models import Policy
 from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.phase_times import Phases
 from trainer.learning.update import Learner, UpdateOptions, update
 from trainer.learning.value_pretraining import pretrain
 from trainer.ranks.parallel import Ranks
-from trainer.records.phase_times import Phases
 from vapo.demo.chain.splits import Split
 from vapo.messages import VersionSpan
 from vapo.model.critic import Critic

@@ -18,11 +18,11 @@ from redis.exceptions import RedisError
 from trainer.checkpoint import Position
 from trainer.intake.dynamic_sampling import Discarded
 from trainer.intake.ingest import Arrival, BatchDeadline, Ingest
+from trainer.intake.order import Action, Order
 from trainer.learning.batch import Batch
+from trainer.learning.phase_times import Phases
 from trainer.learning.update import UpdateResult
-from trainer.ranks.exchange import Action, Order
 from trainer.records.metrics_file import MetricsFile
-from trainer.records.phase_times import Phases
 from trainer.records.status import Requests, Status
 from vapo.ledger import Ledger
 from vapo.ledger.trouble import Kind, trouble_of

@@ -16,8 +16,8 @@ from trainer.learning.batch import Batch
 from trainer.learning.forward import Packing, micro_batches_of_rank
 from trainer.learning.models import compute_precision
 from trainer.learning.optimiser import Optimiser
+from trainer.learning.step_record import StepRecord
 from trainer.ranks.parallel import Ranks
-from trainer.records.step_record import StepRecord
 from vapo.model.critic import Critic
 
 

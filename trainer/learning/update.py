@@ -47,9 +47,9 @@ from trainer.learning.forward import (
 )
 from trainer.learning.models import Policy, compute_precision
 from trainer.learning.optimiser import Optimiser
+from trainer.learning.phase_times import Phases
+from trainer.learning.step_record import StepRecord
 from trainer.ranks.parallel import Ranks, sum_over_ranks
-from trainer.records.phase_times import Phases
-from trainer.records.step_record import StepRecord
 from vapo.model.critic import Critic
 from vapo.settings.corrections import correction_facts
 

@@ -24,10 +24,10 @@ from trainer.algorithm.options import Options
 from trainer.learning.batch import Batch
 from trainer.learning.critic_steps import CriticSteps
 from trainer.learning.forward import StateValues, state_values
+from trainer.learning.gathered_states import critic_state
+from trainer.learning.phase_times import Phases
 from trainer.learning.update import Learner, UpdateOptions, row_batch
-from trainer.ranks.gathered_states import critic_state
 from trainer.ranks.parallel import Ranks
-from trainer.records.phase_times import Phases
 from vapo.durable import durable_folder
 from vapo.model.critic import WEIGHTS_NAME
 

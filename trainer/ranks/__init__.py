@@ -1,1 +1,1 @@
-"""Data parallelism: collectives, sharding, and what all ranks must hold alike."""
+"""Data parallelism: this process among the others, collectives, files that all ranks write together."""

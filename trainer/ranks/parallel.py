@@ -1,4 +1,4 @@
-"""Data parallelism over ranks: FSDP2 sharding, row split, and the trainer's few collectives.
+"""Data parallelism over ranks: who is who, the split of rows, and the trainer's few collectives.
 
 Invariants:
 - every rank holds the same rollout batch and computes a share of its rows; gradients are *summed*
@@ -16,16 +16,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch import Tensor
 
-from trainer.learning.models import Policy
-from vapo.model.critic import Critic
 from vapo.model.devices import DeviceChoice, choose_device
 
 
@@ -85,50 +80,6 @@ def leave_ranks(ranks: Ranks) -> None:
         dist.destroy_process_group()
 
 
-def shard_policy(policy: Policy, ranks: Ranks) -> Policy:
-    """Shard the actor in place over all ranks; a single rank's is left as it is.
-
-    Embedding, final norm and output head form the outermost group: it stays gathered between the
-    forward and the backward pass, where the chunked output head is recomputed.
-    """
-    if ranks.sharded:
-        precision = _mixed_precision(ranks.device)
-        _shard(_layers(policy.causal_lm.base_model), policy, ranks, precision)
-    return policy
-
-
-def shard_critic(critic: Critic, ranks: Ranks) -> Critic:
-    """Shard the critic in place over all ranks; its value head keeps computing in float32."""
-    if ranks.sharded:
-        precision = _mixed_precision(ranks.device)
-        _shard(_layers(critic.model), critic.model, ranks, precision)
-        _shard([], critic, ranks, MixedPrecisionPolicy())
-    return critic
-
-
-def _layers(backbone: nn.Module) -> list[nn.Module]:
-    return list(cast(nn.ModuleList, backbone.layers))
-
-
-def _shard(layers: Sequence[nn.Module], root: nn.Module, ranks: Ranks, precision: MixedPrecisionPolicy) -> None:
-    mesh = init_device_mesh(ranks.device.type, (ranks.size,))
-    for module in (*layers, root):
-        sharded: FSDPModule = fully_shard(module, mesh=mesh, mp_policy=precision)
-        sharded.set_force_sum_reduction_for_comms(True)
-        sharded.set_gradient_divide_factor(1.0)
-
-
-def _mixed_precision(device: torch.device) -> MixedPrecisionPolicy:
-    """bfloat16 compute and float32 gradients on CUDA; inputs stay as they are.
-
-    Layers get bfloat16 from the embedding anyway, and FSDP would round whatever else a model is
-    given: it looks into the micro-batch and makes a temperature of 0.7 0.6992.
-    """
-    if device.type != "cuda":
-        return MixedPrecisionPolicy()
-    return MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
-
-
 def split_rows(rows: Sequence[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
     """Share ``rows`` among ``parts`` ranks: longest first, each to the rank with fewest tokens.
 
@@ -175,3 +126,9 @@ def broadcast_bytes(data: bytes | None, ranks: Ranks) -> bytes:
         buffer.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
     dist.broadcast(buffer, src=0)
     return buffer.cpu().numpy().tobytes()
+
+
+def share_number(number: int | None, ranks: Ranks) -> int:
+    """Rank 0's number, on every rank; the others pass None."""
+    data = broadcast_bytes(None if number is None else str(number).encode(), ranks)
+    return int(data)

@@ -1,1 +1,1 @@
-"""What a step leaves behind for people: metrics, mismatch, status, times."""
+"""What a step leaves behind for people: report, mismatch, status, metrics file."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vapo.cli.errors import CommandError
-from vapo.cli.sending.progress import ProgressLine
+from vapo.cli.progress import ProgressLine
 from vapo.client import GatewayClient, GatewayError
 from vapo.local.run_folder import RunFolderError
 from vapo.local.runs import Run, all_runs, choose, look, overview

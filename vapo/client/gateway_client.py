@@ -57,7 +57,7 @@ class GatewayError(RuntimeError):
 
 
 class Progress(Protocol):
-    """Told what a client waits for; see `vapo.cli.sending.progress`."""
+    """Told what a client waits for; see `vapo.cli.progress`."""
 
     def begin(self, what: str) -> None:
         """A wait begins."""

@@ -13,15 +13,16 @@ from torch import Tensor
 
 from tests.support.trainer_cases import VOCABULARY, random_rows, tiny_critic, tiny_policy
 from trainer.algorithm.options import Options
+from trainer.learning import sharding
 from trainer.learning.batch import Batch
 from trainer.learning.forward import Packing, state_values
 from trainer.learning.models import Policy, enable_gradient_checkpointing
 from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.phase_times import Phases
+from trainer.learning.sharding import shard_critic, shard_policy
 from trainer.learning.update import Learner, UpdateOptions, UpdateResult, update
-from trainer.ranks import parallel
-from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
+from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks
 from trainer.ranks.rank_exit import exit_rank
-from trainer.records.phase_times import Phases
 
 TEMPERATURE = 0.7  # bfloat16 has 0.69921875
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -38,8 +39,8 @@ class WatchedPolicy(Policy):
 
 def main() -> None:
     """Asserts that the update on all ranks is near the float32 one."""
-    precision = parallel._mixed_precision(torch.device("cuda"))
-    parallel._mixed_precision = lambda _: precision
+    precision = sharding._mixed_precision(torch.device("cuda"))
+    sharding._mixed_precision = lambda _: precision
     torch.set_num_threads(1)
     ranks = join_ranks()
     batch = Batch([replace(row, temperature=TEMPERATURE) for row in random_rows(13)])

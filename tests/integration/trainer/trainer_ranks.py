@@ -24,15 +24,16 @@ from trainer.checkpoint import Position, resume_newest, save_checkpoint
 from trainer.learning.batch import Batch
 from trainer.learning.critic_replay import CriticReplay
 from trainer.learning.forward import Packing
+from trainer.learning.gathered_states import critic_state, optimiser_state, policy_state
 from trainer.learning.models import enable_gradient_checkpointing
 from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.phase_times import Phases
+from trainer.learning.sharding import shard_critic, shard_policy
 from trainer.learning.snapshots import WeightSnapshots
 from trainer.learning.update import Learner, UpdateOptions, update
-from trainer.ranks.gathered_states import critic_state, optimiser_state, policy_state
-from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks, shard_critic, shard_policy
+from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks
 from trainer.ranks.rank_exit import exit_rank
 from trainer.records.mismatch import measure_past_mismatch
-from trainer.records.phase_times import Phases
 from trainer.records.report import update_row
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vapo.cli.sending.progress import ERASE, ProgressLine
+from vapo.cli.progress import ERASE, ProgressLine
 from vapo.cli.telling.eval_wait import reason_of_standstill
 from vapo.cli.telling.table import figure
 from vapo.cli.telling.watch_alarms import REPEAT_SECONDS, UNREADY_SECONDS, Alarms

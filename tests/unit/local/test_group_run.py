@@ -15,10 +15,10 @@ from trainer.checkpoint import CheckpointError, Position, load_checkpoint, save_
 from trainer.learning.batch import Batch
 from trainer.learning.forward import Packing
 from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.phase_times import Phases
 from trainer.learning.update import Learner, UpdateOptions, update
 from trainer.publish import Publisher
 from trainer.ranks.parallel import Ranks
-from trainer.records.phase_times import Phases
 from vapo.local.run_folder import RunFolder
 from vapo.local.stack import PARTS, Shape, plan, resolve
 from vapo.settings import Settings, load_settings

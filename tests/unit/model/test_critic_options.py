@@ -17,9 +17,9 @@ from trainer.learning.critic_replay import CriticReplay
 from trainer.learning.critic_steps import CriticSteps
 from trainer.learning.forward import Packing, state_values
 from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.phase_times import Phases
 from trainer.learning.update import Learner, UpdateOptions, row_batch, update
 from trainer.ranks.parallel import Ranks
-from trainer.records.phase_times import Phases
 from vapo.model.critic import Critic, CriticError, bounded, load_critic
 from vapo.settings import SettingsError, load_settings
 

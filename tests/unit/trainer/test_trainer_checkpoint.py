@@ -22,11 +22,11 @@ from trainer.checkpoint import (
 )
 from trainer.learning.batch import Batch
 from trainer.learning.forward import Packing
+from trainer.learning.gathered_states import critic_state, load_optimiser_state, optimiser_state, policy_state
 from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.phase_times import Phases
 from trainer.learning.update import Learner, UpdateOptions, update
-from trainer.ranks.gathered_states import critic_state, load_optimiser_state, optimiser_state, policy_state
 from trainer.ranks.parallel import Ranks
-from trainer.records.phase_times import Phases
 from vapo.durable import durable_folder
 
 ALONE = Ranks(0, 1, torch.device("cpu"))

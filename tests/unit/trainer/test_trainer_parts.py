@@ -18,20 +18,20 @@ from trainer.algorithm.diagnostics import explained_variance
 from trainer.algorithm.options import Options
 from trainer.checkpoint import Position
 from trainer.intake.coordinator import Coordinator
+from trainer.intake.order import Action, Order, decode_order, encode_order
 from trainer.learning.batch import Batch, RowError
 from trainer.learning.forward import Packing, state_values, token_log_probs
 from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.phase_times import Phases
 from trainer.learning.snapshots import WeightSnapshots
+from trainer.learning.step_record import StepRecord
 from trainer.learning.update import Learner, UpdateOptions, UpdateResult, update
 from trainer.learning.value_pretraining import pretrain
-from trainer.ranks.exchange import Action, Order, decode_order, encode_order
 from trainer.ranks.parallel import Ranks, split_rows
 from trainer.records import report
 from trainer.records.metrics_file import MetricsFile
 from trainer.records.mismatch import MismatchError, measure_mismatch, measure_past_mismatch, require_agreement
-from trainer.records.phase_times import Phases
 from trainer.records.status import Requests, Status
-from trainer.records.step_record import StepRecord
 from trainer.run_lock import RunLocked, run_lock
 from vapo.messages import VersionSpan
 from vapo.settings import RunSettings, Settings

@@ -15,6 +15,7 @@ from trainer.learning.batch import Batch, TrainingRow
 from trainer.learning.critic_steps import CriticSteps
 from trainer.learning.forward import Packing, state_values, token_log_probs
 from trainer.learning.optimiser import Optimiser, OptimiserOptions
+from trainer.learning.phase_times import Phases
 from trainer.learning.update import (
     Learner,
     PolicySteps,
@@ -25,7 +26,6 @@ from trainer.learning.update import (
     update,
 )
 from trainer.ranks.parallel import Ranks
-from trainer.records.phase_times import Phases
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 ROWS = 14

@@ -18,7 +18,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from vapo.cli.errors import CommandError
-from vapo.cli.sending.progress import ProgressLine
+from vapo.cli.progress import ProgressLine
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.ledger.audit import RunBooks, audit, is_empty
 from vapo.ledger.connection import connect

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from vapo.cli.errors import CommandError
-from vapo.cli.sending.progress import ProgressLine
+from vapo.cli.progress import ProgressLine
 from vapo.local.run_folder import RunFolderError
 from vapo.local.run_history import AnotherModelError, check_model
 from vapo.local.runs import choose

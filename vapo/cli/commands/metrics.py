@@ -25,7 +25,7 @@ from vapo.cli.connection_options import (
     told_plainly,
 )
 from vapo.cli.errors import CommandError
-from vapo.cli.sending.progress import ProgressLine
+from vapo.cli.progress import ProgressLine
 from vapo.cli.telling.table import aligned, figure
 from vapo.client import GatewayClient, GatewayError
 from vapo.local.runs import METRICS_FILE

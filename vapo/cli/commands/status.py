@@ -18,7 +18,7 @@ from vapo.cli.connection_options import (
     metrics_of,
     told_plainly,
 )
-from vapo.cli.sending.progress import ProgressLine
+from vapo.cli.progress import ProgressLine
 from vapo.cli.telling.fleet_words import describe_fleet
 from vapo.cli.telling.queue_words import describe_failures, describe_queues, describe_totals
 from vapo.client import GatewayError

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from vapo.cli.commands.status import doing, ended, headline, run_that_is_over
 from vapo.cli.connection_options import Target, add_connection_options, client_of, find_target, metrics_of, told_plainly
-from vapo.cli.sending.progress import ProgressLine
+from vapo.cli.progress import ProgressLine
 from vapo.cli.telling.queue_words import describe_failures
 from vapo.cli.telling.watch_alarms import Alarms
 from vapo.cli.telling.watch_lines import Lines

@@ -48,12 +48,6 @@ def share_order(order: Order | None, ranks: Ranks) -> Order:
     return decode_order(broadcast_bytes(encode_order(order) if order else None, ranks))
 
 
-def share_number(number: int | None, ranks: Ranks) -> int:
-    """Rank 0's number, on every rank; the others pass None."""
-    data = broadcast_bytes(None if number is None else str(number).encode(), ranks)
-    return int(data)
-
-
 def encode_order(order: Order) -> bytes:
     """Wire form of an order."""
     return msgpack.packb([str(order.action), [_pack(row) for row in order.rows]])
