@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.verifier.judgement.extraction import extract
+from services.verifier.judgement import extract
 from services.verifier.judgement.verdicts import Judgement, Outcome, ReferenceFault, reference_fault
 
 RELATIVE_TOLERANCE = 0.01

@@ -27,9 +27,9 @@ from typing import Any
 import math_verify
 
 from services.verifier.judge_file import ANY_ANSWER, WHOLE_RESPONSE
+from services.verifier.judgement import MathVerifier
 from services.verifier.judgement.verdicts import Judgement, Outcome
-from services.verifier.pool.pool import Pool, PoolLimits
-from services.verifier.registry import MathVerifier
+from services.verifier.pool import Pool, PoolLimits
 
 _TITLES = ("agreement", "precision", "recall", "math-verify")
 _FIELDS = ("gold", "prediction")

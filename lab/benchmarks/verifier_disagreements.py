@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.benchmarks.verifier_accuracy import judge, read
-from services.verifier.pool.pool import Pool, PoolLimits
+from services.verifier.pool import Pool, PoolLimits
 
 KNOWN = Path(__file__).parents[2] / "tests" / "data" / "verifier_disagreements.jsonl"
 SHOWN_CHARACTERS = 60

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from services.verifier.judge_file import ANY_ANSWER
 from services.verifier.judgement.math_answer import judge_cheaply
 from services.verifier.judgement.verdicts import Outcome
-from services.verifier.pool.pool import Pool, PoolLimits
+from services.verifier.pool import Pool, PoolLimits
 from tests.support import verifier_properties as properties
 from tests.support.formula_pieces import FORMULAS
 from tests.support.hostile_answers import hostile_answers

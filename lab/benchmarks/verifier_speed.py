@@ -30,8 +30,8 @@ from pathlib import Path
 import math_verify
 import psutil
 
-from services.verifier.pool.pool import Pool, PoolLimits
-from services.verifier.registry import MathVerifier
+from services.verifier.judgement import MathVerifier
+from services.verifier.pool import Pool, PoolLimits
 from tests.support.hostile_answers import hostile_answers
 
 RULES = ("boxed",)

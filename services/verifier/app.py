@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.verifier.pool.pool import PoolError
+from services.verifier.pool import PoolError
 from services.verifier.registry import UnknownVerifier, names
 from services.verifier.service import VerifierService
 from vapo.messages import Verdict

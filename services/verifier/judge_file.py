@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from services.verifier import registry
 from services.verifier.judgement.verdicts import Judgement
-from services.verifier.pool.pool import Pool, PoolLimits
+from services.verifier.pool import Pool, PoolLimits
 from services.verifier.service import BOX_REQUIRED
 from vapo.option_types import above, path, whole
 

@@ -7,12 +7,11 @@ with the options of the service (a mapping) and returns a :class:`Verifier`. A t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
-from services.verifier.judgement import math_answer as judgement
-from services.verifier.judgement.exact_match import ExactMatch
+from services.verifier.exact_match import ExactMatch
+from services.verifier.judgement import MathVerifier
 from services.verifier.judgement.verdicts import Judgement
 from vapo.startup import StartupError
 
@@ -42,35 +41,8 @@ class Verifier(Protocol):
         """The judgement. Runs in a worker process with a time and a memory limit."""
 
 
-@dataclass(frozen=True)
-class MathVerifier:
-    """Mathematical answers (:mod:`services.verifier.judgement.math_answer`)."""
-
-    rules: tuple[str, ...] = ("boxed",)
-    """Extraction rules in order."""
-
-    def judge_cheaply(self, response: str, reference: str) -> Judgement | None:
-        """See :func:`services.verifier.judgement.math_answer.judge_cheaply`."""
-        return judgement.judge_cheaply(response, reference, self.rules)
-
-    def check_reference(self, reference: str) -> None:
-        """See :func:`services.verifier.judgement.math_answer.check_reference`."""
-        judgement.check_reference(reference)
-
-    def judge(self, response: str, reference: str) -> Judgement:
-        """See :func:`services.verifier.judgement.math_answer.judge`."""
-        return judgement.judge(response, reference, self.rules)
-
-
-def _math(options: Mapping[str, Any]) -> Verifier:
-    return MathVerifier(tuple(options.get("rules", ("boxed",))))
-
-
-def _exact(options: Mapping[str, Any]) -> Verifier:
-    return ExactMatch(tuple(options.get("rules", ("boxed",))))
-
-
-BUILT_IN: dict[str, Callable[[Mapping[str, Any]], Verifier]] = {"math": _math, "exact": _exact}
+BUILT_IN: dict[str, Callable[[tuple[str, ...]], Verifier]] = {"math": MathVerifier, "exact": ExactMatch}
+"""Each is made from the extraction rules alone."""
 
 
 def names() -> list[str]:
@@ -86,7 +58,7 @@ def create(name: str, options: Mapping[str, Any]) -> Verifier:
         UnknownVerifier: there is none of that name.
     """
     if name in BUILT_IN:
-        return BUILT_IN[name](options)
+        return BUILT_IN[name](tuple(options.get("rules", ("boxed",))))
     found = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
     if not found:
         raise UnknownVerifier(

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.verifier import registry
 from services.verifier.judgement.verdicts import Judgement
-from services.verifier.pool.pool import Pool, PoolLimits
+from services.verifier.pool import Pool, PoolLimits
 from services.verifier.reward import Response, RewardMapping
 from vapo.messages import Verdict
 from vapo.settings import VerifierSettings

@@ -51,33 +51,26 @@ def same_choice(reference: str, answer: str) -> bool | None:
     return choice == letter[1] if choice else None
 
 
-def option_text(reference: str) -> str | None:
-    """The text of a reference such as ``(D) 12``, else None."""
-    option = _option(unwrapped(reference))
-    return option[1] if option else None
-
-
 def _same_option(expected: str, given: str) -> bool | None:
     option, letter = _option(expected), _LETTER.fullmatch(given) or _NAMED.fullmatch(given)
     if option is None:
         return None
     choice = letter[1].upper() if letter else _choice(given)
-    return choice == option[0] if choice else None
+    return choice == option if choice else None
 
 
 def _choice(text: str) -> str | None:
     """The one letter that ``text`` names; None when it is no choice."""
     named = _NAMED.fullmatch(text)
-    option = None if named else _option(text)
-    return named[1].upper() if named else option and option[0]
+    return named[1].upper() if named else _option(text)
 
 
-def _option(text: str) -> tuple[str, str] | None:
-    """(letter, text) of ``C) 12``."""
+def _option(text: str) -> str | None:
+    """The letter of ``C) 12``."""
     match = _WITH_TEXT.fullmatch(text)
     if match is None or (_NO_OPTION.match(match[3]) and not match[3].startswith("-")):
         return None
-    return None if _ANOTHER_LETTER.search(match[3]) else (match[1] or match[2], match[3])
+    return None if _ANOTHER_LETTER.search(match[3]) else match[1] or match[2]
 
 
 def _letters(text: str, other: str) -> list[str]:

@@ -16,15 +16,15 @@ from functools import lru_cache
 
 from services.verifier.judgement.arithmetic import Number
 from services.verifier.judgement.equations import FUNCTION_NAMES, assigned, contradicts, denies, with_argument
-from services.verifier.judgement.evaluation import constant, has_variables, is_formula, same_equation, same_value
-from services.verifier.judgement.exact import read_number, same_number
 from services.verifier.judgement.exclusions import as_union
+from services.verifier.judgement.formula_values import constant, has_variables, is_formula, same_equation, same_value
 from services.verifier.judgement.normalisation import plain
 from services.verifier.judgement.numerals import same_numeral
+from services.verifier.judgement.outer_form import Kind, Structure, take_apart
 from services.verifier.judgement.ratios import same_ratio
 from services.verifier.judgement.rounding import is_rounded, stands_for
-from services.verifier.judgement.signs import has_no_value, has_unread_signs, same_signs
-from services.verifier.judgement.structure import Kind, Structure, take_apart
+from services.verifier.judgement.uninterpreted_signs import has_no_value, has_unread_signs, same_signs
+from services.verifier.judgement.written_numbers import read_number, same_number
 
 CACHED_STRUCTURES = 16_384
 MAXIMUM_UNORDERED = 24
@@ -39,7 +39,7 @@ _LABELLED = re.compile(r"[A-Z]'?(?:_\{?\w\}?)?\s?(\(.+\))", re.DOTALL)
 
 @lru_cache(maxsize=CACHED_STRUCTURES)
 def structure_of(cleaned: str) -> Structure:
-    """:func:`services.verifier.judgement.structure.take_apart`, remembered."""
+    """:func:`services.verifier.judgement.outer_form.take_apart`, remembered."""
     return take_apart(cleaned)
 
 

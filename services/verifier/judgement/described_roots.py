@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 
 from services.verifier.judgement.arithmetic import Number, OutOfRange, approximate
-from services.verifier.judgement.evaluation import constant, difference_at
+from services.verifier.judgement.formula_values import constant, difference_at
 from services.verifier.judgement.rounding import stands_for
 
 _ROOT = re.compile(r"(?<![a-z])(?:root|solution|zero)(?![a-z])")

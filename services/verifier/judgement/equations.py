@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from services.verifier.judgement.arithmetic import OutOfRange, approximate
-from services.verifier.judgement.evaluation import constant, same_value
+from services.verifier.judgement.counted_words import CHANGING_WORDS
+from services.verifier.judgement.formula_values import constant, same_value
+from services.verifier.judgement.outer_form import Kind, Structure, is_name
 from services.verifier.judgement.rounding import is_rounded
-from services.verifier.judgement.structure import Kind, Structure, is_name
-from services.verifier.judgement.units import CHANGING_WORDS
 
 ROUGHLY = 0.05
 """Relative difference up to which ``a \\approx b`` is believed."""

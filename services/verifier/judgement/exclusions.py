@@ -12,8 +12,8 @@ import re
 from fractions import Fraction
 from itertools import pairwise
 
-from services.verifier.judgement.evaluation import constant
-from services.verifier.judgement.structure import Kind, Structure, split, take_apart
+from services.verifier.judgement.formula_values import constant
+from services.verifier.judgement.outer_form import Kind, Structure, split, take_apart
 
 _NOT_EQUAL = re.compile(r"(?:\\?[a-zA-Z]+)\s?\\neq?(?![a-zA-Z])\s?(.+)", re.DOTALL)
 _AGAIN = re.compile(r"(?:\\?[a-zA-Z]+)\s?\\neq?(?![a-zA-Z])\s?")

@@ -15,28 +15,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from services.verifier.judgement.admission import MAXIMUM_CHARACTERS, refusal
+from services.verifier.judgement.answers_in_words import same_statement
 from services.verifier.judgement.choices import same_choice
-from services.verifier.judgement.columns import digits_of_column
 from services.verifier.judgement.comparison import compare, is_word, readable_in_parts, structure_of
 from services.verifier.judgement.described_roots import is_described_root
-from services.verifier.judgement.evaluation import beyond_range, same_value
-from services.verifier.judgement.exact import ExactNumber, read_grouped, read_number, read_regional, same_number
 from services.verifier.judgement.extraction import answer_phrase, boxed_reference, extract, hashes
+from services.verifier.judgement.formula_values import beyond_range, same_value
 from services.verifier.judgement.measures import in_radians, same_measure
 from services.verifier.judgement.normalisation import clean, is_letters_of_word, plain, unwrapped
 from services.verifier.judgement.number_words import as_digits
 from services.verifier.judgement.numerals import same_numeral
-from services.verifier.judgement.remarks import has_reservation, words_at_end
+from services.verifier.judgement.outer_form import Kind, take_apart
+from services.verifier.judgement.overlooked_text import unread_pieces
+from services.verifier.judgement.parser_limits import MAXIMUM_CHARACTERS, refusal
 from services.verifier.judgement.residues import congruent, without_modulus
 from services.verifier.judgement.rounding import stands_for
-from services.verifier.judgement.signs import has_unread_signs, same_signs
-from services.verifier.judgement.statements import same_statement
-from services.verifier.judgement.structure import Kind, take_apart
+from services.verifier.judgement.surrounding_words import has_reservation, words_at_end
 from services.verifier.judgement.synonyms import in_signs
 from services.verifier.judgement.times_of_day import same_time
-from services.verifier.judgement.unread import unread_pieces
+from services.verifier.judgement.transcribed_columns import digits_of_column
+from services.verifier.judgement.uninterpreted_signs import has_unread_signs, same_signs
 from services.verifier.judgement.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
+from services.verifier.judgement.written_numbers import (
+    ExactNumber,
+    read_grouped,
+    read_number,
+    read_regional,
+    same_number,
+)
 
 CACHED_REFERENCES = 16_384
 
@@ -60,7 +66,7 @@ class Answer:
     written: str
     """The text itself, with its units."""
     words: str = ""
-    """Words after the value that may say something (:func:`services.verifier.judgement.remarks`)."""
+    """Words after the value that may say something (:func:`services.verifier.judgement.surrounding_words`)."""
 
 
 def judge_cheaply(response: str, reference: str, rules: Sequence[str] = ("boxed",)) -> Judgement | None:

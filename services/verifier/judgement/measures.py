@@ -5,7 +5,7 @@ Rules:
   and one ``/`` or ``per``; a currency may stand before the value;
 - several parts are added: ``2 hours 30 minutes``, ``5 ft 6 in``;
 - if one of the two answers has no unit of the table, units are ignored
-  (:mod:`services.verifier.judgement.units`);
+  (:mod:`services.verifier.judgement.counted_words`);
 - two units that measure different things are different answers; of the same thing they are
   converted exactly. Currencies are not converted, nor are temperatures.
 
@@ -21,7 +21,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise, product
 
-from services.verifier.judgement.folding import fold
+from services.verifier.judgement.unicode_folding import fold
 
 _SIMPLE = """
     length m metre meter : 1

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 
-from services.verifier.judgement.columns import join_column
-from services.verifier.judgement.folding import fold
-from services.verifier.judgement.remarks import without_introduction, without_remarks
+from services.verifier.judgement.surrounding_words import without_introduction, without_remarks
+from services.verifier.judgement.transcribed_columns import join_column
+from services.verifier.judgement.unicode_folding import fold
 
 _BOX = re.compile(r"\\f?box(?:ed)?(?![a-zA-Z])")
 _SIZE = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|middle)(?![a-zA-Z])\.?")
@@ -63,7 +63,7 @@ def clean(text: str, trusted: bool = False) -> str:
 
     Args:
         text: as it was written.
-        trusted: whether it is a reference (:mod:`services.verifier.judgement.remarks`).
+        trusted: whether it is a reference (:mod:`services.verifier.judgement.surrounding_words`).
     """
     if text.isascii() and text.isdigit():
         return text

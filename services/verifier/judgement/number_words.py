@@ -6,7 +6,7 @@ Rules:
 - ordinals below a hundred and ``21st`` count as their number;
 - fractions: ``one half``, ``three quarters``, ``a third``, ``two and a half`` (``3 and 1/2`` is a
   list);
-- the name of a unit may follow (:mod:`services.verifier.judgement.units`): ``three apples``.
+- the name of a unit may follow (:mod:`services.verifier.judgement.counted_words`): ``three apples``.
 
 Invariant: only a text that is nothing but such a number is changed.
 """
@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from services.verifier.judgement.units import is_unit
+from services.verifier.judgement.counted_words import is_unit
 
 _SMALL_WORDS = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen

@@ -9,8 +9,8 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 
-from services.verifier.judgement.evaluation import constant, same_value
-from services.verifier.judgement.structure import split
+from services.verifier.judgement.formula_values import constant, same_value
+from services.verifier.judgement.outer_form import split
 
 FEWEST_PARTS = 3
 

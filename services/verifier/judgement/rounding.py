@@ -2,7 +2,7 @@
 
 Invariant: only the *reference* has this right, and only with ``SIGNIFICANT_DIGITS`` significant
 digits and at least one decimal: its author rounded on purpose. An answer that is rounded is held to
-the stricter rule of :mod:`services.verifier.judgement.exact`.
+the stricter rule of :mod:`services.verifier.judgement.written_numbers`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from math_verify import LatexExtractionConfig, verify
 from math_verify.grader import should_treat_as_complex
 from sympy import Expr, Float
 
-from services.verifier.judgement.admission import refusal
+from services.verifier.judgement.parser_limits import refusal
 
 FLOAT_DECIMALS = 6
 """Decimals to which math-verify rounds floats (its own default)."""

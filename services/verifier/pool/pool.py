@@ -24,10 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from services.verifier.judgement.extraction import MAXIMUM_RESPONSE_CHARACTERS
 from services.verifier.judgement.verdicts import Fault, Judgement, Outcome
-from services.verifier.pool import frames
-from services.verifier.pool.worker_process import MEMORY_STATUS
+from services.verifier.pool import pipe_messages
 
 START_LIMIT_SECONDS = 60.0
 """Longest start of a worker (it imports sympy)."""
@@ -37,8 +35,10 @@ SOFT_SHARE = 0.8
 RESTART_PAUSE_SECONDS = 1.0
 """A machine that cannot start processes is not flooded with tries."""
 CLOSING_CHECK_SECONDS = 0.5
+MAXIMUM_RESPONSE_CHARACTERS = 200_000
+"""Of the end of a response that a worker is sent; the mathematics searches no more of it."""
 MAXIMUM_SEARCHED_CHARACTERS = 1_000_000
-"""Of a text that a pattern is looked for in; a frame holds so many in any script."""
+"""Of a text that a pattern is looked for in; a message holds so many in any script."""
 _ROOT = Path(__file__).resolve().parents[3]
 _KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
@@ -65,7 +65,7 @@ class WorkerDied(WorkerFailure):
 
     def __init__(self, status: int | None) -> None:
         super().__init__(f"it ended with status {status}")
-        self.out_of_memory = status == MEMORY_STATUS
+        self.out_of_memory = status == pipe_messages.MEMORY_STATUS
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Pool:
         """
         if len(text) > MAXIMUM_SEARCHED_CHARACTERS:
             return None
-        reply = self._ask(frames.encode({"pattern": pattern, "text": text}))
+        reply = self._ask(pipe_messages.encode({"pattern": pattern, "text": text}))
         return None if isinstance(reply, WorkerFailure) else reply["found"]
 
     def close(self) -> None:
@@ -285,8 +285,8 @@ class _Worker:
                 raise WorkerDied(self.process.wait()) from None
 
     def _receive(self, deadline: float) -> dict[str, Any]:
-        length = frames.body_length(self._read(frames.LENGTH.size, deadline))
-        return frames.decode(self._read(length, deadline))
+        length = pipe_messages.body_length(self._read(pipe_messages.LENGTH.size, deadline))
+        return pipe_messages.decode(self._read(length, deadline))
 
     def _read(self, count: int, deadline: float) -> bytes:
         descriptor, parts = self._output.fileno(), bytearray()
@@ -307,7 +307,7 @@ def _wait(descriptor: int, event: int, deadline: float) -> None:
 
 
 def _message(verifier: str, rules: tuple[str, ...], response: str, reference: str) -> bytes:
-    return frames.encode(
+    return pipe_messages.encode(
         {
             "verifier": verifier,
             "rules": rules,

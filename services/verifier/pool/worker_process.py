@@ -21,14 +21,12 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 
 from services.verifier import registry
+from services.verifier.judgement import MathVerifier
 from services.verifier.judgement.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
-from services.verifier.pool import frames
+from services.verifier.pool import pipe_messages
 from services.verifier.pool.confinement import confine
 from services.verifier.pool.soft_limit import OutOfTime, limited
 from vapo.processes.child import belong_to, limit_resources, silence
-
-MEMORY_STATUS = 77
-"""Exit status of a worker that reached its memory limit."""
 
 
 def main(arguments: list[str]) -> int:
@@ -53,9 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def _warm_up() -> None:
     """Import sympy and build the parser's tables, so that no judgement pays for it."""
-    from services.verifier.judgement import symbolic
-
-    symbolic.equal(r"\frac{x}{2}", "0.5x")
+    MathVerifier().check_reference(r"\frac{x}{2}")
 
 
 def _search(message: dict[str, Any], seconds: float) -> bool | None:
@@ -88,7 +84,7 @@ def _judge(message: dict[str, Any], replies: BinaryIO, seconds: float) -> Judgem
     except ReferenceFault as unfit:
         return reference_fault(str(unfit))
     except MemoryError:
-        os._exit(MEMORY_STATUS)  # the announcement tells the parent whose fault it is
+        os._exit(pipe_messages.MEMORY_STATUS)  # the announcement tells the parent whose fault it is
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"[:300]
         return Judgement(Outcome.ERROR, reason, fault=Fault.VERIFIER)
@@ -100,14 +96,14 @@ def _verifier(name: str, rules: tuple[str, ...]) -> registry.Verifier:
 
 
 def _receive(stream: BinaryIO) -> dict[str, Any] | None:
-    header = stream.read(frames.LENGTH.size)
-    if len(header) < frames.LENGTH.size:
+    header = stream.read(pipe_messages.LENGTH.size)
+    if len(header) < pipe_messages.LENGTH.size:
         return None
-    return frames.decode(stream.read(frames.body_length(header)))
+    return pipe_messages.decode(stream.read(pipe_messages.body_length(header)))
 
 
 def _send(stream: BinaryIO, message: dict[str, Any]) -> None:
-    stream.write(frames.encode(message))
+    stream.write(pipe_messages.encode(message))
     stream.flush()
 
 

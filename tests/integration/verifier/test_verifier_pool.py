@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from services.verifier.judgement.verdicts import Fault, Outcome
-from services.verifier.pool.pool import MAXIMUM_SEARCHED_CHARACTERS, Pool, PoolError, PoolLimits
+from services.verifier.pool import Pool, PoolError, PoolLimits
+from services.verifier.pool.pool import MAXIMUM_SEARCHED_CHARACTERS
 from tests.support.liveness import alive
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -210,7 +211,7 @@ def test_closing_leaves_no_process_and_later_calls_are_refused() -> None:
 def test_workers_hold_no_secret_and_die_with_a_killed_parent() -> None:
     code = (
         "import time\n"
-        "from services.verifier.pool.pool import Pool, PoolLimits\n"
+        "from services.verifier.pool import Pool, PoolLimits\n"
         "pool = Pool(PoolLimits())\n"
         "pool.judge('math', ('boxed',), r'\\boxed{x}', 'x+0')\n"
         "print(pool.process_ids()[0], flush=True)\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.verifier.judgement import arithmetic, evaluation
+from services.verifier.judgement import arithmetic, formula_values
 from services.verifier.judgement.arithmetic import MAXIMUM_BITS, OutOfRange
 from services.verifier.judgement.math_answer import judge, judge_cheaply
 
@@ -36,8 +36,8 @@ class Counted:
         for name in "add", "multiply", "divide", "power":
             operation = getattr(arithmetic, name)
             monkeypatch.setattr(arithmetic, name, self._counted(operation))
-            if name in evaluation._OPERATIONS:
-                monkeypatch.setitem(evaluation._OPERATIONS, name, self._counted(operation))
+            if name in formula_values._OPERATIONS:
+                monkeypatch.setitem(formula_values._OPERATIONS, name, self._counted(operation))
 
     def _counted(self, operation: Any) -> Any:
         def counted(*arguments: Any) -> Any:
@@ -55,7 +55,7 @@ class Counted:
 def test_no_long_formula_makes_large_numbers_or_much_work(
     name: str, reference: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluation._constant.cache_clear()
+    formula_values._constant.cache_clear()
     counted = Counted(monkeypatch)
     judge_cheaply(rf"\boxed{{{LONG[name]}}}", reference)
     assert counted.largest <= MAXIMUM_BITS + 64

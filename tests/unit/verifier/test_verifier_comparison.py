@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from services.verifier.judgement.columns import digits_of_column, join_column
 from services.verifier.judgement.comparison import compare
-from services.verifier.judgement.evaluation import beyond_range, same_equation, same_value
+from services.verifier.judgement.formula_values import beyond_range, same_equation, same_value
 from services.verifier.judgement.math_answer import judge_cheaply
 from services.verifier.judgement.number_words import as_digits
-from services.verifier.judgement.structure import Kind, take_apart
+from services.verifier.judgement.outer_form import Kind, take_apart
 from services.verifier.judgement.times_of_day import same_time
+from services.verifier.judgement.transcribed_columns import digits_of_column, join_column
 
 FORMULAS = [
     (r"\sin(90^{\circ}-x)", r"\cos(x)", True),

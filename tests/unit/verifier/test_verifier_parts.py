@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from services.verifier import registry
-from services.verifier.judgement.admission import refusal
 from services.verifier.judgement.measures import same_measure
+from services.verifier.judgement.parser_limits import refusal
 from services.verifier.judgement.verdicts import Fault, Judgement, Outcome
-from services.verifier.pool import frames
+from services.verifier.pool import pipe_messages
 from services.verifier.reward import Response, RewardMapping, soft_overlong_punishment
 from vapo.settings import VerifierSettings
 
@@ -98,20 +98,20 @@ def test_an_unknown_verifier_is_named_with_those_there_are() -> None:
 
 def test_judgements_survive_the_pipe() -> None:
     judgement = Judgement(Outcome.ERROR, "why", None, Fault.REFERENCE)
-    wire = frames.encode(judgement.as_dict())
-    assert frames.body_length(wire[:4]) == len(wire) - 4
-    assert Judgement.from_dict(frames.decode(wire[4:])) == judgement
+    wire = pipe_messages.encode(judgement.as_dict())
+    assert pipe_messages.body_length(wire[:4]) == len(wire) - 4
+    assert Judgement.from_dict(pipe_messages.decode(wire[4:])) == judgement
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"3"])
 def test_a_frame_that_is_no_object_is_refused(body: bytes) -> None:
-    with pytest.raises(frames.FrameError):
-        frames.decode(body)
+    with pytest.raises(pipe_messages.PipeMessageError):
+        pipe_messages.decode(body)
 
 
 def test_a_frame_beyond_the_limit_is_refused_before_it_is_read() -> None:
-    with pytest.raises(frames.FrameError):
-        frames.body_length(b"\xff\xff\xff\xff")
+    with pytest.raises(pipe_messages.PipeMessageError):
+        pipe_messages.body_length(b"\xff\xff\xff\xff")
 
 
 @pytest.mark.parametrize(

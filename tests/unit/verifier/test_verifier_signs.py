@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.verifier.judgement.math_answer import judge
-from services.verifier.judgement.signs import same_signs
+from services.verifier.judgement.uninterpreted_signs import same_signs
 from services.verifier.judgement.verdicts import Outcome
 
 OPERATORS = (

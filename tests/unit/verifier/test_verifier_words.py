@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.verifier.judge_file import ANY_ANSWER, WHOLE_RESPONSE
+from services.verifier.judgement.counted_words import is_counted
 from services.verifier.judgement.math_answer import judge
-from services.verifier.judgement.units import is_counted
 from services.verifier.judgement.verdicts import Outcome
 
 COMMANDS = st.sampled_from(("text", "mathrm", "mbox", "hbox", "textbf", "textit", "textrm"))

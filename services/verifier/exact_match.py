@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.verifier.judgement.extraction import extract
+from services.verifier.judgement import extract
 from services.verifier.judgement.verdicts import Judgement, Outcome, ReferenceFault, reference_fault
 
 

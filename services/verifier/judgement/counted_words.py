@@ -1,7 +1,7 @@
 """Words beside a number that do not change its worth: units, things that are counted, remarks.
 
 Rules:
-- every word must be known: the name of a unit or a thing (:mod:`services.verifier.judgement.things`), a word
+- every word must be known: the name of a unit or a thing (:mod:`services.verifier.judgement.countable_things`), a word
   before one (``red marbles``) or a link (``in the bag``); ``per`` and ``/`` divide two of them;
 - digits, operators and any other word are never left out: ``7 lakh``, ``7 oder 8``, ``7 excluded``;
 - a reference is trusted further (:func:`may_be_counted`): its author wrote a number and what is
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import re
 
+from services.verifier.judgement.countable_things import CLOSING, LINKS, MODIFIERS, is_thing
 from services.verifier.judgement.measures import is_unit_name
-from services.verifier.judgement.things import CLOSING, LINKS, MODIFIERS, is_thing
 
 _NAMES = """
     mm cm dm km meter metre millimeter centimeter kilometer centimetre kilometre inch inches

@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from services.verifier.judgement.units import is_counted, is_unit
+from services.verifier.judgement.counted_words import is_counted, is_unit
 
 SIGNIFICANT_DIGITS = 6
 MAXIMUM_CHARACTERS = 200

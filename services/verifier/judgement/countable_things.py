@@ -1,7 +1,7 @@
 """Names of things that are counted or measured in ordinary problems, and words around them.
 
 ``7 marbles``, ``7 red marbles in the bag`` and ``7 cookies per cup of flour`` are 7. A word that
-is not listed here, or in :mod:`services.verifier.judgement.units`, may say anything (``7 lakh``,
+is not listed here, or in :mod:`services.verifier.judgement.counted_words`, may say anything (``7 lakh``,
 ``7 excluded``), so it is never left out of an answer.
 
 Invariant: no word here changes the number before it or denies it.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from services.verifier.judgement.units import is_counted
+from services.verifier.judgement.counted_words import is_counted
 
 _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|math(?:rm|bf|it|sf|tt)|operatorname|[mh]box)"

@@ -5,7 +5,7 @@ r"""Units and remarks in words after an answer, which may be left out, and those
 
 Invariants:
 - only text at the very end is left out, and only if every word of it is known to say nothing else
-  (:func:`services.verifier.judgement.units.is_counted`); digits and operators are never left out;
+  (:func:`services.verifier.judgement.counted_words.is_counted`); digits and operators are never left out;
 - a reference is trusted: any words at its end are left out that do not change what is before them;
 - "or" or "about" with a number, ``\frac52 \text{ (or } 2.5)``, makes a list: both must be the
   reference.
@@ -16,8 +16,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from services.verifier.judgement.counted_words import CHANGING_WORDS, is_counted, may_be_counted
 from services.verifier.judgement.times_of_day import is_time
-from services.verifier.judgement.units import CHANGING_WORDS, is_counted, may_be_counted
 
 _UNIT_TEXT = re.compile(
     r"(?:(?<=[\d}%)])|(?<=\\pi))[\s-]*\\(?:text(?:bf|it|rm)?|mathrm|mbox|hbox)\s*\{[^{}]*\}"
