@@ -1,44 +1,150 @@
-"""The direction of imports, and which parts stay light (design sections 2 and 3)."""
+"""Which room may import which, and which parts stay light. A room is a folder that holds Python files.
+
+Invariants, held over every import, the lazy ones included:
+- an arrow between rooms stands in ALLOWED, and ALLOWED has no arrow that nobody needs;
+- `services` and `trainer` import `vapo`, never each other; no service imports another; nothing of these imports `lab`,
+  which may import all of them;
+- no circle between rooms. Where a folder has sub-rooms, each file of its own counts for itself: `app.py` may put the
+  sub-rooms together, and these may use what lies beside it.
+"""
 
 from __future__ import annotations
 
-import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.rooms import ROOT, files, imports, room, rooms
+
+ALLOWED = {
+    "vapo": "",
+    "vapo/telemetry": "",
+    "vapo/processes": "",
+    "vapo/settings": "vapo",
+    "vapo/ledger": "vapo vapo/settings vapo/telemetry",
+    "vapo/service": "vapo vapo/ledger vapo/settings vapo/telemetry",
+    "vapo/model": "vapo vapo/settings",
+    "vapo/weights": "vapo vapo/ledger vapo/model vapo/service vapo/settings",
+    "vapo/local": "vapo vapo/ledger vapo/model vapo/processes vapo/service vapo/settings",
+    "vapo/data_files": "vapo/processes",
+    "vapo/client": "vapo/local vapo/service",
+    "vapo/planning": "vapo/local vapo/settings",
+    "vapo/demo/chain": "vapo",
+    "vapo/cli": "vapo vapo/client vapo/ledger vapo/local vapo/settings",
+    "vapo/cli/sending": "vapo vapo/cli vapo/client vapo/data_files vapo/processes vapo/settings",
+    "vapo/cli/telling": "vapo/cli vapo/client vapo/ledger vapo/local",
+    "vapo/demo": "vapo vapo/cli vapo/client vapo/demo/chain vapo/local vapo/settings",
+    "vapo/cli/commands": "vapo vapo/cli vapo/cli/sending vapo/cli/telling vapo/client vapo/demo vapo/ledger vapo/local "
+    "vapo/model vapo/planning vapo/processes vapo/settings vapo/weights",
+    "services": "",
+    "services/gateway/rows": "vapo vapo/data_files vapo/ledger vapo/model vapo/service vapo/settings",
+    "services/gateway/routes": "services/gateway services/gateway/rows vapo vapo/ledger vapo/model vapo/service "
+    "vapo/settings",
+    "services/gateway": "services/gateway/routes services/gateway/rows vapo vapo/data_files vapo/ledger vapo/model "
+    "vapo/service vapo/settings vapo/telemetry vapo/weights",
+    "services/generator/engine": "vapo vapo/model vapo/processes vapo/settings vapo/telemetry",
+    "services/generator/openai": "services/generator services/generator/engine vapo/model vapo/service vapo/settings",
+    "services/generator": "services/generator/engine services/generator/openai vapo vapo/ledger vapo/model "
+    "vapo/service vapo/settings vapo/telemetry vapo/weights",
+    "services/verifier/judgement": "",
+    "services/verifier/pool": "services/verifier services/verifier/judgement vapo/processes",
+    "services/verifier": "services/verifier/judgement services/verifier/pool vapo vapo/ledger vapo/service "
+    "vapo/settings vapo/telemetry",
+    "services/value": "vapo vapo/ledger vapo/model vapo/service vapo/settings vapo/telemetry vapo/weights",
+    "services/relay": "vapo vapo/ledger vapo/service vapo/settings vapo/telemetry vapo/weights",
+    "trainer/algorithm": "vapo/settings",
+    "trainer/ranks": "vapo/model",
+    "trainer/learning": "trainer/algorithm trainer/ranks vapo vapo/model vapo/settings",
+    "trainer/records": "trainer/algorithm trainer/learning trainer/ranks vapo/ledger vapo/local",
+    "trainer/intake": "trainer trainer/learning trainer/ranks trainer/records vapo vapo/ledger vapo/weights",
+    "trainer": "trainer/algorithm trainer/intake trainer/learning trainer/ranks trainer/records vapo vapo/ledger "
+    "vapo/model vapo/service vapo/settings vapo/telemetry vapo/weights",
+    "lab": "",
+    "lab/base_model": "",
+    "lab/study": "lab/base_model",
+    "lab/benchmarks": "",
+}
+"""What each room may import, lower rooms first. `lab` may import all of the product besides."""
+
+ARROWS = [(found, room(found.importer), room(found.imported)) for found in imports()]
 
 
-def _imports(folder: str) -> Iterator[tuple[Path, str]]:
-    for path in sorted((ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Import):
-                yield from ((path.relative_to(ROOT), alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield path.relative_to(ROOT), node.module
+def allowed(importer: str) -> set[str]:
+    return {importer, *ALLOWED.get(importer, "").split()}
 
 
-def test_vapo_imports_neither_services_nor_trainer() -> None:
-    wrong = [(path, name) for path, name in _imports("vapo") if name.split(".")[0] in ("services", "trainer")]
-    assert wrong == []
+def product(name: str) -> bool:
+    return not name.startswith("lab")
 
 
-def test_services_import_no_other_service_nor_the_trainer() -> None:
-    wrong = []
-    for path, name in _imports("services"):
-        parts = name.split(".")
-        other = parts[0] == "services" and len(parts) > 1 and parts[1] != path.parts[1]
-        if parts[0] == "trainer" or other:
-            wrong.append((path, name))
-    assert wrong == []
+def test_the_table_names_every_room_and_no_other() -> None:
+    assert sorted(ALLOWED) == rooms(), "a new room belongs into ALLOWED of tests/unit/test_layers.py, a removed one out"
 
 
-def test_the_trainer_imports_no_service() -> None:
-    assert [(path, name) for path, name in _imports("trainer") if name.startswith("services")] == []
+@pytest.mark.parametrize("importer", rooms())
+def test_no_arrow_is_new(importer: str) -> None:
+    new = [
+        f"{found}: a new arrow {importer} -> {imported}; if it is meant, add it to ALLOWED in tests/unit/test_layers.py"
+        for found, here, imported in ARROWS
+        if here == importer and imported not in allowed(importer) and (product(importer) or not product(imported))
+    ]
+    assert not new, "\n".join(new)
+
+
+def test_no_allowed_arrow_is_unused() -> None:
+    used = {(importer, imported) for _, importer, imported in ARROWS}
+    idle = [
+        f"{importer} -> {other}"
+        for importer in ALLOWED
+        for other in allowed(importer) - {importer}
+        if (importer, other) not in used
+    ]
+    assert not idle, f"arrows that nobody needs any more; take them out of ALLOWED: {idle}"
+
+
+def test_the_table_keeps_the_rules() -> None:
+    wrong = [
+        f"{importer} -> {imported}"
+        for importer in filter(product, ALLOWED)
+        for imported in allowed(importer)
+        if house(imported) not in ("vapo", house(importer))
+    ]
+    assert not wrong, f"against the rules of this module's docstring: {wrong}"
+
+
+def house(name: str) -> str:
+    """What stands alone: `vapo`, `trainer`, `lab`, or one service."""
+    return "/".join(name.split("/")[:2]) if name.startswith("services/") else name.split("/")[0]
+
+
+def test_the_tree_in_the_docs_names_every_room_and_no_other() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    lines = re.findall(r"^( *)(\w+)/ +\S.*$", page.split("\n## Rooms\n")[1].split("```")[1], re.MULTILINE)
+    path: list[str] = []
+    tree = []
+    for indent, name in lines:
+        path = [*path[: len(indent) // 2], name]
+        tree.append("/".join(path))
+    assert sorted(tree) == rooms(), "docs/architecture.md, Rooms: one line for each room"
+
+
+def test_no_circle_between_rooms() -> None:
+    split = {parent.as_posix() for file in files() for parent in file.parent.parents} & set(rooms())
+    graph: dict[str, set[str]] = defaultdict(set)
+    for found in imports():
+        importer, imported = (
+            file.as_posix() if room(file) in split else room(file) for file in (found.importer, found.imported)
+        )
+        if importer != imported:
+            graph[importer].add(imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle between rooms: {' <- '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize("module", ["services.gateway.app", "services.verifier.app", "services.relay.app", "vapo.cli"])
