@@ -50,17 +50,17 @@ def stage_bytes(redis: RedisSettings, tokens: int) -> list[int]:
     """Bytes of one rollout's hash after each stage."""
     ledger = _ledger(redis, f"length-{tokens}")
     sizes = []
-    ledger.submit(long_task("t", 1, PROMPT_TOKENS))
+    ledger.submit([long_task("t", 1, PROMPT_TOKENS)])
     ledger.lease_tasks("generator", 1, 0)
     ledger.record_generated("t", 0, long_generated(tokens, np.random.default_rng(0)))
     sizes.append(_usage(ledger, ledger.keys.rollout("t.0")))
     [(lease, rollout)] = ledger.load(ledger.lease(Stage.GENERATED, "verifier", 1, 1.0))
-    ledger.record_verdict(lease, rollout, VERDICT)
+    ledger.record_verdicts([(lease, rollout, VERDICT)])
     sizes.append(_usage(ledger, ledger.keys.rollout("t.0")))
     [lease] = ledger.lease(Stage.VERIFIED, "value", 1, 1.0)
-    ledger.record_values(lease, long_values(tokens))
+    ledger.record_values([(lease, long_values(tokens))])
     sizes.append(_usage(ledger, ledger.keys.rollout("t.0")))
-    ledger.mark_trained("t.0", training_note(tokens))
+    ledger.mark_trained([("t.0", training_note(tokens))])
     sizes.append(_usage(ledger, ledger.keys.rollout("t.0")))
     ledger.redis.close()
     return sizes
@@ -69,14 +69,14 @@ def stage_bytes(redis: RedisSettings, tokens: int) -> list[int]:
 def task_bytes(redis: RedisSettings) -> tuple[int, int]:
     """Bytes of a task's hash with its payload, and after all of its rollouts were trimmed."""
     ledger = _ledger(redis, "task")
-    ledger.submit(long_task("t", SAMPLES, PROMPT_TOKENS))
+    ledger.submit([long_task("t", SAMPLES, PROMPT_TOKENS)])
     ledger.lease_tasks("generator", 1, 0)
     for sample in range(SAMPLES):
         ledger.record_generated("t", sample, long_generated(3, np.random.default_rng(sample)))
     for lease, rollout in ledger.load(ledger.lease(Stage.GENERATED, "verifier", SAMPLES, 1.0)):
-        ledger.record_verdict(lease, rollout, VERDICT)
+        ledger.record_verdicts([(lease, rollout, VERDICT)])
     for lease in ledger.lease(Stage.VERIFIED, "value", SAMPLES, 1.0):
-        ledger.drop(lease, "benchmark", requeue=False)
+        ledger.drop([lease], "benchmark", requeue=False)
     full = _usage(ledger, ledger.keys.task("t"))
     ledger.trim()
     trimmed = _usage(ledger, ledger.keys.task("t"))

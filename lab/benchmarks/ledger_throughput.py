@@ -76,7 +76,7 @@ def fill(ledger: Ledger, arguments: argparse.Namespace) -> int:
     """Bring all rollouts to the value service; returns their response tokens."""
     random, tokens = np.random.default_rng(0), 0
     for number in range(arguments.rollouts // SAMPLES):
-        ledger.submit(long_task(f"t{number}", SAMPLES, PROMPT_TOKENS))
+        ledger.submit([long_task(f"t{number}", SAMPLES, PROMPT_TOKENS)])
         [lease] = ledger.lease_tasks("generator", 1, 0)
         for sample in lease.samples:
             length = int(random.integers(arguments.shortest, arguments.longest + 1))
@@ -84,7 +84,7 @@ def fill(ledger: Ledger, arguments: argparse.Namespace) -> int:
             tokens += length
         ledger.finish_task_lease(lease)
         for held, rollout in ledger.load(ledger.lease(Stage.GENERATED, "verifier", SAMPLES, 1.0)):
-            ledger.record_verdict(held, rollout, VERDICT)
+            ledger.record_verdicts([(held, rollout, VERDICT)])
     return tokens
 
 
@@ -96,7 +96,7 @@ def score(ledger: Ledger, seconds: Seconds, way: int) -> None:
         seconds,
         "value: record",
         way,
-        (lambda: [ledger.record_values(*pair) for pair in values], lambda: ledger.record_all_values(values)),
+        (lambda: [ledger.record_values([pair]) for pair in values], lambda: ledger.record_values(values)),
     )
 
 
@@ -109,13 +109,13 @@ def train(ledger: Ledger, seconds: Seconds, way: int) -> None:
         seconds,
         "trainer: mark trained",
         way,
-        (lambda: [ledger.mark_trained(*note) for note in notes], lambda: ledger.mark_all_trained(notes)),
+        (lambda: [ledger.mark_trained([note]) for note in notes], lambda: ledger.mark_trained(notes)),
     )
     _timed(
         seconds,
         "trainer: acknowledge",
         way,
-        (lambda: [ledger.acknowledge(*pair) for pair in held], lambda: ledger.acknowledge_all(held)),
+        (lambda: [ledger.acknowledge([pair]) for pair in held], lambda: ledger.acknowledge(held)),
     )
     while ledger.trim():
         continue

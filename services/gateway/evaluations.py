@@ -21,11 +21,12 @@ from services.gateway.rows.row import Row, RowSampling
 from services.gateway.rows.task_builder import Belonging, TaskBuilder
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict
+from vapo.ledger.keys import Key, State
 from vapo.ledger.steps import step_of_version
 from vapo.messages import Task
 
-RECORDS, PROBLEMS, SUMMARIES = "evaluations", "evaluation_problems", "evaluation_summaries"
-JUDGED, FAILED = ("correct", "wrong", "no_answer"), "failed"
+RECORDS, PROBLEMS, SUMMARIES = Key.EVALUATIONS, Key.EVALUATION_PROBLEMS, Key.EVALUATION_SUMMARIES
+JUDGED, FAILED = ("correct", "wrong", "no_answer"), State.FAILED
 REASONS_SHOWN = 5
 EvaluationState = Literal["running", "finished", "finished_with_failures", "failed"]
 """``failed``: nothing could be judged."""
@@ -90,7 +91,7 @@ class Evaluations:
         tasks = self._tasks(record, rows)
         labels = [{"id": row.id or str(index), "answer": row.answer} for index, row in enumerate(rows)]
         try:
-            self._ledger.submit_all(
+            self._ledger.submit(
                 tasks,
                 [
                     Note(RECORDS, record.id, "", json.dumps(asdict(record))),
@@ -117,12 +118,12 @@ class Evaluations:
         finished = self._ledger.note(SUMMARIES, record.id)
         if finished:
             return json.loads(finished)
-        return summarise(record, self._ledger.evaluation_results(record.id))
+        return summarise(record, self._ledger.journal.results(record.id))
 
     def problems(self, record: EvaluationRecord) -> list[dict[str, Any]]:
         """Results problem by problem."""
         labels = json.loads(self._ledger.note(PROBLEMS, record.id) or "[]")
-        results = self._ledger.evaluation_results(record.id)
+        results = self._ledger.journal.results(record.id)
         return [{**label, **_problem(record, index, results)} for index, label in enumerate(labels)]
 
     def finish_due(self) -> list[dict[str, Any]]:
@@ -139,7 +140,7 @@ class Evaluations:
         return self._ledger.redis.hlen(self._ledger.keys.evaluation(record.id)) >= record.responses
 
     def _finish(self, record: EvaluationRecord) -> dict[str, Any] | None:
-        summary = summarise(record, self._ledger.evaluation_results(record.id))
+        summary = summarise(record, self._ledger.journal.results(record.id))
         summary["finished_at"] = time.time()
         summary["step"] = self._step_of(summary.get("newest_weight_version"))
         first = self._ledger.redis.hsetnx(self._ledger.keys.named(SUMMARIES), record.id, json.dumps(summary))

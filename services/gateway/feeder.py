@@ -21,13 +21,13 @@ from services.gateway.dataset_store import Dataset, DatasetStore
 from services.gateway.rows.task_builder import Belonging, TaskBuilder
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict, QueueFull
+from vapo.ledger.keys import Key
 from vapo.messages import Task
 from vapo.service.problem_details import Problem
 from vapo.telemetry.quiet_log import QuietLog
 
 logger = logging.getLogger(__name__)
 
-POSITIONS = "dataset_positions"
 TASKS_PER_STEP = 16
 INTERVAL_SECONDS = 0.25
 FAILURE_SECONDS = 5.0
@@ -139,14 +139,14 @@ class Feeder:
         after = position.advanced(len(numbers), dataset.rows)
         tasks = self._tasks(dataset, position.epoch, numbers)
         try:
-            self._ledger.submit_all(tasks, [Note(POSITIONS, _identity(dataset), stated, str(after))])
+            self._ledger.submit(tasks, [Note(Key.DATASET_POSITIONS, _identity(dataset), stated, str(after))])
         except (QueueFull, NoteConflict) as error:
             logger.info("data set %s waits: %s", dataset.name, error)
             return 0
         return len(tasks)
 
     def _stated(self, dataset: Dataset) -> str:
-        return self._ledger.note(POSITIONS, _identity(dataset))
+        return self._ledger.note(Key.DATASET_POSITIONS, _identity(dataset))
 
     def _tasks(self, dataset: Dataset, epoch: int, numbers: tuple[int, ...]) -> list[Task]:
         tasks, left_out = [], []

@@ -54,7 +54,7 @@ class ValueWorker:
             return
         sequences = [sequence_of(rollout) for _, rollout in fit]
         scored: Scored = self._scorer.submit(sequences).result(timeout=SCORE_SECONDS)
-        self._ledger.record_all_values(
+        self._ledger.record_values(
             [
                 (lease, Values(_without_end(rollout, values), scored.critic_version))
                 for (lease, rollout), values in zip(fit, scored.values, strict=True)

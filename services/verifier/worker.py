@@ -71,10 +71,10 @@ class VerifierWorker:
                 careful.append((lease, rollout))
             else:
                 cheap.append((lease, rollout, verdict))
-        self._ledger.record_all_verdicts(cheap)
+        self._ledger.record_verdicts(cheap)
         for lease, rollout in careful:
             verdict = self._service.judge_carefully(*_judged_fields(rollout))
-            self._ledger.record_verdict(lease, rollout, verdict)
+            self._ledger.record_verdicts([(lease, rollout, verdict)])
 
 
 def _judged_fields(rollout: Rollout) -> tuple[str, str, str, int]:

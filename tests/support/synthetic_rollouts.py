@@ -25,7 +25,7 @@ class SyntheticRollouts:
     def submit(self, count: int, samples: int = 2, first: int = 0) -> list[str]:
         """Queue tasks ``t<first>`` and up, and make, judge and score all their samples."""
         for number in range(first, first + count):
-            self._ledger.submit(self._task(number, samples))
+            self._ledger.submit([self._task(number, samples)])
         return self.make(count)
 
     def make(self, tasks: int) -> list[str]:
@@ -67,12 +67,12 @@ class SyntheticRollouts:
             rollout = self._ledger.rollout(lease.id)
             correct = is_correct(rollout.generated.token_ids)
             verdict = Verdict("correct" if correct else "wrong", 1.0 if correct else -1.0, "42", "")
-            self._ledger.record_verdict(lease, rollout, verdict)
+            self._ledger.record_verdicts([(lease, rollout, verdict)])
 
     def _score(self, count: int) -> None:
         for lease in self._ledger.lease(Stage.VERIFIED, "value", count, 1.0):
             length = self._ledger.rollout(lease.id).generated.token_ids.size
-            self._ledger.record_values(lease, Values(np.zeros(length + 1, np.float32), 0))
+            self._ledger.record_values([(lease, Values(np.zeros(length + 1, np.float32), 0))])
 
 
 def is_correct(token_ids: Sequence[int]) -> bool:

@@ -182,7 +182,7 @@ class Coordinator:
         held = [arrival.lease for arrival in self._in_hand]
         self._unacknowledged += [(lease.entry, lease.id) for lease in held]
         self._ingest.note_trained(lease.id for lease in held)
-        self._ledger.mark_all_trained((lease.id, note) for lease, note in zip(held, notes, strict=True))
+        self._ledger.mark_trained((lease.id, note) for lease, note in zip(held, notes, strict=True))
         self._in_hand = []
 
     @property
@@ -192,7 +192,7 @@ class Coordinator:
 
     def acknowledge(self) -> None:
         """A checkpoint with the effect of all rollouts trained so far is on disk."""
-        self._ledger.acknowledge_all(self._unacknowledged)
+        self._ledger.acknowledge(self._unacknowledged)
         self._ingest.release(rollout_id for _, rollout_id in self._unacknowledged)
         self._unacknowledged = []
         self._ledger.trim()

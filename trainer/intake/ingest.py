@@ -24,13 +24,15 @@ from dataclasses import dataclass
 from trainer.intake.dynamic_sampling import Discarded
 from trainer.learning.batch import RowError, TrainingRow
 from vapo.ledger import Lease, Ledger, Stage
+from vapo.ledger.keys import Field, State
+from vapo.ledger.routes import ENDS
 from vapo.messages import Rollout
 from vapo.weights import WeightChannel
 
 logger = logging.getLogger(__name__)
 
 BLOCK_SECONDS = 0.5
-OVER = (b"dropped", b"dead", b"acknowledged", b"trained")
+OVER = ENDS | {State.TRAINED}
 """States of a rollout that will not come to the trainer (again)."""
 
 TRAINED_BEFORE = {"phase": "training"}
@@ -85,7 +87,7 @@ class Ingest:
         Returns:
             Number of rollouts handed out again: those trained since, and those never trained.
         """
-        self._ledger.acknowledge_all(in_checkpoint)
+        self._ledger.acknowledge(in_checkpoint)
         again = self._ledger.redeliver(self._consumer)
         self._arrivals += self._received(again)
         return len(again)
@@ -153,8 +155,8 @@ class Ingest:
             logger.warning("Redis had lost the newest weights' announcement; it was repeated")
         pending = self._ledger.pending(Stage.SCORED, self._consumer)
         states = self._ledger.states(lease.id for lease in pending)
-        self._ledger.acknowledge_all(
-            (lease.entry, lease.id) for lease, state in zip(pending, states, strict=True) if state == "acknowledged"
+        self._ledger.acknowledge(
+            (lease.entry, lease.id) for lease, state in zip(pending, states, strict=True) if state == State.ACKNOWLEDGED
         )
         return self._received([lease for lease, state in zip(pending, states, strict=True) if state == Stage.SCORED])
 
@@ -171,7 +173,7 @@ class Ingest:
     def _received(self, leases: Sequence[Lease]) -> list[Arrival]:
         # A Redis that crashed may have forgotten a moment, and hand out again what is here.
         unseen = {lease.id: lease for lease in leases if lease.id not in self._held}
-        self._ledger.mark_all_trained((lease.id, TRAINED_BEFORE) for lease in leases if lease.id in self._trained)
+        self._ledger.mark_trained((lease.id, TRAINED_BEFORE) for lease in leases if lease.id in self._trained)
         arrivals = [
             arrival
             for lease, rollout in self._ledger.load(list(unseen.values()))
@@ -204,7 +206,7 @@ class Ingest:
         stale = [arrival.lease for arrival in arrivals if self.staleness(arrival.row, step) > self._max_staleness]
         if not stale:
             return list(arrivals)
-        self._ledger.drop_all(stale, "stale", requeue=True)
+        self._ledger.drop(stale, "stale", requeue=True)
         dropped = {lease.id for lease in stale}
         self._held -= dropped
         logger.info("dropped %d rollouts older than ledger.max_staleness=%d steps", len(stale), self._max_staleness)
@@ -233,7 +235,7 @@ class Ingest:
             group = list(members)
             if discarded.accept([arrival.row.correct for arrival in group], group[0].samples):
                 leases += [arrival.lease for arrival in group]
-        self._ledger.drop_all(leases, "uniform group", requeue=False)
+        self._ledger.drop(leases, "uniform group", requeue=False)
         gone = {lease.id for lease in leases}
         self._held -= gone
         self._arrivals = [a for a in self._arrivals if a.lease.id not in gone]
@@ -256,13 +258,13 @@ class Ingest:
         with self._ledger.redis.pipeline(transaction=False) as pipe:
             for rollout_id in ids:
                 task_id, _, sample = rollout_id.rpartition(".")
-                pipe.hget(keys.rollout(rollout_id), "state")
-                pipe.hmget(keys.task(task_id), f"made:{sample}", f"dead:{sample}")
+                pipe.hget(keys.rollout(rollout_id), Field.STATE)
+                pipe.hmget(keys.task(task_id), f"{Field.MADE_SAMPLE}{sample}", f"{Field.DEAD_SAMPLE}{sample}")
             replies = pipe.execute()
         return {
             rollout_id
             for rollout_id, state, (made, dead) in zip(ids, replies[::2], replies[1::2], strict=True)
-            if (state in OVER if state is not None else made is not None or dead is not None)
+            if (state.decode() in OVER if state is not None else made is not None or dead is not None)
         }
 
     def _step_of(self, version: int) -> int:

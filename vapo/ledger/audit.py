@@ -15,36 +15,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
-from vapo.ledger.connection import RedisClient
-from vapo.ledger.keys import TASK_STAGES, Keys, Stage
+from vapo.ledger.books import Books
+from vapo.ledger.keys import TASK_STAGES, Field, Key, Keys, Stage, State, Total
+from vapo.ledger.routes import ENDS
 
 ROLLOUT_STAGES = tuple(stage for stage in Stage if stage not in TASK_STAGES)
-ENDED = frozenset({"acknowledged", "dropped", "done", "dead"})
-QUEUE_OF_STATE = {**{str(stage): stage for stage in ROLLOUT_STAGES}, "trained": Stage.SCORED}
+QUEUE_OF_STATE: dict[str, Stage] = {**{stage: stage for stage in ROLLOUT_STAGES}, State.TRAINED: Stage.SCORED}
 LOST = "lost"
 PER_PIPELINE = 500
-
-
-class Books(Protocol):
-    """What is audited: a :class:`vapo.ledger.Ledger`, or just these two."""
-
-    @property
-    def redis(self) -> RedisClient:
-        """Where the run's ledger is."""
-
-    @property
-    def keys(self) -> Keys:
-        """Names of the run's keys."""
-
-
-@dataclass(frozen=True)
-class RunBooks:
-    """A run's ledger, to be read and nothing else."""
-
-    redis: RedisClient
-    keys: Keys
 
 
 @dataclass(frozen=True)
@@ -98,7 +78,7 @@ def audit(books: Books) -> Audit:
             places[place] += 1
             if place == LOST:
                 lost.append(sample_id)
-    removed = int(books.redis.hget(books.keys.named("counters"), "samples_of_removed_tasks") or 0)
+    removed = int(books.redis.hget(books.keys.named(Key.COUNTERS), Total.SAMPLES_OF_REMOVED_TASKS) or 0)
     if removed:
         places["ended, record removed"] = removed
     return Audit(dict(places), tuple(lost))
@@ -109,7 +89,7 @@ def _place(sample: _Sample, queues: _Queues) -> str:
         return "to be generated" if sample.id in queues.waiting else LOST
     if sample.state is None:
         return "ended, payload trimmed"
-    if sample.state in ENDED:
+    if sample.state in ENDS:
         return sample.state
     queued = sample.id in queues.rollouts[QUEUE_OF_STATE[sample.state]]
     return sample.state if queued else LOST
@@ -124,8 +104,8 @@ def _look_again(books: Books, sample_ids: Sequence[str]) -> Iterator[tuple[str, 
         reads = len(pipe.command_stack)
         for sample_id in sample_ids:
             task_id, _, sample = sample_id.rpartition(".")
-            pipe.hmget(books.keys.task(task_id), "samples", f"made:{sample}")
-            pipe.hget(books.keys.rollout(sample_id), "state")
+            pipe.hmget(books.keys.task(task_id), Field.SAMPLES, f"{Field.MADE_SAMPLE}{sample}")
+            pipe.hget(books.keys.rollout(sample_id), Field.STATE)
         replies = pipe.execute()
     queues, records = _parsed(replies[:reads]), replies[reads:]
     for sample_id, (known, made), state in zip(sample_ids, records[::2], records[1::2], strict=True):
@@ -151,15 +131,14 @@ def _literal(prefix: str) -> str:
 def _samples(books: Books, task_ids: Sequence[str]) -> Iterator[_Sample]:
     with books.redis.pipeline(transaction=False) as pipe:
         for task_id in task_ids:
-            pipe.hget(books.keys.task(task_id), "samples")
+            pipe.hget(books.keys.task(task_id), Field.SAMPLES)
             pipe.hkeys(books.keys.task(task_id))
         replies = pipe.execute()
         found = []
         for task_id, samples, fields in zip(task_ids, replies[::2], replies[1::2], strict=True):
-            made = {field for field in fields if field.startswith(b"made:")}
             for sample in range(int(samples or 0)):
-                found.append((f"{task_id}.{sample}", b"made:%d" % sample in made))
-                pipe.hget(books.keys.rollout(found[-1][0]), "state")
+                found.append((f"{task_id}.{sample}", f"{Field.MADE_SAMPLE}{sample}".encode() in fields))
+                pipe.hget(books.keys.rollout(found[-1][0]), Field.STATE)
         states = pipe.execute()
     for (sample_id, is_made), state in zip(found, states, strict=True):
         yield _sample(sample_id, is_made, state)
@@ -171,10 +150,10 @@ def _sample(sample_id: str, made: bool, state: bytes | None) -> _Sample:
 
 def _queue_reads(pipe: Any, keys: Keys) -> Any:
     """Puts the reads of all queues into a pipeline; :func:`_parsed` takes their replies."""
-    pipe.lrange(keys.named("backlog"), 0, -1)
+    pipe.lrange(keys.named(Key.BACKLOG), 0, -1)
     for stage in TASK_STAGES:
         pipe.xrange(keys.stream(stage))
-    pipe.xrange(keys.named("stream:dead"))
+    pipe.xrange(keys.named(Key.DEAD_LETTERS))
     for stage in ROLLOUT_STAGES:
         pipe.xrange(keys.stream(stage))
     return pipe

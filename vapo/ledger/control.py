@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vapo.ledger.connection import RedisClient
-from vapo.ledger.keys import Keys
+from vapo.ledger.keys import Field, Key, Keys
 from vapo.startup import StartupError
 
 
@@ -17,33 +17,33 @@ class Control:
     """Pause, stop, and the run's identity."""
 
     def __init__(self, redis: RedisClient, keys: Keys) -> None:
-        self._redis, self._key, self._run = redis, keys.named("control"), keys.named("run")
+        self._redis, self._key, self._run = redis, keys.named(Key.CONTROL), keys.named(Key.RUN)
 
     def pause(self) -> None:
         """Stop admitting training tasks; what is admitted is finished."""
-        self._redis.hset(self._key, "paused", "1")
+        self._redis.hset(self._key, Field.PAUSED, "1")
 
     def resume(self) -> None:
         """Undo :meth:`pause`."""
-        self._redis.hset(self._key, "paused", "0")
+        self._redis.hset(self._key, Field.PAUSED, "0")
 
     @property
     def paused(self) -> bool:
         """Whether training is paused."""
-        return self._redis.hget(self._key, "paused") == b"1"
+        return self._redis.hget(self._key, Field.PAUSED) == b"1"
 
     def stop(self) -> None:
         """Ask the trainer to checkpoint and end the run."""
-        self._redis.hset(self._key, "stop", "1")
+        self._redis.hset(self._key, Field.STOP, "1")
 
     def clear_stop(self) -> None:
         """Forget an earlier stop, when a run is started again."""
-        self._redis.hdel(self._key, "stop")
+        self._redis.hdel(self._key, Field.STOP)
 
     @property
     def stop_requested(self) -> bool:
         """Whether someone asked the run to end."""
-        return self._redis.hget(self._key, "stop") == b"1"
+        return self._redis.hget(self._key, Field.STOP) == b"1"
 
     def agree(self, fact: str, value: str, source: Path | None = None) -> None:
         """The first part to state a fact (``tokenizer``...) fixes it; the rest must agree.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vapo.ledger.connection import RedisClient
-from vapo.ledger.keys import Keys
+from vapo.ledger.keys import Key, Keys
 from vapo.ledger.scripts import Scripts
 
 
@@ -30,7 +30,7 @@ class DeadLetters:
 
     def __init__(self, redis: RedisClient, keys: Keys, scripts: Scripts) -> None:
         self._redis, self._keys, self._scripts = redis, keys, scripts
-        self._stream = keys.named("stream:dead")
+        self._stream = keys.named(Key.DEAD_LETTERS)
 
     def list(self, count: int = 100) -> list[DeadLetter]:
         """The newest letters first."""

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from vapo.ledger.connection import RedisClient
-from vapo.ledger.keys import Keys
+from vapo.ledger.keys import Key, Keys
 
 MISSED_HEARTBEATS = 3
 FORGET_SECONDS = 600.0
@@ -45,7 +45,7 @@ class Fleet:
     """Heartbeats of a run's parts."""
 
     def __init__(self, redis: RedisClient, keys: Keys, heartbeat_seconds: float) -> None:
-        self._redis, self._key = redis, keys.named("fleet")
+        self._redis, self._key = redis, keys.named(Key.FLEET)
         self._limit = MISSED_HEARTBEATS * heartbeat_seconds
         self._since: dict[str, float] = {}
 

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from vapo.ledger.connection import RedisClient
-from vapo.ledger.keys import Keys
+from vapo.ledger.keys import Key, Keys
+from vapo.messages import Rollout, Verdict
 
 EVENTS_KEPT = 10_000
 
@@ -22,9 +23,9 @@ class Journal:
     """Metrics, events and evaluation results of a run."""
 
     def __init__(self, redis: RedisClient, keys: Keys) -> None:
-        self._redis = redis
-        self._metrics, self._events = keys.named("metrics"), keys.named("events")
-        self._course = keys.named("course")
+        self._redis, self._keys = redis, keys
+        self._metrics, self._events = keys.named(Key.METRICS), keys.named(Key.EVENTS)
+        self._course = keys.named(Key.COURSE)
 
     def write_metrics(self, step: int, metrics: dict[str, Any]) -> None:
         """Store the row of one training step and tell listeners."""
@@ -72,13 +73,23 @@ class Journal:
         entries = self._redis.xrevrange(self._events, count=1)
         return entries[0][0].decode() if entries else "0-0"
 
-    def note_result(self, key: str, rollout_id: str, result: dict[str, Any]) -> None:
+    def note_verdict(self, rollout: Rollout, verdict: Verdict) -> None:
         """Store one judged response of an evaluation."""
-        self._redis.hset(key, rollout_id, _dumped(result))
+        result = {
+            "verdict": verdict.verdict,
+            "extracted": verdict.extracted,
+            "tokens": int(rollout.generated.token_ids.size),
+            "oldest_version": rollout.generated.oldest_version,
+            "newest_version": rollout.generated.newest_version,
+            "finish_reason": rollout.generated.finish_reason,
+            **({"reason": verdict.reason} if verdict.reward is None else {}),
+        }
+        self._redis.hset(self._keys.evaluation(rollout.task.evaluation or "none"), rollout.id, _dumped(result))
 
-    def read_results(self, key: str) -> dict[str, dict[str, Any]]:
-        """All judged responses of an evaluation."""
-        return {rollout_id.decode(): json.loads(result) for rollout_id, result in self._redis.hgetall(key).items()}
+    def results(self, evaluation_id: str) -> dict[str, dict[str, Any]]:
+        """Rollout id to verdict, extracted answer, length and versions of one evaluation."""
+        found = self._redis.hgetall(self._keys.evaluation(evaluation_id))
+        return {rollout_id.decode(): json.loads(result) for rollout_id, result in found.items()}
 
 
 def _dumped(data: dict[str, Any]) -> bytes:

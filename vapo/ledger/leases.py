@@ -12,7 +12,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from vapo.ledger.connection import RedisClient
-from vapo.ledger.keys import GROUP, TASK_STAGES, Keys, Stage
+from vapo.ledger.keys import GROUP, TASK_STAGES, Field, Keys, Stage
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,6 @@ def _streams(reply: Any) -> list[Any]:
 
 
 def _lease(stage: Stage, entry: bytes, fields: dict[bytes, bytes], deliveries: int = 1) -> Lease:
-    samples = fields.get(b"samples", b"").decode() if stage in TASK_STAGES else ""
+    samples = fields.get(Field.SAMPLES.encode(), b"").decode() if stage in TASK_STAGES else ""
     numbers = tuple(int(part) for part in samples.split(",") if part)
-    return Lease(stage, entry.decode(), fields[b"id"].decode(), numbers, deliveries)
+    return Lease(stage, entry.decode(), fields[Field.ID.encode()].decode(), numbers, deliveries)

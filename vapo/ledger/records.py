@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vapo.ledger.connection import RedisClient
-from vapo.ledger.keys import Keys
+from vapo.ledger.keys import Field, Keys
 from vapo.messages import (
     MessageError,
     Rollout,
@@ -18,6 +18,7 @@ from vapo.messages import (
     decode_verdict,
 )
 
+Fields = dict[str, bytes]
 ROLLOUTS_PER_PIPELINE = 64
 """Bounds one answer: about 25 MB where responses have 20k tokens."""
 
@@ -37,17 +38,17 @@ class TaskRecord:
 
 def read_task(redis: RedisClient, keys: Keys, task_id: str) -> TaskRecord | None:
     """The record of ``task_id``, or None when it was never submitted."""
-    raw = redis.hgetall(keys.task(task_id))
-    if b"state" not in raw:
+    raw = _named(redis.hgetall(keys.task(task_id)))
+    if Field.STATE not in raw:
         return None
-    body = raw.get(b"body")
+    body = raw.get(Field.BODY)
     return TaskRecord(
         task_id,
         decode_task(body) if body else None,
-        raw[b"state"].decode(),
-        int(raw[b"samples"]),
-        int(raw[b"made"]),
-        raw[b"purpose"].decode(),
+        raw[Field.STATE].decode(),
+        int(raw[Field.SAMPLES]),
+        int(raw[Field.MADE]),
+        raw[Field.PURPOSE].decode(),
     )
 
 
@@ -67,18 +68,20 @@ def _read_some(redis: RedisClient, keys: Keys, rollout_ids: Sequence[str]) -> li
     with redis.pipeline(transaction=False) as pipe:
         for rollout_id in rollout_ids:
             pipe.hgetall(keys.rollout(rollout_id))
-        records = pipe.execute()
-        tasks = list({raw[b"task"].decode(): None for raw in records if b"generated" in raw})
+        records = [_named(raw) for raw in pipe.execute()]
+        tasks = list({raw[Field.TASK].decode(): None for raw in records if Field.GENERATED in raw})
         for task_id in tasks:
-            pipe.hget(keys.task(task_id), "body")
+            pipe.hget(keys.task(task_id), Field.BODY)
         bodies = dict(zip(tasks, pipe.execute(), strict=True))
     return [_read_one(rollout_id, raw, bodies) for rollout_id, raw in zip(rollout_ids, records, strict=True)]
 
 
-def _read_one(
-    rollout_id: str, raw: dict[bytes, bytes], bodies: Mapping[str, bytes | None]
-) -> Rollout | MessageError | None:
-    body = bodies[raw[b"task"].decode()] if b"generated" in raw else None
+def _named(raw: Mapping[bytes, bytes]) -> Fields:
+    return {name.decode(): value for name, value in raw.items()}
+
+
+def _read_one(rollout_id: str, raw: Fields, bodies: Mapping[str, bytes | None]) -> Rollout | MessageError | None:
+    body = bodies[raw[Field.TASK].decode()] if Field.GENERATED in raw else None
     if body is None:
         return None
     try:
@@ -87,19 +90,21 @@ def _read_one(
         return error
 
 
-def _rollout(rollout_id: str, raw: dict[bytes, bytes], task: Task) -> Rollout:
-    dropped = raw.get(b"dropped")
+def _rollout(rollout_id: str, raw: Fields, task: Task) -> Rollout:
+    dropped = raw.get(Field.DROPPED)
     return Rollout(
         id=rollout_id,
         task=task,
-        sample=int(raw[b"sample"]),
-        state=raw[b"state"].decode(),
-        generated=decode_generated(raw[b"generated"]),
-        verdict=decode_verdict(raw[b"verdict"]) if b"verdict" in raw else None,
-        values=decode_values(raw[b"values"]) if b"values" in raw else None,
-        training=decode_mapping(raw[b"training"]) if b"training" in raw else None,
+        sample=int(raw[Field.SAMPLE]),
+        state=raw[Field.STATE].decode(),
+        generated=decode_generated(raw[Field.GENERATED]),
+        verdict=decode_verdict(raw[Field.VERDICT]) if Field.VERDICT in raw else None,
+        values=decode_values(raw[Field.VALUES]) if Field.VALUES in raw else None,
+        training=decode_mapping(raw[Field.TRAINING]) if Field.TRAINING in raw else None,
         dropped=dropped.decode() if dropped else None,
         timestamps={
-            name.decode().removesuffix("_at"): float(value) for name, value in raw.items() if name.endswith(b"_at")
+            name.removesuffix(Field.AT_SUFFIX): float(value)
+            for name, value in raw.items()
+            if name.endswith(Field.AT_SUFFIX)
         },
     )

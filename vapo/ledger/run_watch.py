@@ -20,7 +20,7 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from vapo.ledger.connection import RedisClient, connect_briefly
-from vapo.ledger.keys import GROUP, Keys, Stage
+from vapo.ledger.keys import GROUP, Key, Keys, Stage
 from vapo.ledger.server_rules import POLICY, evicts
 from vapo.ledger.trouble import Kind, RunLostError, Trouble, lost, trouble_of
 from vapo.settings import Settings
@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 4.0
 RECENT_SECONDS = 1.0
-RUN, MARK = "run", "mark"
-"""Hash of the run's facts, and the field that tells this run from any other of its name."""
+MARK = "mark"
+"""Field of the run's hash that tells this run from any other of its name."""
 PROBE_MILLISECONDS = 60_000
 
 
@@ -52,7 +52,7 @@ class RunWatch:
     def begin(self, redis: RedisClient) -> None:
         """Mark the run if nothing has, and remember its mark. Raises RedisError."""
         if self.mark is None:
-            redis.hsetnx(self.keys.named(RUN), MARK, uuid.uuid4().hex)
+            redis.hsetnx(self.keys.named(Key.RUN), MARK, uuid.uuid4().hex)
             self.mark = read_mark(redis, self.keys)
 
     def look(self) -> Trouble | None:
@@ -92,12 +92,12 @@ class RunWatch:
 
     def _answers(self) -> list[Any]:
         with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hget(self.keys.named(RUN), MARK)
+            pipe.hget(self.keys.named(Key.RUN), MARK)
             for stage in Stage:
                 pipe.xinfo_groups(self.keys.stream(stage))
             pipe.info("memory")
             pipe.info("stats")
-            pipe.set(self.keys.named("probe"), "1", px=PROBE_MILLISECONDS)
+            pipe.set(self.keys.named(Key.PROBE), "1", px=PROBE_MILLISECONDS)
             answers: list[Any] = pipe.execute(raise_on_error=False)
         return answers
 
@@ -151,7 +151,7 @@ class RunWatch:
 
 def read_mark(redis: RedisClient, keys: Keys) -> str | None:
     """The mark of the run that Redis holds, or None. Raises RedisError."""
-    mark = redis.hget(keys.named(RUN), MARK)
+    mark = redis.hget(keys.named(Key.RUN), MARK)
     return mark.decode() if mark else None
 
 

@@ -5,18 +5,25 @@ checks the state it expects first. A second delivery therefore changes nothing.
 
 Many moves travel in one pipeline, not in one script: each is still atomic by itself, a connection
 that breaks half-way leaves whole moves behind, and Redis serves others between them.
+
+A script writes names as Python does (``Key.BACKLOG``, ``Field.STATE``, ``After.TRAINED``), and each is
+replaced by its text when the script is loaded; one that Python does not define is refused then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
 from redis.exceptions import NoScriptError
 
 from vapo.ledger.connection import RedisClient
+from vapo.ledger.keys import Field, Key, Stage, State, Total
+from vapo.ledger.routes import Event, destinations
+from vapo.messages import Purpose
 
 MOVES_PER_PIPELINE = 64
 """Bounds what one round trip carries: about 10 MB where each move brings two arrays of 20k floats.
@@ -44,6 +51,11 @@ NAMES = (
 
 RELEASING = frozenset({"finish_lease", "advance", "drop", "bury"})
 """Moves that end a lease; ``release.lua`` is put before them."""
+VOCABULARIES: dict[str, Mapping[str, str]] = {
+    **{kind.__name__: {one.name: one.value for one in kind} for kind in (Field, Key, Stage, State, Total)},
+    "Purpose": {purpose.upper(): purpose for purpose in get_args(Purpose)},
+}
+NAME = re.compile(rf"\b({'|'.join(VOCABULARIES)}|Before|After)\.([A-Z_]+)\b")
 
 
 class Scripts:
@@ -85,6 +97,27 @@ class Scripts:
 
 
 def _source(name: str) -> str:
-    folder = files("vapo.ledger") / "lua"
     parts = ["release", name] if name in RELEASING else [name]
-    return "".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
+    return "".join(NAME.sub(lambda found: text_of(*found.groups()), read(part)) for part in parts)
+
+
+def read(name: str) -> str:
+    """One Lua file as it is written."""
+    return (files("vapo.ledger") / "lua" / f"{name}.lua").read_text("utf-8")
+
+
+def text_of(vocabulary: str, name: str) -> str:
+    """What stands in a loaded script for ``vocabulary.name``: a word, or for an event that leads from
+    several places to several a table of where to by where from.
+
+    Raises:
+        KeyError: Python has no such name.
+        ValueError: where the event leads depends on more.
+    """
+    if vocabulary in VOCABULARIES:
+        return f"'{VOCABULARIES[vocabulary][name]}'"
+    routes = destinations(Event[name])
+    places = set(routes if vocabulary == "Before" else routes.values())
+    if len(places) == 1:
+        return f"'{places.pop()}'"
+    return "({" + ", ".join(f"['{at}'] = '{place}'" for at, place in routes.items()) + "})"

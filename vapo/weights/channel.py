@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vapo.ledger.connection import RedisClient
-from vapo.ledger.keys import Keys
+from vapo.ledger.keys import Key, Keys
 from vapo.weights.manifest import Manifest
 
 ANNOUNCEMENTS_KEPT = 1000
@@ -28,8 +28,8 @@ class WeightChannel:
 
     def __init__(self, redis: RedisClient, keys: Keys) -> None:
         self._redis = redis
-        self._stream, self._steps = keys.named("weights"), keys.named("weight_steps")
-        self._newest, self._digests = keys.named("weight_newest"), keys.named("weight_digests")
+        self._stream, self._steps = keys.named(Key.WEIGHTS), keys.named(Key.WEIGHT_STEPS)
+        self._newest, self._digests = keys.named(Key.WEIGHT_NEWEST), keys.named(Key.WEIGHT_DIGESTS)
         self._announced: Manifest | None = None
         self._own_steps: dict[int, int] = {}
 

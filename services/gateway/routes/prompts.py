@@ -49,7 +49,7 @@ def submit(
     checked = check_all(rows, prompt_check(gateway.builder), strictness)
     tasks = checked.rows
     try:
-        accepted = gateway.ledger.submit_all(tasks)
+        accepted = gateway.ledger.submit(tasks)
     except QueueFull as error:
         raise _no_room(error, len(tasks), gateway.settings.ledger.task_queue_limit) from None
     except TaskDiffers as error:

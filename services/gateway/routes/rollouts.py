@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import APIRouter, Query
 
 from services.gateway.context import HOLDS_RUN, Gateway, GatewayDependency
-from vapo.ledger.newest import Look, Place
+from vapo.ledger.newest import Cursor, Look
 from vapo.messages import Purpose, Rollout
 from vapo.service import USER, require
 from vapo.service.problem_details import Problem
@@ -38,7 +38,7 @@ def list_newest(
     A rare state or purpose is looked for among 20,000 rollouts at a time, so that a list may be
     shorter than `limit` and still have a `next`.
     """
-    search = _Search(_looks(gateway, _place(before), task), state, purpose)
+    search = _Search(_looks(gateway, _cursor(before), task), state, purpose)
     found: list[Rollout] = []
     while len(found) < limit and (ids := list(itertools.islice(search, limit - len(found)))):
         found += gateway.ledger.readable_rollouts(ids)
@@ -111,13 +111,13 @@ class _Search:
     def __init__(self, looks: Iterator[Look], state: State | None, purpose: Purpose | None) -> None:
         self._looks, self._state, self._purpose = looks, state, purpose
         self._looked = 0
-        self.last: Place | None = None
+        self.last: Cursor | None = None
 
     def __iter__(self) -> Iterator[str]:
         for look in self._looks:
-            self._looked, self.last = self._looked + 1, look.place
+            self._looked, self.last = self._looked + 1, look.cursor
             if self._matches(look):
-                yield look.place.id
+                yield look.cursor.id
             if self.cut_short:
                 return
 
@@ -131,16 +131,16 @@ class _Search:
         return fits and self._purpose in (None, look.purpose)
 
 
-def _looks(gateway: Gateway, before: Place | None, task: str | None) -> Iterator[Look]:
+def _looks(gateway: Gateway, before: Cursor | None, task: str | None) -> Iterator[Look]:
     if task is None:
         return gateway.ledger.newest_rollouts(before)
     looks = gateway.ledger.rollouts_of(task)
-    return iter([look for look in looks if before is None or look.place < before])
+    return iter([look for look in looks if before is None or look.cursor < before])
 
 
-def _place(text: str | None) -> Place | None:
+def _cursor(text: str | None) -> Cursor | None:
     try:
-        return None if text is None else Place.parse(text)
+        return None if text is None else Cursor.parse(text)
     except ValueError as error:
         raise Problem(422, f"before: {error}; give the `next` of an earlier list") from None
 

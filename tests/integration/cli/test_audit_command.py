@@ -45,7 +45,7 @@ def _busy(ledger: Ledger) -> None:
     """Some samples wait, some are leased, some are in a queue."""
     make_generated(ledger, "done", samples=3)
     ledger.lease(Stage.GENERATED, "verifier", 2, 0)
-    ledger.submit_all([task(f"waiting-{number}", 2) for number in range(20)])
+    ledger.submit([task(f"waiting-{number}", 2) for number in range(20)])
     ledger.lease_tasks("generator", 3, version=0)
 
 
@@ -106,7 +106,7 @@ def test_a_copy_is_read_as_it_is_whatever_became_of_its_original(
     copy = shutil.copytree(folder.directory, folder.directory.with_name("copy"))
     with _live(folder) if original_runs else nullcontext() as ledger:
         if ledger is not None:
-            ledger.submit_all([task("later", 2)])
+            ledger.submit([task("later", 2)])
         told = _audit(capsys, "--run", str(copy))[1]
     assert told == {"places": PLACES, "lost": 0, "lost_ids": []}
 

@@ -205,7 +205,7 @@ def test_a_conflicting_position_is_read_again(gateway: RunningGateway) -> None:
     wait_for(lambda: gateway.ledger.depths()["backlog"] >= 64, "feeding")
     field = f"sums:{dataset.sha256[:16]}"
     now = gateway.ledger.note("dataset_positions", field)
-    gateway.ledger.submit_all([], [Note("dataset_positions", field, now, "1:1000")])
+    gateway.ledger.submit([], [Note("dataset_positions", field, now, "1:1000")])
     drain(gateway.ledger, 10**6)
     wait_for(lambda: gateway.ledger.depths()["backlog"] >= 64, "feeding goes on")
     assert all("-e1-" in name for name in served_rows(gateway.ledger))

@@ -41,7 +41,7 @@ def judge(ledger: Ledger, verdict_of: Callable[[str], Verdict]) -> None:
     """Judge all that is generated."""
     while leases := ledger.lease(Stage.GENERATED, "verifier", 10, 0):
         for lease in leases:
-            ledger.record_verdict(lease, ledger.rollout(lease.id), verdict_of(lease.id))
+            ledger.record_verdicts([(lease, ledger.rollout(lease.id), verdict_of(lease.id))])
 
 
 def wait_until_finished(gateway: RunningGateway, evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def test_partial_scores_while_it_runs(gateway: RunningGateway) -> None:
     evaluation = start(gateway)
     respond(gateway.ledger)
     [lease] = gateway.ledger.lease(Stage.GENERATED, "verifier", 1, 0.1)
-    gateway.ledger.record_verdict(lease, gateway.ledger.rollout(lease.id), CORRECT)
+    gateway.ledger.record_verdicts([(lease, gateway.ledger.rollout(lease.id), CORRECT)])
     document = read(gateway, evaluation)
     assert (document["finished"], document["responses"], document["avg_at_k"]) == (False, 1, 1.0)
     assert document["pass_at_k"] == {"1": 1.0}
@@ -133,7 +133,7 @@ def test_what_failed_or_could_not_be_judged_is_counted_apart_and_it_still_ends(g
     gateway.ledger.bury(leases.pop(f"{name}:1.0"), "the verifier crashed")
     for lease in leases.values():
         verdict = NOT_JUDGED if lease.id == f"{name}:1.1" else CORRECT
-        gateway.ledger.record_verdict(lease, gateway.ledger.rollout(lease.id), verdict)
+        gateway.ledger.record_verdicts([(lease, gateway.ledger.rollout(lease.id), verdict)])
     done = wait_until_finished(gateway, evaluation)
     assert (done["failed"], done["not_judged"], done["judged"]) == (2, 1, 1)
     assert (done["state"], done["avg_at_k"]) == ("finished_with_failures", 1.0)

@@ -85,7 +85,7 @@ def test_an_id_stands_for_one_problem(
         gateway.ledger.record_generated("a", 0, generated())
         gateway.ledger.finish_task_lease(lease)
         [judging] = gateway.ledger.lease(Stage.GENERATED, "verifier", 1, 0.1)
-        gateway.ledger.record_verdict(judging, gateway.ledger.rollout("a.0"), NOT_JUDGED)
+        gateway.ledger.record_verdicts([(judging, gateway.ledger.rollout("a.0"), NOT_JUDGED)])
         while gateway.ledger.task("a").task is not None:
             gateway.ledger.trim()
     reply = post(gateway, {"prompts": [{**GOOD, "id": "new"}, {**first, **change}]})
@@ -242,7 +242,7 @@ def test_the_state_of_a_prompt_and_its_rollouts(gateway: RunningGateway) -> None
     gateway.ledger.lease_tasks("generator", 1, version=0)
     gateway.ledger.record_generated("group/7", 0, generated())
     [lease] = gateway.ledger.lease(Stage.GENERATED, "verifier", 1, 0.1)
-    gateway.ledger.record_verdict(lease, gateway.ledger.rollout(lease.id), CORRECT)
+    gateway.ledger.record_verdicts([(lease, gateway.ledger.rollout(lease.id), CORRECT)])
     document = gateway.client.get("/v1/prompts/group/7").json()
     assert (document["state"], document["generated"]) == ("admitted", 1)
     assert document["rollouts"] == [{"id": "group/7.0", "state": "verified", "verdict": "correct", "reward": 1.0}]

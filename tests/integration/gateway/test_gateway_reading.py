@@ -36,7 +36,7 @@ def get(gateway: RunningGateway, path: str, **params: Any) -> Any:
 
 def test_a_rollout_shows_all_that_is_known(gateway: RunningGateway) -> None:
     make_scored(gateway.ledger, "a")
-    gateway.ledger.mark_trained("a.0", {"step": 2, "advantages": float_array([0.5, -0.5, 1.0])})
+    gateway.ledger.mark_trained([("a.0", {"step": 2, "advantages": float_array([0.5, -0.5, 1.0])})])
     rollout = get(gateway, "/v1/rollouts/a.0")
     assert rollout["token_ids"] == [1, 2, 3]
     assert rollout["behaviour_log_probs"] == [-0.5] * 3
@@ -51,10 +51,10 @@ def test_a_rollout_shows_all_that_is_known(gateway: RunningGateway) -> None:
 def test_lists_filter_by_state_purpose_and_task(gateway: RunningGateway) -> None:
     ledger = gateway.ledger
     [done] = make_scored(ledger, "a")
-    ledger.mark_trained("a.0", {})
-    ledger.acknowledge(done.entry, "a.0")
+    ledger.mark_trained([("a.0", {})])
+    ledger.acknowledge([(done.entry, "a.0")])
     [stale] = make_scored(ledger, "b")
-    ledger.drop(stale, "stale", requeue=False)
+    ledger.drop([stale], "stale", requeue=False)
     [dead] = make_scored(ledger, "d")
     ledger.bury(dead, "damaged")
     make_generated(ledger, "c", samples=2)
@@ -102,8 +102,8 @@ def _of_all_ages(gateway: RunningGateway, count: int) -> list[str]:
             continue
         [lease] = make_scored(ledger, name)
         if number % 3 == 1:
-            ledger.mark_trained(lease.id, {})
-            ledger.acknowledge(lease.entry, lease.id)
+            ledger.mark_trained([(lease.id, {})])
+            ledger.acknowledge([(lease.entry, lease.id)])
     times = dict(zip(ids, range(count), strict=True))
     for rollout_id, at in times.items():
         ledger.redis.hset(ledger.keys.rollout(rollout_id), "generated_at", 1e9 + at // 2)
@@ -133,10 +133,10 @@ def test_what_was_trimmed_or_is_made_again_is_not_listed(make_gateway: Callable[
     ledger = gateway.ledger
     for name in ("a", "b"):
         [lease] = make_scored(ledger, name)
-        ledger.mark_trained(lease.id, {})
-        ledger.acknowledge(lease.entry, lease.id)
+        ledger.mark_trained([(lease.id, {})])
+        ledger.acknowledge([(lease.entry, lease.id)])
     [stale] = make_scored(ledger, "c")
-    ledger.drop(stale, "stale", requeue=True)
+    ledger.drop([stale], "stale", requeue=True)
     ledger.trim()
     assert [rollout["id"] for rollout in get(gateway, "/v1/rollouts")["rollouts"]] == ["b.0"]
     assert ledger.redis.zcard(ledger.keys.named("newest")) == 1
@@ -159,8 +159,8 @@ def test_a_damaged_evaluation_does_not_end_the_chores(make_gateway: Callable[...
     gateway.ledger.redis.hset(gateway.ledger.keys.named("evaluations"), "damaged", "{}")
     time.sleep(1.0)  # two rounds
     [lease] = make_scored(gateway.ledger, "a")
-    gateway.ledger.mark_trained("a.0", {})
-    gateway.ledger.acknowledge(lease.entry, "a.0")
+    gateway.ledger.mark_trained([("a.0", {})])
+    gateway.ledger.acknowledge([(lease.entry, "a.0")])
     deadline = time.monotonic() + DEADLINE_SECONDS
     while gateway.ledger.rollout("a.0") is not None:
         assert time.monotonic() < deadline, "its payload is still there"
@@ -190,7 +190,7 @@ def test_prometheus(gateway: RunningGateway) -> None:
 
 
 def test_work_for_generators_is_admitted_tasks_waiting_or_in_hand(gateway: RunningGateway) -> None:
-    gateway.ledger.submit_all([task(name, samples=2) for name in ("a", "b", "c")])
+    gateway.ledger.submit([task(name, samples=2) for name in ("a", "b", "c")])
     gateway.ledger.lease_tasks("g1", 1, 0)
     capacity = get(gateway, "/v1/metrics")["admission_capacity"]
     assert capacity >= 6
@@ -245,7 +245,7 @@ def test_dead_letters(gateway: RunningGateway) -> None:
     assert gateway.client.post(path).status_code == 404
     assert gateway.client.post("/v1/dead-letters/xyz/requeue").status_code == 404
     [look] = gateway.ledger.newest_rollouts()
-    assert (look.place.id, look.state) == ("a.0", Stage.SCORED)
+    assert (look.cursor.id, look.state) == ("a.0", Stage.SCORED)
 
 
 def test_unknown_paths_and_methods_are_problem_documents(gateway: RunningGateway) -> None:

@@ -55,7 +55,7 @@ def engines_of(part: Part) -> list[psutil.Process]:
 def submit_all(ledger: Ledger, prefix: str) -> list[str]:
     """Queue the tasks; returns their ids."""
     names = [f"{prefix}{number}" for number in range(TASKS)]
-    assert all(ledger.submit_all([task(name, samples=SAMPLES) for name in names]))
+    assert all(ledger.submit([task(name, samples=SAMPLES) for name in names]))
     return names
 
 

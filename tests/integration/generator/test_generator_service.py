@@ -255,9 +255,9 @@ def task(task_id: str, prompt: list[int], samples: int = 4, **fields: Any) -> Ta
 
 
 def test_tasks_from_the_queue_become_rollouts(generator: TinyGenerator, ledger: Ledger) -> None:
-    ledger.submit(task("plain", PROMPT))
-    ledger.submit(task("own-sampling", PROMPT, sampling=SamplingOverrides(max_new_tokens=5)))
-    ledger.submit(task("evaluation", PROMPT, samples=9, purpose="eval", evaluation="e1"))
+    ledger.submit([task("plain", PROMPT)])
+    ledger.submit([task("own-sampling", PROMPT, sampling=SamplingOverrides(max_new_tokens=5))])
+    ledger.submit([task("evaluation", PROMPT, samples=9, purpose="eval", evaluation="e1")])
     wanted = {"plain": 4, "own-sampling": 4, "evaluation": 9}
     eventually(lambda: all(ledger.task(name).made == n for name, n in wanted.items()))  # type: ignore[union-attr]
     for name, samples in wanted.items():
@@ -280,27 +280,27 @@ def test_tasks_from_the_queue_become_rollouts(generator: TinyGenerator, ledger: 
 def test_tasks_that_cannot_be_served_become_dead_letters(
     ledger: Ledger, name: str, prompt: list[int], reason: str
 ) -> None:
-    ledger.submit(task(name, prompt))
+    ledger.submit([task(name, prompt)])
     eventually(lambda: any(letter.id == name for letter in ledger.dead_letters.list()))
     letter = next(letter for letter in ledger.dead_letters.list() if letter.id == name)
     assert reason in letter.reason
     assert letter.samples == "0,1,2,3"
     assert ledger.task(name).made == 0  # type: ignore[union-attr]
-    ledger.submit(task(f"after-{name}", PROMPT))
+    ledger.submit([task(f"after-{name}", PROMPT)])
     eventually(lambda: ledger.task(f"after-{name}").made == 4)  # type: ignore[union-attr]
 
 
 def test_what_the_engine_refuses_is_a_dead_letter_with_its_reason_and_no_traceback(
     generator: TinyGenerator, ledger: Ledger
 ) -> None:
-    ledger.submit(task("too-hot", PROMPT, sampling=SamplingOverrides(temperature=3.0)))
+    ledger.submit([task("too-hot", PROMPT, sampling=SamplingOverrides(temperature=3.0))])
     eventually(lambda: any(letter.id == "too-hot" for letter in ledger.dead_letters.list()))
     letter = next(letter for letter in ledger.dead_letters.list() if letter.id == "too-hot")
     assert "temperature must be in [0, 2], got 3.0" in letter.reason
     assert letter.samples == "0,1,2,3"
     assert generator.part is not None
     assert "Traceback" not in generator.part.process.log_tail(1000)
-    ledger.submit(task("after-too-hot", PROMPT))
+    ledger.submit([task("after-too-hot", PROMPT)])
     eventually(lambda: ledger.task("after-too-hot").made == 4)  # type: ignore[union-attr]
 
 

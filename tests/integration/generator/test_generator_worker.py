@@ -95,7 +95,7 @@ async def test_log_probs_that_no_model_gives_become_a_dead_letter(
     make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer, log_prob: float, said: str
 ) -> None:
     ledger = make_ledger()
-    ledger.submit(task("broken"))
+    ledger.submit([task("broken")])
     engine = ScriptedEngine(lambda sampling: completion(sampling, log_prob))
     async with working(engine, ledger, tokenizer):
         await eventually(lambda: bool(ledger.dead_letters.list()))
@@ -103,7 +103,7 @@ async def test_log_probs_that_no_model_gives_become_a_dead_letter(
         assert (letter.id, letter.samples) == ("broken", "0,1")
         assert f"behaviour_log_probs is {said}" in letter.reason
         engine.behave = completion
-        ledger.submit(task("fine"))
+        ledger.submit([task("fine")])
         await eventually(lambda: made(ledger, "fine") == 2)
 
 
@@ -111,7 +111,7 @@ async def test_a_log_prob_above_0_by_rounding_is_0(
     make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
 ) -> None:
     ledger = make_ledger()
-    ledger.submit(task("sure", samples=1))
+    ledger.submit([task("sure", samples=1)])
     engine = ScriptedEngine(lambda sampling: completion(sampling, 1e-7))
     async with working(engine, ledger, tokenizer):
         await eventually(lambda: made(ledger, "sure") == 1)
@@ -122,7 +122,7 @@ async def test_one_bad_sample_does_not_cost_the_good_ones(
     make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
 ) -> None:
     ledger = make_ledger()
-    ledger.submit(task("half", samples=4))
+    ledger.submit([task("half", samples=4)])
     calls = iter([-0.5, float("nan"), -0.5, -0.5])
     engine = ScriptedEngine(lambda sampling: completion(sampling, next(calls)))
     async with working(engine, ledger, tokenizer):
@@ -136,7 +136,7 @@ async def test_what_the_engine_refuses_is_buried_at_once_with_its_reason(
     make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger = make_ledger()
-    ledger.submit(task("refused", samples=3))
+    ledger.submit([task("refused", samples=3)])
 
     def refuse(_: Sampling) -> Completion:
         raise RequestRefused("temperature must be in [0, 2], got 3.0.")
@@ -159,7 +159,7 @@ async def test_attempts_that_fail_end_in_a_dead_letter_with_the_last_reason(
         attempts.append(len(attempts))
         raise RuntimeError(f"attempt {len(attempts)} broke")
 
-    ledger.submit(task("broken", samples=1))
+    ledger.submit([task("broken", samples=1)])
     async with working(ScriptedEngine(fail), ledger, tokenizer):
         await eventually(lambda: bool(ledger.dead_letters.list()))
     (letter,) = ledger.dead_letters.list()
@@ -174,7 +174,7 @@ async def test_an_engine_that_dies_of_a_task_leaves_its_reason_for_the_dead_lett
     make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
 ) -> None:
     ledger = make_ledger("ledger.lease_seconds=0.2", "ledger.max_attempts=2")
-    ledger.submit(task("deadly", samples=1))
+    ledger.submit([task("deadly", samples=1)])
 
     def die(_: Sampling) -> Completion:
         raise EngineError("vLLM's engine failed: out of memory")
@@ -197,7 +197,7 @@ async def test_every_sample_has_its_own_seed_whoever_generates_it(
     seeds = []
     for _ in range(2):
         ledger, engine = make_ledger(), ScriptedEngine()
-        ledger.submit(task("a", samples=8))
+        ledger.submit([task("a", samples=8)])
         async with working(engine, ledger, tokenizer):
             await eventually(lambda ledger=ledger: made(ledger, "a") == 8)  # type: ignore[misc]
         seeds.append({sampling.seed for sampling in engine.samplings})
@@ -209,7 +209,7 @@ async def test_nothing_is_leased_without_proven_weights(
     make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
 ) -> None:
     ledger, state = make_ledger(), GeneratorState(time.monotonic, 1000.0)
-    ledger.submit(task("waiting"))
+    ledger.submit([task("waiting")])
     async with working(ScriptedEngine(), ledger, tokenizer, state):
         await asyncio.sleep(0.3)
         assert made(ledger, "waiting") == 0
@@ -228,7 +228,7 @@ async def test_weights_that_are_late_are_waited_for(
             raise WeightsNotReady("no proven weights within 1 s")
         return completion(sampling)
 
-    ledger.submit(task("patient"))
+    ledger.submit([task("patient")])
     async with working(ScriptedEngine(late), ledger, tokenizer):
         await eventually(lambda: made(ledger, "patient") == 2)
     assert ledger.dead_letters.list() == []
@@ -242,7 +242,7 @@ async def test_a_failed_engine_is_declared_dead_and_its_task_goes_to_another(
     def fail(_: Sampling) -> Completion:
         raise EngineError("vLLM's engine failed")
 
-    ledger.submit(task("moved"))
+    ledger.submit([task("moved")])
     async with working(ScriptedEngine(fail), ledger, tokenizer, state):
         await eventually(lambda: state.state is State.DEAD)
     async with working(ScriptedEngine(), ledger, tokenizer):
@@ -251,7 +251,7 @@ async def test_a_failed_engine_is_declared_dead_and_its_task_goes_to_another(
 
 async def test_stopping_gives_the_leases_back(make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer) -> None:
     ledger = make_ledger()
-    ledger.submit(task("long"))
+    ledger.submit([task("long")])
     async with working(ScriptedEngine(seconds=60), ledger, tokenizer) as worker:
         await eventually(lambda: worker.free_slots < 256)
         started = time.monotonic()
@@ -265,7 +265,7 @@ async def test_a_dead_workers_task_is_taken_over_and_only_missing_samples_are_ma
     make_ledger: Callable[..., Ledger], tokenizer: PromptTokenizer
 ) -> None:
     ledger = make_ledger("ledger.lease_seconds=0.5")
-    ledger.submit(task("shared", samples=2))
+    ledger.submit([task("shared", samples=2)])
     calls = iter([0.0, 60.0])
     engine = ScriptedEngine()
 
@@ -288,11 +288,11 @@ async def test_it_outlives_a_redis_that_is_killed(own_redis: RunningRedis, token
     )
     ledger = Ledger.open(settings, patience_seconds=1.0)
     for number in range(20):
-        ledger.submit(task(f"t{number}"))
+        ledger.submit([task(f"t{number}")])
     async with working(ScriptedEngine(seconds=0.5), ledger, tokenizer):
         await eventually(lambda: ledger.counters().get("generated", 0) > 0)
         for number in range(20, 40):
-            ledger.submit(task(f"t{number}"))
+            ledger.submit([task(f"t{number}")])
         await asyncio.sleep(0.1)
         own_redis.kill()
         await asyncio.sleep(1.0)

@@ -18,7 +18,7 @@ MakeLedger = Callable[..., Ledger]
 def test_no_more_than_the_capacity_is_admitted(make_ledger: MakeLedger) -> None:
     ledger = make_ledger("ledger.max_staleness=1")
     assert ledger.settings.admission_capacity == 16
-    ledger.submit_all([task(f"t{number}", 2) for number in range(20)])
+    ledger.submit([task(f"t{number}", 2) for number in range(20)])
     leases = ledger.lease_tasks("generator", 100, version=0)
     assert sum(len(lease.samples) for lease in leases) == 16
     assert ledger.lease_tasks("generator", 100, version=0) == []
@@ -32,17 +32,17 @@ def test_a_trained_rollout_frees_its_slot(make_ledger: MakeLedger) -> None:
         "trainer.mini_batch_rollouts=1",
         "ledger.max_staleness=0",
     )
-    ledger.submit_all([task("a", 1), task("b", 1)])
+    ledger.submit([task("a", 1), task("b", 1)])
     [lease] = ledger.lease_tasks("generator", 9, version=0)
     ledger.record_generated("a", 0, generated())
     ledger.finish_task_lease(lease)
     [verifying] = ledger.lease(Stage.GENERATED, "v", 1, 0.1)
-    ledger.record_verdict(verifying, ledger.rollout("a.0"), CORRECT)
+    ledger.record_verdicts([(verifying, ledger.rollout("a.0"), CORRECT)])
     [scoring] = ledger.lease(Stage.VERIFIED, "s", 1, 0.1)
-    ledger.record_values(scoring, values())
+    ledger.record_values([(scoring, values())])
     assert ledger.lease_tasks("generator", 9, version=0) == []
-    assert ledger.mark_trained("a.0", {"step": 1})
-    assert not ledger.mark_trained("a.0", {"step": 1})
+    assert ledger.mark_trained([("a.0", {"step": 1})])
+    assert not ledger.mark_trained([("a.0", {"step": 1})])
     assert [lease.id for lease in ledger.lease_tasks("generator", 9, version=0)] == ["b"]
 
 
@@ -50,12 +50,12 @@ def _train_all(ledger: Ledger) -> None:
     """What is admitted is trained: its slots are free."""
     for rollout in ledger.redis.smembers(ledger.keys.named("admitted")):
         ledger.redis.hset(ledger.keys.rollout(rollout.decode()), "state", "scored")
-        assert ledger.mark_trained(rollout.decode(), {})
+        assert ledger.mark_trained([(rollout.decode(), {})])
 
 
 def test_a_task_larger_than_the_capacity_is_admitted_in_portions(make_ledger: MakeLedger) -> None:
     ledger = make_ledger()
-    ledger.submit_all([task("large", 40), task("small", 1)])
+    ledger.submit([task("large", 40), task("small", 1)])
     portions = []
     for _ in range(3):
         portions += ledger.lease_tasks("generator", 9, version=0)
@@ -73,23 +73,23 @@ def test_a_task_larger_than_the_capacity_is_admitted_in_portions(make_ledger: Ma
 
 def test_a_task_that_does_not_fit_waits_only_while_a_batch_is_admitted(make_ledger: MakeLedger) -> None:
     ledger = make_ledger("ledger.max_staleness=1")
-    ledger.submit_all([task("a", 8), task("large", 9)])
+    ledger.submit([task("a", 8), task("large", 9)])
     assert [lease.id for lease in ledger.lease_tasks("g", 9, version=0)] == ["a"]
     rollout = ledger.keys.rollout("a.0")
     ledger.redis.hset(rollout, "state", "scored")
-    ledger.mark_trained("a.0", {})
+    ledger.mark_trained([("a.0", {})])
     [lease] = ledger.lease_tasks("g", 9, version=0)
     assert (lease.id, lease.samples) == ("large", tuple(range(9))), "7 of a batch of 8 are there"
 
 
 def test_with_no_staleness_what_was_dropped_is_made_up_for(make_ledger: MakeLedger) -> None:
     ledger = make_ledger("ledger.max_staleness=0")
-    ledger.submit_all([task(f"t{number}", 2) for number in range(6)])
+    ledger.submit([task(f"t{number}", 2) for number in range(6)])
     for lease in ledger.lease_tasks("g", 9, version=0):
         for sample in lease.samples:
             ledger.record_generated(lease.id, sample, generated())
     [dropped] = ledger.lease(Stage.GENERATED, "v", 1, 0)
-    ledger.record_verdict(dropped, ledger.rollout(dropped.id), NOT_JUDGED)
+    ledger.record_verdicts([(dropped, ledger.rollout(dropped.id), NOT_JUDGED)])
     [first] = ledger.lease_tasks("g", 9, version=0)
     assert (first.id, first.samples) == ("t4", (0,))
     [buried] = ledger.lease(Stage.GENERATED, "v", 1, 0)
@@ -101,13 +101,13 @@ def test_with_no_staleness_what_was_dropped_is_made_up_for(make_ledger: MakeLedg
 
 def test_a_group_is_never_admitted_in_part_where_groups_are_trained_whole(make_ledger: MakeLedger) -> None:
     ledger = make_ledger("ledger.max_staleness=0", "algorithm.estimator=group")
-    ledger.submit_all([task("a", 7), task("b", 5), task("c", 1)])
+    ledger.submit([task("a", 7), task("b", 5), task("c", 1)])
     leases = ledger.lease_tasks("g", 9, version=0)
     assert [(lease.id, len(lease.samples)) for lease in leases] == [("a", 7), ("b", 5)]
     for sample in range(3):
         ledger.record_generated("a", sample, generated())
     held = ledger.lease(Stage.GENERATED, "v", 3, 0)
-    assert ledger.drop_all(held, "stale", requeue=True) == 3
+    assert ledger.drop(held, "stale", requeue=True) == 3
     again = ledger.lease_tasks("g", 9, version=0)
     assert {lease.id for lease in again} == {"a"}, "the others of the group hold their slots"
     assert sum(len(lease.samples) for lease in again) == 3
@@ -116,7 +116,7 @@ def test_a_group_is_never_admitted_in_part_where_groups_are_trained_whole(make_l
 def test_a_task_of_very_many_samples_is_admitted(make_ledger: MakeLedger) -> None:
     """Lua's stack holds about 8,000 values."""
     ledger = make_ledger("ledger.max_staleness=4000")
-    ledger.submit(task("a", 20_000))
+    ledger.submit([task("a", 20_000)])
     [lease] = ledger.lease_tasks("g", 1, version=0)
     assert len(lease.samples) == 20_000
     assert ledger.bury(lease, "a test")
@@ -126,7 +126,7 @@ def test_a_task_of_very_many_samples_is_admitted(make_ledger: MakeLedger) -> Non
 def test_a_pause_admits_nothing_but_evaluations_go_on(make_ledger: MakeLedger) -> None:
     ledger = make_ledger()
     ledger.control.pause()
-    ledger.submit_all([task("a"), task("e", purpose="eval", evaluation="x")])
+    ledger.submit([task("a"), task("e", purpose="eval", evaluation="x")])
     assert [lease.id for lease in ledger.lease_tasks("generator", 9, version=0)] == ["e"]
     ledger.control.resume()
     assert [lease.id for lease in ledger.lease_tasks("generator", 9, version=0)] == ["a"]
@@ -134,7 +134,7 @@ def test_a_pause_admits_nothing_but_evaluations_go_on(make_ledger: MakeLedger) -
 
 def test_concurrent_generators_together_stay_within_the_capacity(make_ledger: MakeLedger) -> None:
     ledger = make_ledger("ledger.max_staleness=0")
-    ledger.submit_all([task(f"t{number}", 1) for number in range(50)])
+    ledger.submit([task(f"t{number}", 1) for number in range(50)])
     with ThreadPoolExecutor(8) as pool:
         leased = pool.map(lambda worker: ledger.lease_tasks(f"g{worker}", 3, version=0), range(24))
     assert sum(map(len, leased)) == ledger.settings.admission_capacity == 8
@@ -167,7 +167,7 @@ class RandomRun:
         assert self.ledger.depths()["admitted"] <= self.ledger.settings.admission_capacity
 
     def submit(self) -> None:
-        self.ledger.submit(task(f"t{self.submitted}", self.random.randint(1, 5)))
+        self.ledger.submit([task(f"t{self.submitted}", self.random.randint(1, 5))])
         self.submitted += 1
 
     def lease_tasks(self) -> None:
@@ -191,19 +191,19 @@ class RandomRun:
     def verify(self) -> None:
         if lease := self._pick(Stage.GENERATED):
             verdict = self.random.choice([CORRECT, CORRECT, NOT_JUDGED])
-            assert self.ledger.record_verdict(lease, self.ledger.rollout(lease.id), verdict)
+            assert self.ledger.record_verdicts([(lease, self.ledger.rollout(lease.id), verdict)])
 
     def score(self) -> None:
         if lease := self._pick(Stage.VERIFIED):
-            assert self.ledger.record_values(lease, values())
+            assert self.ledger.record_values([(lease, values())])
 
     def train(self) -> None:
         if lease := self._pick(Stage.SCORED):
             if self.random.random() < 0.3:
-                assert self.ledger.drop(lease, "stale", requeue=True)
+                assert self.ledger.drop([lease], "stale", requeue=True)
             else:
-                assert self.ledger.mark_trained(lease.id, {})
-                assert self.ledger.acknowledge(lease.entry, lease.id)
+                assert self.ledger.mark_trained([(lease.id, {})])
+                assert self.ledger.acknowledge([(lease.entry, lease.id)])
 
     def bury(self) -> None:
         stage = self.random.choice([Stage.GENERATED, Stage.VERIFIED, Stage.SCORED])
@@ -239,12 +239,12 @@ class RandomRun:
 
     def _work_off(self) -> None:
         while lease := self._pick(Stage.GENERATED):
-            self.ledger.record_verdict(lease, self.ledger.rollout(lease.id), CORRECT)
+            self.ledger.record_verdicts([(lease, self.ledger.rollout(lease.id), CORRECT)])
         while lease := self._pick(Stage.VERIFIED):
-            self.ledger.record_values(lease, values())
+            self.ledger.record_values([(lease, values())])
         while lease := self._pick(Stage.SCORED):
-            self.ledger.mark_trained(lease.id, {})
-            self.ledger.acknowledge(lease.entry, lease.id)
+            self.ledger.mark_trained([(lease.id, {})])
+            self.ledger.acknowledge([(lease.entry, lease.id)])
 
     def _pick(self, stage: Stage) -> Lease | None:
         held = self.held[stage]

@@ -7,7 +7,8 @@ from typing import Any
 
 from tests.support.ledger_records import CORRECT, NOT_JUDGED, generated, task, values
 from vapo.ledger import Lease, Ledger, Stage
-from vapo.ledger.audit import RunBooks, audit
+from vapo.ledger.audit import audit
+from vapo.ledger.books import Books
 
 
 def _take(ledger: Ledger, stage: Stage) -> Lease:
@@ -24,16 +25,16 @@ def _generate(ledger: Ledger) -> Lease:
 
 def _spread_over_all_places(ledger: Ledger) -> None:
     for name in "abcdef":
-        ledger.submit(task(name, samples=1))
+        ledger.submit([task(name, samples=1)])
     for _ in range(4):
         assert ledger.finish_task_lease(_generate(ledger))
     for verdict in (CORRECT, CORRECT, NOT_JUDGED):
         lease = _take(ledger, Stage.GENERATED)
-        ledger.record_verdict(lease, ledger.rollout(lease.id), verdict)
+        ledger.record_verdicts([(lease, ledger.rollout(lease.id), verdict)])
     for _ in range(2):
-        assert ledger.record_values(_take(ledger, Stage.VERIFIED), values())
+        assert ledger.record_values([(_take(ledger, Stage.VERIFIED), values())])
     trained = _take(ledger, Stage.SCORED)
-    ledger.mark_trained(trained.id, {"step": 1})
+    ledger.mark_trained([(trained.id, {"step": 1})])
     [lease] = ledger.lease_tasks("generator", 1, version=0)
     ledger.bury(lease, "a test")
 
@@ -46,10 +47,10 @@ def test_every_sample_is_found_wherever_it_is(ledger: Ledger) -> None:
 
 
 def test_a_trimmed_payload_is_not_a_loss(ledger: Ledger) -> None:
-    ledger.submit(task("a", samples=1))
+    ledger.submit([task("a", samples=1)])
     assert ledger.finish_task_lease(_generate(ledger))
     lease = _take(ledger, Stage.GENERATED)
-    ledger.record_verdict(lease, ledger.rollout(lease.id), NOT_JUDGED)
+    ledger.record_verdicts([(lease, ledger.rollout(lease.id), NOT_JUDGED)])
     ledger.redis.delete(ledger.keys.rollout("a.0"))
     assert audit(ledger).places == {"ended, payload trimmed": 1}
 
@@ -82,7 +83,7 @@ class Busy:
 
 def test_what_moves_while_it_is_looked_for_is_not_lost(ledger: Ledger) -> None:
     for number in range(40):
-        ledger.submit(task(f"t{number}", samples=2))
+        ledger.submit([task(f"t{number}", samples=2)])
 
     def go_on() -> None:
         for lease in ledger.lease_tasks("generator", 2, version=0):
@@ -90,14 +91,14 @@ def test_what_moves_while_it_is_looked_for_is_not_lost(ledger: Ledger) -> None:
                 ledger.record_generated(lease.id, sample, generated())
             ledger.finish_task_lease(lease)
         for lease in ledger.lease(Stage.GENERATED, "worker", 3, 0):
-            ledger.record_verdict(lease, ledger.rollout(lease.id), CORRECT)
+            ledger.record_verdicts([(lease, ledger.rollout(lease.id), CORRECT)])
         for lease in ledger.lease(Stage.VERIFIED, "worker", 2, 0):
-            ledger.record_values(lease, values())
+            ledger.record_values([(lease, values())])
         for lease in ledger.lease(Stage.SCORED, "trainer", 1, 0):
-            ledger.drop(lease, "stale", requeue=True)
+            ledger.drop([lease], "stale", requeue=True)
 
     for _ in range(20):
-        found = audit(RunBooks(Busy(ledger.redis, go_on), ledger.keys))
+        found = audit(Books(Busy(ledger.redis, go_on), ledger.keys))
         assert found.lost == ()
         assert sum(found.places.values()) == 80
 
@@ -105,6 +106,6 @@ def test_what_moves_while_it_is_looked_for_is_not_lost(ledger: Ledger) -> None:
 def test_what_is_lost_on_a_busy_ledger_is_still_said(ledger: Ledger) -> None:
     _spread_over_all_places(ledger)
     ledger.redis.delete(ledger.keys.stream(Stage.SCORED))
-    found = audit(RunBooks(Busy(ledger.redis, lambda: None), ledger.keys))
+    found = audit(Books(Busy(ledger.redis, lambda: None), ledger.keys))
     assert set(found.lost) == {"a.0", "b.0"}
     assert found.places["lost"] == 2

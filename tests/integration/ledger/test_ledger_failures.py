@@ -36,8 +36,8 @@ def test_a_dead_workers_rollout_is_taken_over(make_ledger: MakeLedger) -> None:
     [taken] = ledger.take_over(Stage.GENERATED, "alive", 10)
     assert (taken.id, taken.entry, taken.deliveries) == ("a.0", lost.entry, 2)
     assert ledger.take_over(Stage.GENERATED, "third", 10) == []
-    assert ledger.record_verdict(taken, ledger.rollout("a.0"), CORRECT)
-    assert not ledger.record_verdict(lost, ledger.rollout("a.0"), CORRECT), "it was not dead after all"
+    assert ledger.record_verdicts([(taken, ledger.rollout("a.0"), CORRECT)])
+    assert not ledger.record_verdicts([(lost, ledger.rollout("a.0"), CORRECT)]), "it was not dead after all"
     assert ledger.depths()["verified"] == 1
 
 
@@ -49,14 +49,14 @@ def test_a_renewed_lease_is_not_taken_over(make_ledger: MakeLedger) -> None:
         time.sleep(0.05)
         ledger.renew("slow", [lease])
         assert ledger.take_over(Stage.GENERATED, "greedy", 10) == []
-    assert ledger.record_verdict(lease, ledger.rollout("a.0"), CORRECT)
+    assert ledger.record_verdicts([(lease, ledger.rollout("a.0"), CORRECT)])
     ledger.renew("slow", [lease])
     assert ledger.pending(Stage.GENERATED, "slow") == [], "renewing what is done brings nothing back"
 
 
 def test_only_the_missing_samples_of_a_dead_generator_are_made_again(make_ledger: MakeLedger) -> None:
     ledger = make_ledger(*SHORT_LEASE)
-    ledger.submit(task("a", 4))
+    ledger.submit([task("a", 4)])
     [lease] = ledger.lease_tasks("dead", 1, version=0)
     for sample in (0, 2):
         ledger.record_generated("a", sample, generated())
@@ -68,7 +68,7 @@ def test_only_the_missing_samples_of_a_dead_generator_are_made_again(make_ledger
 
 def test_a_generator_that_shuts_down_gives_the_rest_back(make_ledger: MakeLedger) -> None:
     ledger = make_ledger()
-    ledger.submit(task("a", 4))
+    ledger.submit([task("a", 4)])
     [lease] = ledger.lease_tasks("leaving", 1, version=0)
     ledger.record_generated("a", 1, generated())
     assert ledger.finish_task_lease(lease, give_back=True)
@@ -78,11 +78,11 @@ def test_a_generator_that_shuts_down_gives_the_rest_back(make_ledger: MakeLedger
 
 def test_samples_made_and_trimmed_are_never_made_again(make_ledger: MakeLedger) -> None:
     ledger = make_ledger(*SHORT_LEASE, "ledger.retained_rollouts=0")
-    ledger.submit(task("a", 3, purpose="eval", evaluation="e"))
+    ledger.submit([task("a", 3, purpose="eval", evaluation="e")])
     ledger.lease_tasks("dead", 1, version=0)
     ledger.record_generated("a", 0, generated())
     lease = take_one(ledger, Stage.GENERATED)
-    ledger.record_verdict(lease, ledger.rollout("a.0"), CORRECT)
+    ledger.record_verdicts([(lease, ledger.rollout("a.0"), CORRECT)])
     assert ledger.trim() == 1
     assert ledger.rollout("a.0") is None
     let_leases_expire()
@@ -110,11 +110,11 @@ def test_an_id_delivered_too_often_becomes_a_dead_letter_and_can_be_revived(make
     assert ledger.depths()["admitted"] == 1
     lease = take_one(ledger, Stage.GENERATED)
     assert lease.deliveries == 1
-    assert ledger.record_verdict(lease, ledger.rollout("a.0"), CORRECT)
+    assert ledger.record_verdicts([(lease, ledger.rollout("a.0"), CORRECT)])
 
 
 def test_a_buried_task_names_what_is_missing_and_comes_back_with_that(ledger: Ledger) -> None:
-    ledger.submit(task("a", 3))
+    ledger.submit([task("a", 3)])
     [lease] = ledger.lease_tasks("g", 1, version=0)
     ledger.record_generated("a", 1, generated())
     assert ledger.bury(lease, "too long for the engine")
@@ -145,21 +145,21 @@ def test_trimming_keeps_the_newest_and_the_memory_of_all(make_ledger: MakeLedger
     ledger = make_ledger("ledger.retained_rollouts=2")
     for number in range(5):
         [lease] = make_scored(ledger, f"t{number}")
-        ledger.mark_trained(lease.id, {})
-        ledger.acknowledge(lease.entry, lease.id)
+        ledger.mark_trained([(lease.id, {})])
+        ledger.acknowledge([(lease.entry, lease.id)])
     assert ledger.trim() == 3
     assert ledger.trim() == 0
     known = [ledger.rollout(f"t{number}.0") is not None for number in range(5)]
     assert known == [False, False, False, True, True]
     assert ledger.task("t0").task is None
-    assert not ledger.submit(task("t0", 1)), "a trimmed task is still recognised"
+    assert not ledger.submit([task("t0", 1)])[0], "a trimmed task is still recognised"
 
 
 def finish(ledger: Ledger, task_id: str, samples: int = 1) -> None:
     """All samples of a new task are generated, trained on and in a checkpoint."""
     for lease in make_scored(ledger, task_id, samples=samples):
-        ledger.mark_trained(lease.id, {})
-        ledger.acknowledge(lease.entry, lease.id)
+        ledger.mark_trained([(lease.id, {})])
+        ledger.acknowledge([(lease.entry, lease.id)])
 
 
 def test_records_of_tasks_that_ended_long_ago_go_too(make_ledger: MakeLedger) -> None:
@@ -170,7 +170,7 @@ def test_records_of_tasks_that_ended_long_ago_go_too(make_ledger: MakeLedger) ->
         continue
     known = [ledger.task(f"t{number}") is not None for number in range(5)]
     assert known == [False, False, False, True, True]
-    assert not ledger.submit(task("t4")), "a kept one is still recognised"
+    assert not ledger.submit([task("t4")])[0], "a kept one is still recognised"
     assert audit(ledger) == Audit({"ended, record removed": 6, "ended, payload trimmed": 4}, ())
 
 
@@ -180,12 +180,12 @@ def test_the_record_of_a_task_that_has_not_ended_is_kept(make_ledger: MakeLedger
     finish(ledger, "ended")
     for name in ("dead", "scored", "queued"):
         first, second = make_scored(ledger, name, samples=2)
-        ledger.mark_trained(first.id, {})
-        ledger.acknowledge(first.entry, first.id)
+        ledger.mark_trained([(first.id, {})])
+        ledger.acknowledge([(first.entry, first.id)])
         if name == "dead":
             ledger.bury(second, "a test")
         elif name == "queued":
-            ledger.drop(second, "stale", requeue=True)
+            ledger.drop([second], "stale", requeue=True)
     while ledger.trim():
         continue
     for name in ("dead", "scored", "queued"):
@@ -213,8 +213,8 @@ def test_a_late_response_to_a_removed_task_changes_nothing(make_ledger: MakeLedg
 def test_a_restarted_trainer_is_handed_exactly_what_its_checkpoint_lacks(ledger: Ledger) -> None:
     in_checkpoint, after, untouched = make_scored(ledger, samples=3)
     for lease in (in_checkpoint, after):
-        ledger.mark_trained(lease.id, {"step": 1})
-    ledger.acknowledge(in_checkpoint.entry, in_checkpoint.id)
+        ledger.mark_trained([(lease.id, {"step": 1})])
+    ledger.acknowledge([(in_checkpoint.entry, in_checkpoint.id)])
     assert ledger.depths()["admitted"] == 1
     again = ledger.redeliver("trainer")
     assert [lease.entry for lease in again] == [after.entry, untouched.entry]
@@ -223,8 +223,8 @@ def test_a_restarted_trainer_is_handed_exactly_what_its_checkpoint_lacks(ledger:
     assert (rollout.state, rollout.training) == ("scored", None)
     assert ledger.depths()["admitted"] == 2
     assert ledger.counters()["trained"] == 1
-    assert ledger.mark_trained(after.id, {"step": 1})
-    assert ledger.acknowledge(after.entry, after.id)
+    assert ledger.mark_trained([(after.id, {"step": 1})])
+    assert ledger.acknowledge([(after.entry, after.id)])
     assert ledger.lease(Stage.SCORED, "trainer", 5, 0) == []
 
 
@@ -258,7 +258,7 @@ def test_a_handler_that_fails_once_sees_its_batch_again(make_ledger: MakeLedger)
         if len(attempts) == 1:
             raise RuntimeError("once")
         for lease, rollout in work:
-            ledger.record_verdict(lease, rollout, CORRECT)
+            ledger.record_verdicts([(lease, rollout, CORRECT)])
 
     with working(StageWorker(ledger, Stage.GENERATED, "worker", handler, 8)):
         wait_for(lambda: ledger.depths()["verified"] == 3, "all are verified")
@@ -275,7 +275,7 @@ def test_one_rollout_that_always_fails_takes_no_other_with_it(
         if any(lease.id == "a.1" for lease, _ in work):
             raise RuntimeError("poison")
         for lease, rollout in work:
-            ledger.record_verdict(lease, rollout, CORRECT)
+            ledger.record_verdicts([(lease, rollout, CORRECT)])
 
     with working(StageWorker(ledger, Stage.GENERATED, "worker", handler, 8)):
         wait_for(lambda: ledger.depths()["dead"] >= 1, "the poison is buried")
@@ -297,7 +297,7 @@ def test_a_slow_handler_keeps_its_leases(make_ledger: MakeLedger) -> None:
         seen.extend(lease.id for lease, _ in work)
         time.sleep(1.0)
         for lease, rollout in work:
-            ledger.record_verdict(lease, rollout, CORRECT)
+            ledger.record_verdicts([(lease, rollout, CORRECT)])
 
     with (
         working(StageWorker(ledger, Stage.GENERATED, "one", slow, 8)),
@@ -318,7 +318,7 @@ def test_redis_killed_in_the_middle_loses_nothing(own_redis: RunningRedis) -> No
 
     def submit() -> None:
         for number in range(total):
-            ledger.submit(task(f"t{number}", 1))
+            ledger.submit([task(f"t{number}", 1)])
 
     def generate() -> None:
         while not done.is_set():
@@ -329,11 +329,11 @@ def test_redis_killed_in_the_middle_loses_nothing(own_redis: RunningRedis) -> No
 
     def verify(work: Work) -> None:
         for lease, rollout in work:
-            ledger.record_verdict(lease, rollout, CORRECT)
+            ledger.record_verdicts([(lease, rollout, CORRECT)])
 
     def score(work: Work) -> None:
         for lease, _ in work:
-            ledger.record_values(lease, values())
+            ledger.record_values([(lease, values())])
 
     threads = [threading.Thread(target=submit), threading.Thread(target=generate)]
     with (

@@ -17,18 +17,18 @@ Move = Callable[[Ledger, Lease], object]
 
 
 def _verdict(ledger: Ledger, lease: Lease) -> object:
-    return ledger.record_verdict(lease, ledger.rollout(lease.id), CORRECT)
+    return ledger.record_verdicts([(lease, ledger.rollout(lease.id), CORRECT)])
 
 
 def _drop_unjudged(ledger: Ledger, lease: Lease) -> object:
-    return ledger.record_verdict(lease, ledger.rollout(lease.id), NOT_JUDGED)
+    return ledger.record_verdicts([(lease, ledger.rollout(lease.id), NOT_JUDGED)])
 
 
 MOVES: dict[str, tuple[Stage, Move]] = {
     "verdict": (Stage.GENERATED, _verdict),
     "verdict without reward": (Stage.GENERATED, _drop_unjudged),
-    "values": (Stage.VERIFIED, lambda ledger, lease: ledger.record_values(lease, values())),
-    "drop": (Stage.SCORED, lambda ledger, lease: ledger.drop(lease, "stale", requeue=True)),
+    "values": (Stage.VERIFIED, lambda ledger, lease: ledger.record_values([(lease, values())])),
+    "drop": (Stage.SCORED, lambda ledger, lease: ledger.drop([lease], "stale", requeue=True)),
     "bury": (Stage.SCORED, lambda ledger, lease: ledger.bury(lease, "a test")),
     "bury early": (Stage.GENERATED, lambda ledger, lease: ledger.bury(lease, "a test")),
 }
@@ -41,7 +41,7 @@ def _bring_to(ledger: Ledger, stage: Stage) -> None:
             _verdict(ledger, lease)
     if stage is Stage.SCORED:
         for lease in ledger.lease(Stage.VERIFIED, "value", SAMPLES, 0):
-            ledger.record_values(lease, values())
+            ledger.record_values([(lease, values())])
 
 
 @pytest.mark.parametrize("name", MOVES)
@@ -69,7 +69,7 @@ def test_a_task_leased_as_writes_were_lost_is_made_by_the_next_generator(
     make_ledger: Callable[..., Ledger], give_back: bool
 ) -> None:
     ledger = make_ledger()
-    ledger.submit(task("a", 4))
+    ledger.submit([task("a", 4)])
     for lease in ledger.lease_tasks("first", 1, version=0):
         assert ledger.finish_task_lease(lease, give_back=True)
     before = Snapshot(ledger)
@@ -94,6 +94,6 @@ def test_an_entry_that_is_another_rollouts_by_then_is_left_alone(make_ledger: Ca
     mistaken = Lease(first.stage, second.entry, first.id)
     assert not ledger.bury(mistaken, "a test")
     assert not _verdict(ledger, mistaken)
-    assert not ledger.acknowledge(second.entry, first.id)
+    assert not ledger.acknowledge([(second.entry, first.id)])
     assert _verdict(ledger, first)
     assert _verdict(ledger, second)

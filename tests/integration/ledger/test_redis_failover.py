@@ -93,7 +93,7 @@ def test_the_ledger_goes_on_with_the_promoted_replica(pair: Pair, settings: Sett
     found = {"url": pair.url, "password_file": pair.password_file}
     settings = Settings.model_validate({**settings.model_dump(), "redis": found})
     ledger = Ledger.open(settings)
-    ledger.submit(task("before", 2))
+    ledger.submit([task("before", 2)])
     [lease] = ledger.lease_tasks("generator", 1, version=0)
     assert ledger.record_generated("before", 0, generated())
     # The replica has it all: what a failover keeps is what was replicated.
@@ -106,13 +106,13 @@ def test_the_ledger_goes_on_with_the_promoted_replica(pair: Pair, settings: Sett
     # The same client, its next call: scripts, streams and the lease are there.
     assert ledger.record_generated("before", 1, generated())
     assert ledger.finish_task_lease(lease)
-    assert ledger.submit(task("after", 1))
-    assert not ledger.submit(task("before", 2)), "the idempotency key was forgotten"
+    assert ledger.submit([task("after", 1)])[0]
+    assert not ledger.submit([task("before", 2)])[0], "the idempotency key was forgotten"
     held = ledger.lease(Stage.GENERATED, "verifier", 2, 1.0)
     assert [one.id for one in held] == ["before.0", "before.1"]
     for one in held:
         rollout = ledger.rollout(one.id)
         assert rollout is not None
-        assert ledger.record_verdict(one, rollout, CORRECT)
+        assert ledger.record_verdicts([(one, rollout, CORRECT)])
     assert pair.ask("replica").role()[0] == "master"
     ledger.redis.close()

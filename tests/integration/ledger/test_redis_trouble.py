@@ -209,7 +209,7 @@ def test_a_flush_between_the_look_and_the_writing_accepts_nothing(own_redis: Run
     ledger = Ledger.open(settings_for(own_redis.settings))
     ledger.redis.flushall()
     with pytest.raises(Exception, match="Redis has lost this run"):
-        ledger.submit(task("t"))
+        ledger.submit([task("t")])
     assert not ledger.redis.exists(ledger.keys.task("t"))
     close(ledger)
 
@@ -303,9 +303,9 @@ def test_work_that_cannot_be_recorded_is_not_buried(own_redis: RunningRedis) -> 
         if not judged:
             redis.config_set("maxmemory", "1")
         judged.extend(rollout.id for _, rollout in work)
-        ledger.record_all_verdicts([(lease, rollout, CORRECT) for lease, rollout in work])
+        ledger.record_verdicts([(lease, rollout, CORRECT) for lease, rollout in work])
 
-    ledger.submit(task("t", 2))
+    ledger.submit([task("t", 2)])
     ledger.lease_tasks("generator", 1, 0)
     for sample in (0, 1):
         assert ledger.record_generated("t", sample, generated())
@@ -316,7 +316,7 @@ def test_work_that_cannot_be_recorded_is_not_buried(own_redis: RunningRedis) -> 
         wait_until(lambda: judged)
         time.sleep(2.0)
         redis.config_set("maxmemory", "0")
-        wait_until(lambda: ledger.state("t.0") == ledger.state("t.1") == "verified")
+        wait_until(lambda: ledger.states(["t.0"])[0] == ledger.states(["t.1"])[0] == "verified")
         assert ledger.depths()["dead"] == 0
     finally:
         stage.stop()

@@ -33,22 +33,22 @@ def running(folder: Path) -> Iterator[tuple[PrivateRedis, Ledger]]:
 def test_a_ledger_is_restored_from_a_copy_of_a_running_redis(tmp_path: Path) -> None:
     with running(tmp_path / "redis") as (_, ledger):
         make_generated(ledger, "done")
-        ledger.submit_all([task(f"waiting-{number}") for number in range(20)])
+        ledger.submit([task(f"waiting-{number}") for number in range(20)])
         before = ledger.depths(), ledger.counters(), audit(ledger).places
         shutil.copytree(tmp_path / "redis", tmp_path / "backup")
-        ledger.submit(task("after-the-backup"))
+        ledger.submit([task("after-the-backup")])
     shutil.rmtree(tmp_path / "redis")
     shutil.copytree(tmp_path / "backup", tmp_path / "redis")
     with running(tmp_path / "redis") as (_, ledger):
         assert (ledger.depths(), ledger.counters(), audit(ledger).places) == before
         assert audit(ledger).lost == ()
         assert ledger.task("after-the-backup") is None
-        assert ledger.submit(task("after-the-backup"))
+        assert ledger.submit([task("after-the-backup")])[0]
 
 
 def test_a_new_password_is_made_for_the_data_that_is_there(tmp_path: Path) -> None:
     with running(tmp_path / "redis") as (server, ledger):
-        ledger.submit(task("a"))
+        ledger.submit([task("a")])
         old = server.password_file.read_text(encoding="ascii")
     server.password_file.unlink()
     with running(tmp_path / "redis") as (server, ledger):

@@ -42,7 +42,7 @@ def run(make_ledger: Callable[..., Ledger]) -> Ledger:
 
 def bury(ledger: Ledger, name: str, reason: str) -> None:
     """A task that fails for good."""
-    ledger.submit(task(name))
+    ledger.submit([task(name)])
     (lease,) = ledger.lease_tasks("worker", 1, 0)
     assert ledger.bury(lease, reason)
 
@@ -74,24 +74,24 @@ def test_a_generator_that_refuses_new_weights_is_told(run: Ledger, http: httpx.C
 def test_rollouts_that_are_all_dropped_are_told(run: Ledger, http: httpx.Client) -> None:
     watch = Watch(run, {}, lambda name: False)
     for number in range(20):
-        run.submit(task(f"t{number}"))
+        run.submit([task(f"t{number}")])
         (lease,) = run.lease_tasks("worker", 1, 0)
         for sample in lease.samples:
             run.record_generated(lease.id, sample, generated())
         run.finish_task_lease(lease)
         for judged in run.lease(Stage.GENERATED, "verifier", 2, 0):
-            run.drop(judged, "verdict_error", requeue=False)
+            run.drop([judged], "verdict_error", requeue=False)
     (told,) = (one for one in watch.troubles(http) if one.subject == "rollouts")
     assert told.text.endswith("were dropped: verdict_error 40")
 
 
 def test_work_that_waits_and_does_not_move_is_told_and_movement_ends_it(run: Ledger, http: httpx.Client) -> None:
-    run.submit(task("a"))
+    run.submit([task("a")])
     teller, watch = Teller(), Watch(run, {}, lambda name: name == "trainer")
     assert not list(teller.lines(watch.troubles(http), 0.0))
     (line,) = teller.lines(watch.troubles(http), STILL_SECONDS)
     assert line.startswith("the run: nothing has moved for 10 min though work waits (backlog 1; a")
-    run.submit(task("b"))
+    run.submit([task("b")])
     assert not list(teller.lines(watch.troubles(http), STILL_SECONDS + 100))
     run.control.pause()
     assert list(teller.lines(watch.troubles(http), STILL_SECONDS + 200)) == ["the run: well again"]

@@ -107,7 +107,7 @@ def test_groups_stay_together_and_wait_for_their_last_sample(ledger: Ledger, rol
     held = ledger.lease(Stage.SCORED, "elsewhere", 1, 1.0)
     with pytest.raises(BatchDeadline):
         ingest.next_batch(2, 0, lambda: True, 0.1)
-    ledger.drop(held[0], "test", requeue=False)
+    ledger.drop([held[0]], "test", requeue=False)
     assert _ids(_take(ingest, 2)) == late[1:], "a sample that will not come is not waited for"
 
 
@@ -165,7 +165,7 @@ def test_a_restarted_trainer_is_handed_what_it_had_and_nothing_that_is_in_its_ch
     made = rollouts.submit(4)
     batch = _take(_ingest(ledger), 6)
     for arrival in batch[:4]:
-        ledger.mark_trained(arrival.lease.id, {"step": 1})
+        ledger.mark_trained([(arrival.lease.id, {"step": 1})])
     in_checkpoint = [(arrival.lease.entry, arrival.lease.id) for arrival in batch[:2]]
 
     again = _ingest(ledger)
@@ -217,7 +217,7 @@ def test_slots_that_redis_forgot_to_free_are_freed_again(
     if leased_before:
         before = Snapshot(ledger)
     for arrival in batch:
-        assert ledger.mark_trained(arrival.lease.id, {"step": 1})
+        assert ledger.mark_trained([(arrival.lease.id, {"step": 1})])
     ingest.note_trained(arrival.lease.id for arrival in batch)
     before.restore()
     assert ledger.depths()["admitted"] == 4
@@ -225,7 +225,7 @@ def test_slots_that_redis_forgot_to_free_are_freed_again(
     assert ingest.next_batch(4, 1, iter([True, True, False]).__next__, 5.0) is None
     assert ledger.depths()["admitted"] == 0
     assert ledger.states(made) == ["trained"] * 4
-    ledger.acknowledge_all((arrival.lease.entry, arrival.lease.id) for arrival in batch)
+    ledger.acknowledge((arrival.lease.entry, arrival.lease.id) for arrival in batch)
     assert ledger.depths()["scored"] + ledger.depths()["scored_leased"] == 0
 
 

@@ -83,12 +83,12 @@ class Training:
         if self.step % self.settings.trainer.publish_every_steps == 0:
             self.publish()
         for arrival in batch:
-            self.ledger.mark_trained(arrival.lease.id, {"step": self.step})
+            self.ledger.mark_trained([(arrival.lease.id, {"step": self.step})])
         self.trained += [arrival.lease for arrival in batch]
         self.ingest.note_trained(arrival.lease.id for arrival in batch)
 
     def checkpoint(self) -> None:
-        self.ledger.acknowledge_all((lease.entry, lease.id) for lease in self.trained)
+        self.ledger.acknowledge((lease.entry, lease.id) for lease in self.trained)
         self.ingest.release(lease.id for lease in self.trained)
         self.saved, self.trained = self.step, []
         self.ledger.trim()
@@ -102,7 +102,7 @@ class Training:
 
     def submit(self, samples: int, purpose: str = "train") -> None:
         fields = {"evaluation": "e"} if purpose == "eval" else {}
-        self.ledger.submit(task(f"t{next(self.names)}", samples, purpose=purpose, **fields))
+        self.ledger.submit([task(f"t{next(self.names)}", samples, purpose=purpose, **fields)])
 
     def lease_tasks(self, worker: str, count: int, version: int) -> None:
         before = self.ledger.depths()["admitted"]
@@ -118,7 +118,7 @@ class Training:
     def judge(self, lease: Lease, verdict: Verdict) -> None:
         rollout = self.ledger.rollout(lease.id)
         if rollout is not None:
-            self.ledger.record_verdict(lease, rollout, verdict)
+            self.ledger.record_verdicts([(lease, rollout, verdict)])
 
     def take_over(self) -> None:
         """Every lease has run out; another worker has taken what was not worn out."""
@@ -151,7 +151,7 @@ class Training:
         for number, lease in enumerate(verified):
             self.judge(lease, CORRECT if number % 2 else WRONG)
         for lease in self.held[Stage.VERIFIED] + self._leased(Stage.VERIFIED):
-            self.ledger.record_values(lease, values())
+            self.ledger.record_values([(lease, values())])
         self.held = {stage: [] for stage in STAGES}
         return self.next_batch()
 
@@ -254,7 +254,7 @@ class AnyHistory(RuleBasedStateMachine):
     def score(self, count: int) -> None:
         held = self.run.held[Stage.VERIFIED]
         for lease in held[:count]:
-            self.run.ledger.record_values(lease, values())
+            self.run.ledger.record_values([(lease, values())])
         del held[:count]
 
     @precondition(lambda self: any(self.run.held.values()))

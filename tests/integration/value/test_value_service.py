@@ -101,13 +101,13 @@ def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
 def submit(ledger: Ledger, lengths: Sequence[int]) -> list[str]:
     """Verified rollouts of these lengths, which wait for their values."""
     for number, length in enumerate(lengths):
-        ledger.submit(task(f"t{number}", samples=1))
+        ledger.submit([task(f"t{number}", samples=1)])
         ledger.record_generated(f"t{number}", 0, generated(length=length))
     for lease in ledger.lease(Stage.GENERATED, "test", len(lengths), 1.0):
         rollout = ledger.rollout(lease.id)
         assert rollout is not None
         odd = rollout.generated.token_ids.size % 2
-        ledger.record_verdict(lease, rollout, CORRECT if odd else WRONG)
+        ledger.record_verdicts([(lease, rollout, CORRECT if odd else WRONG)])
     return [f"t{number}.0" for number in range(len(lengths))]
 
 

@@ -131,7 +131,7 @@ def test_a_format_pattern_that_hangs_stops_nobody(parts: Parts, ledger: Ledger) 
 def submit(ledger: Ledger, count: int, text: Callable[[int], str], answer: str = "2") -> list[str]:
     ids = []
     for number in range(count):
-        ledger.submit(replace(task(f"t{number}", samples=1), answer=answer))
+        ledger.submit([replace(task(f"t{number}", samples=1), answer=answer)])
         ledger.record_generated(f"t{number}", 0, generated(text=text(number)))
         ids.append(f"t{number}.0")
     return ids
@@ -165,7 +165,7 @@ def test_the_names_of_its_verifiers_are_announced_in_the_fleet(ledger: Ledger) -
 @pytest.mark.usefixtures("verifier")
 def test_a_bad_reference_drops_and_an_unknown_verifier_buries_a_rollout(ledger: Ledger) -> None:
     submit(ledger, 1, lambda _: r"\boxed{2}", answer=r"\boxed{}")
-    ledger.submit(replace(task("poem", samples=1), verifier="poetry"))
+    ledger.submit([replace(task("poem", samples=1), verifier="poetry")])
     ledger.record_generated("poem", 0, generated())
     wait_until(lambda: ledger.depths()["dead"] == 1)
     wait_until(lambda: ledger.rollout("t0.0").dropped is not None)  # type: ignore[union-attr]

@@ -20,7 +20,8 @@ from redis.exceptions import RedisError
 from vapo.cli.errors import CommandError
 from vapo.cli.progress import ProgressLine
 from vapo.cli.settings_options import add_settings_options, settings_from
-from vapo.ledger.audit import RunBooks, audit, is_empty
+from vapo.ledger.audit import audit, is_empty
+from vapo.ledger.books import Books
 from vapo.ledger.connection import connect
 from vapo.ledger.keys import Keys
 from vapo.local.redis_server import RedisServerError
@@ -67,14 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _named_books(arguments: argparse.Namespace) -> Iterator[RunBooks]:
+def _named_books(arguments: argparse.Namespace) -> Iterator[Books]:
     settings = settings_from(arguments)
     with _opened(settings.redis, settings.run.name) as books:
         yield books
 
 
 @contextmanager
-def _books_of_a_run(named: Path | None) -> Iterator[RunBooks]:
+def _books_of_a_run(named: Path | None) -> Iterator[Books]:
     chosen, choice = choose(named)
     if choice:
         print(choice, file=sys.stderr)
@@ -84,6 +85,6 @@ def _books_of_a_run(named: Path | None) -> Iterator[RunBooks]:
 
 
 @contextmanager
-def _opened(redis: RedisSettings, name: str) -> Iterator[RunBooks]:
+def _opened(redis: RedisSettings, name: str) -> Iterator[Books]:
     with connect(redis, PATIENCE_SECONDS) as client:
-        yield RunBooks(client, Keys(name))
+        yield Books(client, Keys(name))

@@ -9,13 +9,13 @@ if #found > 0 and found[1][2][2] == id then
   first = redis.call('XACK', KEYS[2], group, entry)
   redis.call('XDEL', KEYS[2], entry)
 end
-if redis.call('HGET', KEYS[1], 'state') == 'scored' then
-  redis.call('SREM', prefix .. 'admitted', id)
-  redis.call('HINCRBY', prefix .. 'counters', 'trained', 1)
-  redis.call('HSET', KEYS[1], 'state', 'trained')
+if redis.call('HGET', KEYS[1], Field.STATE) == Before.TRAINED then
+  redis.call('SREM', prefix .. Key.ADMITTED, id)
+  redis.call('HINCRBY', prefix .. Key.COUNTERS, Total.TRAINED, 1)
+  redis.call('HSET', KEYS[1], Field.STATE, After.TRAINED)
 end
-if redis.call('HGET', KEYS[1], 'state') == 'trained' then
-  redis.call('HSET', KEYS[1], 'state', 'acknowledged')
-  redis.call('RPUSH', prefix .. 'finished', id)
+if redis.call('HGET', KEYS[1], Field.STATE) == Before.SAVED then
+  redis.call('HSET', KEYS[1], Field.STATE, After.SAVED)
+  redis.call('RPUSH', prefix .. Key.FINISHED, id)
 end
 return first

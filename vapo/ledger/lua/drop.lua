@@ -4,26 +4,27 @@
 -- Returns 1 dropped, 0 had moved already.
 redis.replicate_commands()
 local prefix, group, entry, id, from, reason, requeue, time, field, body = unpack(ARGV)
-if not release(KEYS[2], group, entry, id) or redis.call('HGET', KEYS[1], 'state') ~= from then
+if not release(KEYS[2], group, entry, id) or redis.call('HGET', KEYS[1], Field.STATE) ~= from then
   return 0
 end
-local task = redis.call('HGET', KEYS[1], 'task')
-local sample = redis.call('HGET', KEYS[1], 'sample')
-redis.call('SREM', prefix .. 'admitted', id)
-redis.call('HINCRBY', prefix .. 'counters', 'dropped', 1)
-redis.call('HINCRBY', prefix .. 'counters', 'dropped:' .. reason, 1)
-redis.call('XADD', prefix .. 'dropped', 'MAXLEN', '~', 10000, '*', 'id', id, 'reason', reason,
-           'requeued', requeue, 'at', time)
+local task = redis.call('HGET', KEYS[1], Field.TASK)
+local sample = redis.call('HGET', KEYS[1], Field.SAMPLE)
+redis.call('SREM', prefix .. Key.ADMITTED, id)
+redis.call('HINCRBY', prefix .. Key.COUNTERS, Total.DROPPED, 1)
+redis.call('HINCRBY', prefix .. Key.COUNTERS, Total.DROPPED_BECAUSE .. reason, 1)
+redis.call('XADD', prefix .. Key.DROPPED, 'MAXLEN', '~', 10000, '*', Field.ID, id, Field.REASON, reason,
+           Field.REQUEUED, requeue, Field.AT, time)
 if requeue == '1' then
   redis.call('DEL', KEYS[1])
-  redis.call('ZREM', prefix .. 'newest', id)
-  redis.call('HDEL', prefix .. 'task:' .. task, 'made:' .. sample)
-  redis.call('HINCRBY', prefix .. 'task:' .. task, 'made', -1)
-  redis.call('HSET', prefix .. 'task:' .. task, 'state', 'queued')
-  redis.call('LPUSH', prefix .. 'backlog', task .. '|' .. sample)
+  redis.call('ZREM', prefix .. Key.NEWEST, id)
+  redis.call('HDEL', prefix .. Key.TASK .. task, Field.MADE_SAMPLE .. sample)
+  redis.call('HINCRBY', prefix .. Key.TASK .. task, Field.MADE, -1)
+  redis.call('HSET', prefix .. Key.TASK .. task, Field.STATE, After.REQUEUED)
+  redis.call('LPUSH', prefix .. Key.BACKLOG, task .. '|' .. sample)
 else
-  redis.call('HSET', KEYS[1], 'state', 'dropped', 'dropped', reason, 'dropped_at', time)
-  if field ~= '' then redis.call('HSET', KEYS[1], field, body, field .. '_at', time) end
-  redis.call('RPUSH', prefix .. 'finished', id)
+  redis.call('HSET', KEYS[1], Field.STATE, After.DISCARDED, Field.DROPPED, reason,
+             After.DISCARDED .. Field.AT_SUFFIX, time)
+  if field ~= '' then redis.call('HSET', KEYS[1], field, body, field .. Field.AT_SUFFIX, time) end
+  redis.call('RPUSH', prefix .. Key.FINISHED, id)
 end
 return 1

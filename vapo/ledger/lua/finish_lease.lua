@@ -5,12 +5,12 @@ redis.replicate_commands()
 local prefix, group, entry, id, samples, give_back = unpack(ARGV)
 local missing = {}
 for sample in string.gmatch(samples, '%d+') do
-  if redis.call('HEXISTS', prefix .. 'task:' .. id, 'made:' .. sample) == 0 then
+  if redis.call('HEXISTS', prefix .. Key.TASK .. id, Field.MADE_SAMPLE .. sample) == 0 then
     missing[#missing + 1] = sample
   end
 end
 if #missing > 0 and give_back == '0' then return 0 end
 if release(KEYS[1], group, entry, id) and #missing > 0 then
-  redis.call('XADD', KEYS[1], '*', 'id', id, 'samples', table.concat(missing, ','))
+  redis.call('XADD', KEYS[1], '*', Field.ID, id, Field.SAMPLES, table.concat(missing, ','))
 end
 return 1

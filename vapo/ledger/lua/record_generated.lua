@@ -3,18 +3,18 @@
 -- The task's record, which outlives payloads, says which samples exist: its fields `made:{sample}`.
 redis.replicate_commands()
 local prefix, id, task, sample, body, tokens, time = unpack(ARGV)
-local wanted = redis.call('HGET', KEYS[2], 'samples')
+local wanted = redis.call('HGET', KEYS[2], Field.SAMPLES)
 if not wanted or tonumber(sample) >= tonumber(wanted) then return 0 end
-if redis.call('HSETNX', KEYS[2], 'made:' .. sample, time) == 0 then return 0 end
-redis.call('HDEL', KEYS[2], 'dead:' .. sample)
-redis.call('HSET', KEYS[1], 'state', 'generated', 'task', task, 'sample', sample,
-           'generated', body, 'generated_at', time)
-redis.call('XADD', prefix .. 'stream:generated', '*', 'id', id)
-redis.call('ZADD', prefix .. 'newest', time, id)
-local made = redis.call('HINCRBY', KEYS[2], 'made', 1)
+if redis.call('HSETNX', KEYS[2], Field.MADE_SAMPLE .. sample, time) == 0 then return 0 end
+redis.call('HDEL', KEYS[2], Field.DEAD_SAMPLE .. sample)
+redis.call('HSET', KEYS[1], Field.STATE, After.GENERATED, Field.TASK, task, Field.SAMPLE, sample,
+           Field.GENERATED, body, Field.GENERATED .. Field.AT_SUFFIX, time)
+redis.call('XADD', prefix .. Key.STREAM .. After.GENERATED, '*', Field.ID, id)
+redis.call('ZADD', prefix .. Key.NEWEST, time, id)
+local made = redis.call('HINCRBY', KEYS[2], Field.MADE, 1)
 if made >= tonumber(wanted) then
-  redis.call('HSET', KEYS[2], 'state', 'done', 'done_at', time)
+  redis.call('HSET', KEYS[2], Field.STATE, State.DONE, State.DONE .. Field.AT_SUFFIX, time)
 end
-redis.call('HINCRBY', prefix .. 'counters', 'generated', 1)
-redis.call('HINCRBY', prefix .. 'counters', 'generated_tokens', tokens)
+redis.call('HINCRBY', prefix .. Key.COUNTERS, Total.GENERATED, 1)
+redis.call('HINCRBY', prefix .. Key.COUNTERS, Total.GENERATED_TOKENS, tokens)
 return 1

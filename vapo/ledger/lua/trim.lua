@@ -14,24 +14,24 @@ end
 local deleted = 0
 for _ = 1, excess(KEYS[1], ARGV[2]) do
   local id = redis.call('LPOP', KEYS[1])
-  local rollout = prefix .. 'rollout:' .. id
-  local task = redis.call('HGET', rollout, 'task')
+  local rollout = prefix .. Key.ROLLOUT .. id
+  local task = redis.call('HGET', rollout, Field.TASK)
   redis.call('DEL', rollout)
-  redis.call('ZREM', prefix .. 'newest', id)
+  redis.call('ZREM', prefix .. Key.NEWEST, id)
   deleted = deleted + 1
   if task then
-    local key = prefix .. 'task:' .. task
-    local trimmed = redis.call('HINCRBY', key, 'trimmed', 1)
-    if trimmed == tonumber(redis.call('HGET', key, 'samples') or 0) then
-      redis.call('HDEL', key, 'body')
+    local key = prefix .. Key.TASK .. task
+    local trimmed = redis.call('HINCRBY', key, Field.TRIMMED, 1)
+    if trimmed == tonumber(redis.call('HGET', key, Field.SAMPLES) or 0) then
+      redis.call('HDEL', key, Field.BODY)
       redis.call('RPUSH', KEYS[2], task)
     end
   end
 end
 
 for _ = 1, excess(KEYS[2], ARGV[3]) do
-  local key = prefix .. 'task:' .. redis.call('LPOP', KEYS[2])
-  redis.call('HINCRBY', prefix .. 'counters', 'samples_of_removed_tasks', redis.call('HGET', key, 'samples'))
+  local key = prefix .. Key.TASK .. redis.call('LPOP', KEYS[2])
+  redis.call('HINCRBY', prefix .. Key.COUNTERS, Total.SAMPLES_OF_REMOVED_TASKS, redis.call('HGET', key, Field.SAMPLES))
   redis.call('DEL', key)
   deleted = deleted + 1
 end
