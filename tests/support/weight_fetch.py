@@ -2,12 +2,13 @@
 
     python -m tests.support.weight_fetch URL FOLDER VERSION [section.key=value ...]
 
-Prints one JSON object: the bytes fetched, and the error if there was one.
+Prints one JSON object: the bytes fetched, and the error if there was one. What it tries again stands on stderr.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,8 @@ def transport_of(
 
 def main(url: str, folder: str, version: str, *assignments: str) -> None:
     """Fetch the actor and tell what came of it."""
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("vapo.weights").setLevel(logging.DEBUG)
     settings = load_settings(assignments=["weights.transport=http", *assignments], environment={})
     transport = transport_of(url, Path(folder), settings.weights, service_headers(settings))
     error = None

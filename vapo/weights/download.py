@@ -4,7 +4,8 @@ Invariants:
 - only ranges that are not on disk yet are asked for, within a process and over restarts;
 - a file has its name only when its checksum is right; wrong bytes are discarded and fetched once
   more, then refused;
-- a cut is tried again for as long as bytes arrive; silence and the deadline end the fetch by name;
+- a cut or an unreachable host is tried again; silence (`vapo.weights.silence`) and the deadline end
+  the fetch by name;
 - processes that share the folder take turns, and the later ones find the file there.
 """
 
@@ -23,14 +24,13 @@ from vapo.weights.manifest import FileEntry, matches
 from vapo.weights.partial_file import PartialFile
 from vapo.weights.ranges import ByteRange, split, within
 from vapo.weights.rate_limit import TokenBucket
+from vapo.weights.silence import FIRST_PAUSE_SECONDS, Silence
 from vapo.weights.source import WeightSource
 
 logger = logging.getLogger(__name__)
 
 FETCHES = 2
 """The first, and one more when its bytes were wrong."""
-SILENT_STALLS = 3
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 
 class DamagedError(WeightsError):
@@ -55,7 +55,7 @@ class FileDownload:
         self._halted = threading.Event()
         self._partial: PartialFile | None = None
         self._todo: deque[ByteRange] = deque()
-        self._heard_at = 0.0
+        self._silence = Silence(settings.stall_seconds, self._halted)
         self.bytes_fetched = 0
         self.error: Exception | None = None
         self.over_at: float | None = None
@@ -139,7 +139,7 @@ class FileDownload:
     def _transfer(self) -> None:
         assert self._partial is not None  # noqa: S101 - set by the only caller
         self._todo = deque(split(self._partial.missing(), self._settings.range_bytes))
-        self._heard_at = time.monotonic()
+        self._silence.broken()
         count = min(self._settings.parallel_ranges, len(self._todo))
         threads = [threading.Thread(target=self._work, args=(self._partial,), daemon=True) for _ in range(count)]
         for thread in threads:
@@ -172,17 +172,18 @@ class FileDownload:
         pause = FIRST_PAUSE_SECONDS
         while not self._halted.is_set() and (wanted := self._next()):
             try:
-                self._read(partial, wanted)
-                pause = FIRST_PAUSE_SECONDS
-            except SourceUnavailableError as error:
-                self._todo.extendleft(reversed(within(partial.missing(), wanted)))
-                silent = time.monotonic() - self._heard_at
-                if silent > SILENT_STALLS * self._settings.stall_seconds:
-                    self._fail(SourceUnavailableError(f"no byte for {silent:.0f} s: {error}"))
-                self._halted.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                pause = self._try(partial, wanted, pause)
             except Exception as error:  # told to whoever waits for the result
                 self._fail(error)
+
+    def _try(self, partial: PartialFile, wanted: ByteRange, pause: float) -> float:
+        """Read a range, or wait `pause` seconds after a cut; returns the pause after the next cut."""
+        try:
+            self._read(partial, wanted)
+        except SourceUnavailableError as error:
+            self._todo.extendleft(reversed(within(partial.missing(), wanted)))
+            return self._silence.bear(error, pause)
+        return FIRST_PAUSE_SECONDS
 
     def _next(self) -> ByteRange | None:
         try:
@@ -206,4 +207,4 @@ class FileDownload:
     def _heard(self, count: int) -> None:
         with self._changed:
             self.bytes_fetched += count
-            self._heard_at = time.monotonic()
+            self._silence.broken()

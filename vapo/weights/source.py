@@ -37,7 +37,7 @@ class WeightSource:
     def __init__(
         self, locate: Callable[[], str], headers: Mapping[str, str], stall_seconds: float, connections: int
     ) -> None:
-        self._locate = locate
+        self._locate, self.stall_seconds = locate, stall_seconds
         self._base: str | None = None
         # Replicas and relay may be served in many ranges, but a pool must never be waited for.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)

@@ -22,6 +22,7 @@ import pytest
 from tests.support.weight_server import WeightServer
 from vapo.settings import Settings
 from vapo.weights import ACTOR, sha256_of, version_folder
+from vapo.weights.manifest import MANIFEST
 
 MIB = 1 << 20
 SIZE = 6 * MIB
@@ -56,6 +57,10 @@ class Hosts:
     def cable(self, state: str) -> None:
         """Pull the cable (``down``) or plug it in (``up``), at the trainer's end."""
         ip("-n", self.trainer, "link", "set", "cable0", state)
+
+    def unreachable(self, state: bool) -> None:
+        """Let the replica's kernel answer each packet to the trainer with "No route to host", or no longer."""
+        ip("-n", self.replica, "route", "add" if state else "delete", "unreachable", f"{TRAINER_ADDRESS}/32")
 
 
 def ip(*words: str) -> None:
@@ -136,7 +141,7 @@ def start_fetch(
             f"weights.stall_seconds={stall_seconds}",
             'security.service_token="service-0123456789abcdef"',
         ]
-        started.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+        started.append(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
     yield start
@@ -147,8 +152,8 @@ def start_fetch(
 
 def outcome(process: subprocess.Popen[str]) -> dict[str, object]:
     """What the fetch printed."""
-    printed, _ = process.communicate(timeout=90)
-    assert process.returncode == 0
+    printed, told = process.communicate(timeout=90)
+    assert process.returncode == 0, told
     return json.loads(printed)
 
 
@@ -168,6 +173,17 @@ def wait_arrived(folder: Path, count: int) -> None:
         time.sleep(0.01)
 
 
+def wait_told(fetch: subprocess.Popen[str], file: str) -> None:
+    """Wait until the fetch says that a request for the file found no route, and is made again."""
+    assert fetch.stderr is not None
+    told = []
+    for line in fetch.stderr:
+        told.append(line)
+        if f"/{file}: " in line and "No route to host; asked again" in line:
+            return
+    raise AssertionError(f"it ended without trying {file} again:\n{''.join(told)}")
+
+
 @pytest.mark.slow
 def test_a_pulled_cable_costs_only_what_was_on_it(
     hosts: Hosts, server: WeightServer, start_fetch: Callable[[float], subprocess.Popen[str]], tmp_path: Path
@@ -183,9 +199,28 @@ def test_a_pulled_cable_costs_only_what_was_on_it(
     assert SIZE // 4 <= kept < SIZE
     assert not (folder / ACTOR).exists()
     hosts.cable("up")
-    second = outcome(start_fetch(1.0))
+    second = outcome(start_fetch(5.0))  # the kernel may call the host unreachable for seconds yet
     assert second["error"] is None
     assert second["bytes_fetched"] == SIZE - kept, "more was asked for than was missing"
+    assert sha256_of(folder / ACTOR) == published.sha256
+
+
+@pytest.mark.slow
+def test_a_passing_unreachable_host_is_asked_again(
+    hosts: Hosts, server: WeightServer, start_fetch: Callable[[float], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """As the kernel remembers a host for a while after its cable is back: first of all, and in the middle."""
+    published = server.publish(1, SIZE).files[ACTOR]
+    folder = version_folder(tmp_path / "replica", 1)
+    hosts.unreachable(True)
+    fetch = start_fetch(2.0)
+    wait_told(fetch, MANIFEST)
+    hosts.unreachable(False)
+    wait_arrived(folder, SIZE // 8)
+    hosts.unreachable(True)
+    wait_told(fetch, ACTOR)
+    hosts.unreachable(False)
+    assert outcome(fetch) == {"bytes_fetched": SIZE, "error": None}
     assert sha256_of(folder / ACTOR) == published.sha256
 
 
