@@ -76,15 +76,14 @@ def write_card(folder: Path, recipe: Recipe, measured: dict[str, Measurement], p
 
 def _command(recipe: Recipe, folder: Path) -> str:
     """The command line that gives ``recipe``: only what differs from the defaults is named."""
-    words = ["vapo", "base-model", "--out", folder.name, "--seed", str(recipe.seed)]
-    defaults, options = Recipe(), list[str]()
+    words, defaults = ["vapo", "base-model", "--out", folder.name, "--seed", str(recipe.seed)], Recipe()
     for field in fields(Recipe):
         value = getattr(recipe, field.name)
         if field.name in _NOT_OPTIONS or value == getattr(defaults, field.name):
             continue
         flag = "--" + field.name.replace("_", "-")
-        options += [flag, *map(str, value if isinstance(value, tuple | list) else [value])]
-    return shlex.join([*words, "--", *options] if options else words)
+        words += [flag, *map(str, value if isinstance(value, tuple | list) else [value])]
+    return shlex.join(words)
 
 
 def _recipe_table(recipe: Recipe) -> str:

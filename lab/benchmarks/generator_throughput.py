@@ -139,7 +139,7 @@ async def _updates(engine: Engine, prompts: list[list[int]], model: Path, canary
 def _merge(model: Path, actor: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for file in sorted(model.glob("*.safetensors")):
         tensors |= load_file(file)
     save_file(tensors, actor)

@@ -1,6 +1,6 @@
 """How the critic is best trained on the demo's task: passes, mini-batches and rate.
 
-    python -m lab.study.critic_schedules --seeds 2 --out runs/critic --docs docs/critic
+    python -m lab.study.critic_schedules --seeds 2 --out runs/critic
 
 Equal rollouts, by the study runner, on the ``demo`` regime of the staleness benchmark. An
 interrupted comparison goes on where it was: each finished run is a JSON file under ``--out``.
@@ -13,24 +13,25 @@ actor's in the same run, which other work on the machine slows alike.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from lab.study.command import finish, say, study_parser
 from lab.study.configuration import Configuration, Regime
-from lab.study.execution import Job, carry_out
+from lab.study.execution import Job
+from lab.study.report import accuracies
 from lab.study.staleness_regimes import REGIMES
 from lab.study.statistics import mean_interval
-from lab.study.store import load
+from lab.study.store import Record, Runs
 from lab.study.variants import configure
+from vapo.cli.dispatch import Parser, exit_status
+from vapo.option_types import whole
 
+PROGRAM = "python -m lab.study.critic_schedules"
 REFERENCE = "1 pass, parts of 32, rate 1e-3"
 """The demo's: two critic steps per rollout step. (Its parts are of 64, since its rollout steps
 are twice as large.)"""
@@ -43,7 +44,7 @@ SCHEDULES: Mapping[str, Mapping[str, Any]] = {
 }
 """Name in the table -> fields of the regime. A part is the responses of one optimiser step, of the
 64 of a rollout step."""
-Records = dict[str, dict[int, dict[str, Any]]]
+Records = dict[str, dict[int, Record]]
 """Schedule -> seed -> record of the finished run."""
 
 
@@ -59,12 +60,12 @@ def jobs(names: Sequence[str], seeds: int, regime: Regime) -> list[Job]:
     return [(name, configuration(name, seed, regime)) for seed in range(seeds) for name in names]
 
 
-def collect(folder: Path, seeds: int, regime: Regime) -> Records:
+def collect(runs: Runs, seeds: int, regime: Regime) -> Records:
     """The finished runs of every schedule that has any."""
     records: Records = {}
     for name in SCHEDULES:
         for seed in range(seeds):
-            record = load(folder, configuration(name, seed, regime))
+            record = runs.load(configuration(name, seed, regime))
             if record is not None:
                 records.setdefault(name, {})[seed] = record
     return records
@@ -127,39 +128,31 @@ def write(folder: Path, records: Records, regime: Regime) -> None:
     (folder / "table.md").write_text(table(figures) + "\n", "utf-8")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is missing, then write what there is; 3 if runs are left."""
-    options = _parser().parse_args(arguments)
-    torch.set_num_threads(1)
+def main(words: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return exit_status(PROGRAM, lambda: run(words))
+
+
+def run(words: Sequence[str] | None) -> int:
+    """Run what is missing, then write what there is."""
+    options = parser().parse_args(words)
     regime = REGIMES["demo"]
     if options.rollouts is not None:
         regime = replace(regime, rollout_budget=options.rollouts)
-    end = None if options.minutes is None else time.monotonic() + 60 * options.minutes
-    complete = carry_out(
-        jobs(options.schedules, options.seeds, regime),
-        options.out,
-        options.out,
-        options.processes,
-        _say,
-        lambda: end is not None and time.monotonic() > end,
-    )
-    records = collect(options.out, options.seeds, regime)
+    runs, status = finish(jobs(options.schedules, options.seeds, regime), options)
+    records = collect(runs, options.seeds, regime)
     if records:
-        write(options.docs, records, regime)
-        _say((options.docs / "table.md").read_text("utf-8"))
-    return 0 if complete else 3
+        write(options.out, records, regime)
+        say((options.out / "table.md").read_text("utf-8"))
+    return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--rollouts", type=int, help="budget of each run (default: the regime's)")
-    parser.add_argument("--schedules", nargs="+", choices=SCHEDULES, default=list(SCHEDULES), metavar="NAME")
-    parser.add_argument("--processes", type=int, default=1, help="runs at a time, one thread each")
-    parser.add_argument("--minutes", type=float, help="start no further run after this time")
-    parser.add_argument("--out", type=Path, default=Path("runs/critic"))
-    parser.add_argument("--docs", type=Path, default=Path("runs/critic"))
-    return parser
+def parser() -> Parser:
+    """Options and help of the command."""
+    command = study_parser(PROGRAM, __doc__ or "", out="runs/critic", seeds=2)
+    command.add_argument("--rollouts", type=whole(1), help="budget of each run (default: the regime's)")
+    command.add_argument("--schedules", nargs="+", choices=SCHEDULES, default=list(SCHEDULES), metavar="NAME")
+    return command
 
 
 def _figures(runs: Mapping[int, Mapping[str, Any]], reference: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
@@ -167,7 +160,7 @@ def _figures(runs: Mapping[int, Mapping[str, Any]], reference: Mapping[int, Mapp
     own, other = ([float(which[seed]["accuracy"]) for seed in shared] for which in (runs, reference))
     half = next(iter(runs.values()))["curve"]["phase"].count("reinforcement learning") // 2
     return {
-        "accuracy": _interval([float(runs[seed]["accuracy"]) for seed in sorted(runs)]),
+        "accuracy": _interval(accuracies(runs)),
         "less_reference": _interval_of_difference(own, other),
         "explained_variance_first_half": _mean_explained(runs, slice(0, half)),
         "explained_variance_second_half": _mean_explained(runs, slice(half, None)),
@@ -213,11 +206,6 @@ def _show(interval: Mapping[str, float | None] | None, form: str) -> str:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

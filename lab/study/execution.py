@@ -20,7 +20,7 @@ import torch
 from lab.study.base import BaseRecipe, load_base
 from lab.study.configuration import Configuration
 from lab.study.run import RunResult, run
-from lab.study.store import result_file, save
+from lab.study.store import Runs, run_name, save
 
 Job = tuple[str, Configuration]
 """Name of the regime, for people, and the run."""
@@ -29,7 +29,7 @@ Finished = tuple[Job, RunResult]
 
 def carry_out(
     jobs: Sequence[Job],
-    folder: Path,
+    runs: Runs,
     bases: Path,
     processes: int,
     report: Callable[[str], None] = print,
@@ -39,8 +39,7 @@ def carry_out(
 
     Args:
         jobs: runs in the order wanted.
-        folder: results are kept there, one file per run; two studies that share a run
-            share its file.
+        runs: finished runs, where results are kept; two studies that share a run share its record.
         bases: folder of base models.
         processes: runs at a time; 1 runs them in this process.
         report: receives progress lines.
@@ -49,12 +48,14 @@ def carry_out(
     Returns:
         Whether all jobs have a result now.
     """
-    waiting = [job for job in jobs if not result_file(folder, job[1]).exists()]
+    finished_before = runs.names
+    waiting = [job for job in jobs if run_name(job[1]) not in finished_before]
     report(f"{len(jobs)} runs, {len(jobs) - len(waiting)} of them finished before")
-    _make_bases(waiting, bases, report)
+    if not deadline():
+        _make_bases(waiting, bases, report)
     finished = _in_turn if processes == 1 else partial(_side_by_side, processes)
     count = 0
-    for job, result in finished(waiting, folder, bases, deadline):
+    for job, result in finished(waiting, runs.folder, bases, deadline):
         count += 1
         report(_line(job, result, count, len(waiting)))
     return count == len(waiting)

@@ -7,11 +7,12 @@ from pathlib import Path
 from lab.study.configuration import Regime
 from lab.study.plot import draw, draw_map
 from lab.study.report import collect, map_table, results, table, write_map_results, write_results
+from lab.study.store import Runs
 from lab.study.studies import Study
 
 
-def publish(study: Study, seeds: int, runs: Path, folder: Path) -> list[Path]:
-    """Write to ``folder`` what the finished runs in ``runs`` show; returns the files.
+def publish(study: Study, seeds: int, runs: Runs, folder: Path) -> list[Path]:
+    """Write to ``folder`` what the finished ``runs`` show; returns the files.
 
     A study of one regime gets ``results.json``, ``table.md`` and curves; every study of several
     regimes gets ``map.md``, its picture and ``results.json`` with an entry per regime.
@@ -26,22 +27,13 @@ def publish(study: Study, seeds: int, runs: Path, folder: Path) -> list[Path]:
             folder / "results.json",
             {name: results(describe(study.regimes[name]), records) for name, records in finished.items()},
         )
-        draw_map(finished, study.variants, folder / "map")
-        return [
-            _write(folder / "map.md", map_table(finished, study.variants)),
-            folder / "results.json",
-            folder / "map.png",
-            folder / "map.svg",
-        ]
+        draw_map(finished, study.variants, folder / "map.svg")
+        table_file = _write(folder / "map.md", map_table(finished, study.variants))
+        return [table_file, folder / "results.json", folder / "map.svg"]
     ((regime, records),) = finished.items()
     write_results(folder / "results.json", results(describe(study.regimes[regime]), records))
-    draw(records, folder / "curves")
-    return [
-        folder / "results.json",
-        _write(folder / "table.md", table(records)),
-        folder / "curves.png",
-        folder / "curves.svg",
-    ]
+    draw(records, folder / "curves.svg")
+    return [folder / "results.json", _write(folder / "table.md", table(records)), folder / "curves.svg"]
 
 
 def describe(regime: Regime) -> str:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from lab.study.statistics import Interval, mean_interval, paired_difference
-from lab.study.store import load
+from lab.study.store import Record, Runs
 from lab.study.studies import Study
 
-Records = Mapping[str, Mapping[int, dict[str, Any]]]
+Records = Mapping[str, Mapping[int, Record]]
 """Variant -> seed -> a run's record."""
 
 TITLES = {
@@ -37,11 +37,11 @@ TITLES = {
 """In the order of the paper's Table 1."""
 
 
-def collect(study: Study, regime: str, seeds: int, runs: Path) -> Records:
-    """The finished runs of one regime; ``runs`` is the folder of their files."""
+def collect(study: Study, regime: str, seeds: int, runs: Runs) -> Records:
+    """The finished runs of one regime."""
     records: dict[str, dict[int, dict[str, Any]]] = {}
     for name, configuration in study.configurations(seeds):
-        record = load(runs, configuration) if name == regime else None
+        record = runs.load(configuration) if name == regime else None
         if record is not None:
             records.setdefault(configuration.variant, {})[configuration.seed] = record
     return records
@@ -57,7 +57,7 @@ def results(task: str, records: Records) -> dict[str, Any]:
     return {
         "task": task,
         "variants": {
-            variant: _rounded(mean_interval(values)) | {"seeds": [round(v, 4) for v in values]}
+            variant: rounded(mean_interval(values)) | {"seeds": [round(v, 4) for v in values]}
             for variant, values in ((name, accuracies(runs)) for name, runs in records.items())
         },
     }
@@ -164,8 +164,8 @@ def _bounds(interval: Interval, form: str = ".3f") -> str:
     return f"{interval.low:{form}} to {interval.high:{form}}"
 
 
-def _rounded(interval: Interval) -> dict[str, float | None]:
-    """JSON has no NaN: an unknown bound is null."""
+def rounded(interval: Interval) -> dict[str, float | None]:
+    """Mean and bounds for JSON, which has no NaN: an unknown bound is null."""
     return {
         name: None if math.isnan(value) else round(value, 4)
         for name, value in (("mean", interval.mean), ("low", interval.low), ("high", interval.high))

@@ -1,12 +1,13 @@
 """Which off-policy correction keeps VAPO from degrading on stale rollouts: a grid of runs.
 
-    python -m lab.study.staleness --seeds 3 --out runs/staleness --docs docs/staleness
-    python -m lab.study.staleness --regime demo --seeds 2 --out runs/demo --docs runs/demo
+    python -m lab.study.staleness --seeds 3 --out runs/staleness
+    python -m lab.study.staleness --regime demo --seeds 2 --out runs/staleness
 
 Every correction at every staleness and seed, with equal rollouts, by the study runner
 (``lab.study``): the trainer's own algorithm, rollouts from a sampler in the same process. An
 interrupted grid goes on where it was: each finished run is a JSON file under ``--out``. Tables are
-made of all finished runs there, also those of other corrections or staleness.
+made of all finished runs there, also those of other corrections or staleness; each regime's lie in
+a folder of its name.
 
 A correction is compared with none over *blocks*, the pairs of a seed and a staleness above 0: both
 runs of a block see the same problems in the same order. Intervals of a cell are over its seeds.
@@ -16,28 +17,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
-import torch
 
+from lab.study.command import finish, say, study_parser
 from lab.study.configuration import Configuration, Regime
-from lab.study.execution import Job, carry_out
+from lab.study.execution import Job
+from lab.study.plot import save_picture
+from lab.study.report import accuracies, rounded
 from lab.study.staleness_regimes import REGIMES
 from lab.study.statistics import mean_interval
-from lab.study.store import load
+from lab.study.store import Record, Runs
 from lab.study.variants import configure
+from vapo.cli.dispatch import Parser, exit_status
+from vapo.option_types import whole
 
+PROGRAM = "python -m lab.study.staleness"
 STALENESS = (0, 2, 4, 8)
 """The grid's columns unless others are asked for; blocks are made of those above 0."""
 CHOICES = (0, 1, 2, 4, 8)
@@ -64,7 +64,7 @@ FIGURES = {
     "entropy": "policy/entropy",
 }
 """Figures of the second half of training that are kept beside the accuracy."""
-Records = dict[str, dict[int, dict[int, dict[str, Any]]]]
+Records = dict[str, dict[int, dict[int, Record]]]
 """Correction -> staleness -> seed -> record of the finished run."""
 
 
@@ -84,15 +84,14 @@ def jobs(names: Sequence[str], seeds: int, regime: Regime, columns: Sequence[int
     ]
 
 
-def collect(folder: Path, seeds: int, regime: Regime) -> Records:
+def collect(runs: Runs, seeds: int, regime: Regime) -> Records:
     """The finished runs of every correction that has any."""
     records: Records = {}
     for name in CORRECTIONS:
-        row: dict[int, dict[int, dict[str, Any]]] = {staleness: {} for staleness in CHOICES}
+        row: dict[int, dict[int, Record]] = {staleness: {} for staleness in CHOICES}
         for staleness in CHOICES:
             for seed in range(seeds):
-                run = configuration(name, staleness, seed, regime)
-                record = load(folder, run)
+                record = runs.load(configuration(name, staleness, seed, regime))
                 if record is not None:
                     row[staleness][seed] = record
         if any(row.values()):
@@ -145,34 +144,29 @@ def figures_table(cells: Mapping[str, Any]) -> str:
 
 
 def draw(records: Records, file: Path) -> None:
-    """Held-out accuracy against staleness, and training accuracy at the largest one."""
-    with mpl.rc_context({"svg.hashsalt": "vapo"}):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.8), constrained_layout=True)
-        for number, (name, row) in enumerate(records.items()):
-            known = [staleness for staleness, runs in row.items() if runs]
-            shift = 0.06 * (number - len(records) / 2)
-            means = [mean_interval(_accuracies(row[staleness])).mean for staleness in known]
-            (line,) = left.plot([staleness + shift for staleness in known], means, linewidth=1.2, label=name)
-            for staleness in known:
-                values = _accuracies(row[staleness])
-                left.plot([staleness + shift] * len(values), values, ".", markersize=4, color=line.get_color())
-            curves = [run["curve"]["accuracy"] for run in row[STALENESS[-1]].values()]
-            mean = [sum(step) / len(step) for step in zip(*curves, strict=True)]
-            right.plot(range(1, len(mean) + 1), mean, linewidth=1.2, label=name)
-        left.set(
-            title="held-out accuracy after training: runs (dots) and means",
-            xlabel="staleness, rollout steps",
-            ylabel="share correct",
-        )
-        right.set(
-            title=f"training accuracy at staleness {STALENESS[-1]}", xlabel="rollout step", ylabel="share correct"
-        )
-        left.legend(fontsize=7)
-        for axis in (left, right):
-            axis.grid(alpha=0.3)
-        figure.savefig(file.with_suffix(".png"), dpi=100)
-        figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
-    plt.close(figure)
+    """Write ``file``: held-out accuracy against staleness, and training accuracy at the largest one."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.8), constrained_layout=True)
+    for number, (name, row) in enumerate(records.items()):
+        known = [staleness for staleness, runs in row.items() if runs]
+        shift = 0.06 * (number - len(records) / 2)
+        means = [mean_interval(accuracies(row[staleness])).mean for staleness in known]
+        (line,) = left.plot([staleness + shift for staleness in known], means, linewidth=1.2, label=name)
+        for staleness in known:
+            values = accuracies(row[staleness])
+            left.plot([staleness + shift] * len(values), values, ".", markersize=4, color=line.get_color())
+        curves = [run["curve"]["accuracy"] for run in row[STALENESS[-1]].values()]
+        mean = [sum(step) / len(step) for step in zip(*curves, strict=True)]
+        right.plot(range(1, len(mean) + 1), mean, linewidth=1.2, label=name)
+    left.set(
+        title="held-out accuracy after training: runs (dots) and means",
+        xlabel="staleness, rollout steps",
+        ylabel="share correct",
+    )
+    right.set(title=f"training accuracy at staleness {STALENESS[-1]}", xlabel="rollout step", ylabel="share correct")
+    left.legend(fontsize=7)
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+    save_picture(figure, file)
 
 
 def write(folder: Path, records: Records, regime: Regime, command: str) -> None:
@@ -187,31 +181,35 @@ def write(folder: Path, records: Records, regime: Regime, command: str) -> None:
         f"clipped down and masked, second half of training:\n\n{figures_table(cells)}\n",
         "utf-8",
     )
-    draw(records, folder / "staleness")
+    draw(records, folder / "staleness.svg")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is missing, then write what there is; 3 if runs are left."""
-    options = _parser().parse_args(arguments)
-    torch.set_num_threads(1)
+def main(words: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return exit_status(PROGRAM, lambda: run(words))
+
+
+def run(words: Sequence[str] | None) -> int:
+    """Run what is missing, then write what there is."""
+    options = parser().parse_args(words)
     regime = REGIMES[options.regime]
     if options.rollouts is not None:
         regime = replace(regime, rollout_budget=options.rollouts)
-    grid = jobs(options.corrections, options.seeds, regime, options.staleness)
-    complete = carry_out(grid, options.out, options.bases, options.processes, _say, _deadline(options.minutes))
-    records = collect(options.out, options.seeds, regime)
+    runs, status = finish(jobs(options.corrections, options.seeds, regime, options.staleness), options)
+    records = collect(runs, options.seeds, regime)
     if records:
-        write(options.docs, records, regime, _command(options))
-        _say((options.docs / "table.md").read_text("utf-8"))
-    return 0 if complete else 3
+        folder = options.out / options.regime
+        write(folder, records, regime, _command(options))
+        say((folder / "table.md").read_text("utf-8"))
+    return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--regime", choices=REGIMES, default="method-chains")
-    parser.add_argument("--rollouts", type=int, help="budget of each run (default: the regime's)")
-    parser.add_argument(
+def parser() -> Parser:
+    """Options and help of the command."""
+    command = study_parser(PROGRAM, __doc__ or "", out="runs/staleness", seeds=3)
+    command.add_argument("--regime", choices=REGIMES, default="method-chains")
+    command.add_argument("--rollouts", type=whole(1), help="budget of each run (default: the regime's)")
+    command.add_argument(
         "--staleness",
         type=int,
         nargs="+",
@@ -220,24 +218,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STEPS",
         help="in this order",
     )
-    parser.add_argument("--corrections", nargs="+", choices=CORRECTIONS, default=list(CORRECTIONS), metavar="NAME")
-    parser.add_argument("--processes", type=int, default=1, help="runs at a time, one thread each")
-    parser.add_argument("--minutes", type=float, help="start no further run after this time")
-    parser.add_argument("--out", type=Path, default=Path("runs/staleness"))
-    parser.add_argument("--docs", type=Path, default=Path("runs/staleness"))
-    parser.add_argument("--bases", type=Path, default=Path("runs/study-bases"))
-    return parser
+    command.add_argument("--corrections", nargs="+", choices=CORRECTIONS, default=list(CORRECTIONS), metavar="NAME")
+    return command
 
 
 def _command(options: argparse.Namespace) -> str:
-    return (
-        f"python -m lab.study.staleness --regime {options.regime} --seeds {options.seeds} "
-        f"--out {options.out} --docs {options.docs}"
-    )
+    return f"{PROGRAM} --regime {options.regime} --seeds {options.seeds} --out {options.out}"
 
 
 def _cell(runs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    values = _accuracies(runs)
+    values = accuracies(runs)
     return _rounded(values) | {
         "seeds": {str(seed): round(run["accuracy"], 4) for seed, run in sorted(runs.items())},
         **{short: _late_mean(list(runs.values()), figure) for short, figure in FIGURES.items()},
@@ -260,10 +250,6 @@ def _stale(records: Records, name: str) -> dict[str, Any]:
     return {"mean": _rounded(own)["mean"], "high": None, "blocks": len(blocks), "less_reference": _rounded(differences)}
 
 
-def _accuracies(runs: Mapping[int, Mapping[str, Any]]) -> list[float]:
-    return [float(runs[seed]["accuracy"]) for seed in sorted(runs)]
-
-
 def _late_mean(runs: Sequence[Mapping[str, Any]], figure: str) -> float | None:
     values = [
         value
@@ -279,11 +265,7 @@ def _rounded(values: Sequence[float]) -> dict[str, float | None]:
     """Mean and 95 % interval; null where there is no value, or only one."""
     if not values:
         return {"mean": None, "low": None, "high": None}
-    interval = mean_interval(values)
-    return {
-        name: None if math.isnan(bound) else round(bound, 4)
-        for name, bound in (("mean", interval.mean), ("low", interval.low), ("high", interval.high))
-    }
+    return rounded(mean_interval(values))
 
 
 def _columns(cells: Mapping[str, Any]) -> list[str]:
@@ -300,16 +282,6 @@ def _show(cell: Mapping[str, Any], form: str = ".3f") -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2g}"
-
-
-def _deadline(minutes: float | None) -> Callable[[], bool]:
-    end = None if minutes is None else time.monotonic() + 60 * minutes
-    return lambda: end is not None and time.monotonic() > end
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

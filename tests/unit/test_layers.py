@@ -34,7 +34,7 @@ ALLOWED = {
     "vapo/client": "vapo/local vapo/service",
     "vapo/planning": "vapo/local vapo/settings",
     "vapo/demo/chain": "vapo",
-    "vapo/cli": "vapo vapo/client vapo/ledger vapo/local vapo/settings",
+    "vapo/cli": "vapo vapo/client vapo/ledger vapo/local vapo/processes vapo/settings",
     "vapo/cli/sending": "vapo vapo/cli vapo/client vapo/data_files vapo/processes vapo/settings",
     "vapo/cli/telling": "vapo/cli vapo/client vapo/ledger vapo/local",
     "vapo/demo": "vapo vapo/cli vapo/client vapo/demo/chain vapo/local vapo/settings",

@@ -14,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (RO
 WIDTH = 140
 LONGEST_WORD = 100
 """A longer one is a link or a formula, which cannot be broken."""
-GENERATED = ("lab/results/", "docs/ablation/", "docs/staleness/", "docs/critic/")
+GENERATED = ("lab/results/",)
 """Folders whose tables a study writes."""
 MARKED = re.compile(r"<!-- disagreements -->.*<!-- end of disagreements -->", re.DOTALL)
 """Formulas side by side, written by lab.benchmarks.verifier_disagreements."""

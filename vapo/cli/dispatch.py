@@ -11,12 +11,13 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from vapo import __version__
 from vapo.cli.errors import CommandError
+from vapo.cli.laboratory import become, is_here
 from vapo.cli.lasting_output import lead_nowhere, open_closed_streams
 from vapo.cli.registry import COMMANDS, Command, find
 from vapo.installation import missing_package
@@ -65,20 +66,37 @@ def leave_current_folder_out(search_path: list[str]) -> None:
 
 def carry_out(command: Command, words: Sequence[str]) -> int:
     """Import the command's module, parse its arguments and run it."""
-    try:
+
+    def run() -> int:
+        if command.in_checkout:
+            become(command, words)
         module = importlib.import_module(command.module)
         parser = Parser(prog=f"vapo {command.name}", description=command.summary)
         module.add_arguments(parser)
         return int(module.run(parser.parse_args(list(words))))
+
+    return exit_status(f"vapo {command.name}", run)
+
+
+def exit_status(program: str, action: Callable[[], int]) -> int:
+    """The status ``action`` returns, or that of its failure, which is told in one message.
+
+    Args:
+        program: as people type it.
+        action: does the command's work; what it raises beside the failures that are known is a
+            fault of the program.
+    """
+    try:
+        return action()
     except CommandError as error:
-        return failed(f"vapo {command.name}: {error}", error.status)
+        return failed(f"{program}: {error}", error.status)
     except StartupError as error:
-        return failed(f"vapo {command.name}: {one_line(error)}")
+        return failed(f"{program}: {one_line(error)}")
     except ModuleNotFoundError as error:
         missing = missing_package(error)
         if missing is None:
             raise
-        return failed(f"vapo {command.name}: {missing}")
+        return failed(f"{program}: {missing}")
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -100,10 +118,22 @@ def failed(message: str, status: int = 1) -> int:
 def overview() -> str:
     """The text of `vapo --help`."""
     width = max(len(command.name) for command in COMMANDS)
-    lines = [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS]
-    heading = ["usage: vapo COMMAND [options]", "", "Online reinforcement learning with VAPO.", ""]
-    closing = ["", "vapo COMMAND --help shows the options of one command."]
-    return "\n".join([*heading, *lines, *closing])
+    where = "of this checkout's lab/" if is_here() else "only in a checkout of the project, which this is not"
+    return "\n".join(
+        [
+            "usage: vapo COMMAND [options]",
+            "",
+            "Online reinforcement learning with VAPO.",
+            "",
+            *(f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS if not command.in_checkout),
+            "",
+            f"For study, {where}:",
+            "",
+            *(f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS if command.in_checkout),
+            "",
+            "vapo COMMAND --help shows the options of one command.",
+        ]
+    )
 
 
 def unknown(name: str) -> str:

@@ -6,7 +6,8 @@ runs, and offers
     add_arguments(parser: argparse.ArgumentParser) -> None
     run(arguments: argparse.Namespace) -> int        # the exit status
 
-A failure the user can mend is raised as `vapo.cli.errors.CommandError`.
+A failure the user can mend is raised as `vapo.cli.errors.CommandError`. The commands for study are
+programs of the checkout's `lab/`, which no wheel contains (`vapo.cli.laboratory`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ class Command:
     name: str
     module: str
     summary: str
+
+    @property
+    def in_checkout(self) -> bool:
+        """Whether a program of the laboratory carries it out."""
+        return self.module.startswith("lab.")
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -40,9 +46,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("export", "vapo.cli.commands.export", "write a plain Hugging Face checkpoint"),
     Command("audit", "vapo.cli.commands.audit", "look for every sample of a run, live or stopped"),
     Command("config", "vapo.cli.commands.config", "print the resolved settings and where they differ"),
-    Command("base-model", "vapo.cli.commands.base_model", "make the demo's base checkpoint from scratch"),
-    Command("ablate", "vapo.cli.commands.ablate", "VAPO against its leave-one-out variants and baselines"),
     Command("doctor", "vapo.cli.commands.doctor", "check what this machine has and what it lacks"),
+    Command("base-model", "lab.base_model", "make the demo's base checkpoint from scratch"),
+    Command("ablate", "lab.study", "VAPO against its leave-one-out variants and baselines"),
 )
 
 

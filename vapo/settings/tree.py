@@ -354,7 +354,7 @@ class AlgorithmSettings(Section):
     """Normalise advantages over the rollout batch (not in the paper)."""
     correction: str = "none"
     """Off-policy correction of the policy loss; ``none`` is Eq 2 as written. Far beyond a staleness
-    of 2, with small steps, ``dppo`` and ``token_tis`` learn faster (docs/staleness)."""
+    of 2, with small steps, ``dppo`` and ``token_tis`` learn faster (docs/results.md)."""
     correction_low: float | None = Field(None, ge=0)
     """Lower bound of the correction's ratio (``dppo``: of a difference of probabilities); unset:
     the correction's own default."""

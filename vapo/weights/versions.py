@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def write_version(
     directory: Path,
     version: int,
     step: int,
-    writers: dict[str, Callable[[Path], None]],
+    writers: Mapping[str, Callable[[Path], object]],
     canary: dict[str, Any] | None = None,
 ) -> Manifest:
     """Write a version's files and manifest so that it appears complete or not at all.

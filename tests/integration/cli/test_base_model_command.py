@@ -25,7 +25,7 @@ def test_a_checkpoint_is_made_with_the_options_of_the_recipe(tmp_path: Path) -> 
     ended = base_model("--out", str(folder), "--seed", "3", "--steps", "2", "--", *options)
     assert ended.returncode == 0, ended.stderr
     AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
-    command = "vapo base-model --out base --seed 3 -- --steps 2 --batch-size 2"
+    command = "vapo base-model --out base --seed 3 --steps 2 --batch-size 2"
     assert command in (folder / "README.md").read_text()
 
 

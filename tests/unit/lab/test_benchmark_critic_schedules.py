@@ -23,7 +23,7 @@ from lab.study.critic_schedules import (
 from lab.study.run import Row, RunResult
 from lab.study.staleness import configuration as staleness_configuration
 from lab.study.staleness_regimes import REGIMES
-from lab.study.store import save
+from lab.study.store import Runs, save
 
 REGIME = REGIMES["demo"]
 OTHER = "3 passes, parts of 16, rate 3e-4"
@@ -76,7 +76,7 @@ def test_all_figures_are_written(tmp_path: Path) -> None:
             run = configuration(name, seed, REGIME)
             assert (name, run) in jobs([name], 2, REGIME)
             save(tmp_path, run, RunResult(accuracy, _curve([0.1, 0.2]), 9.0, {"critic": critic, "actor": 5.0}))
-    records = collect(tmp_path, 2, REGIME)
+    records = collect(Runs(tmp_path), 2, REGIME)
     figures = summary(records)
     assert figures[OTHER]["less_reference"] == {"mean": 0.1, "half": 0.0}
     assert figures[OTHER]["critic_over_actor_seconds"] == 3.0

@@ -1,4 +1,4 @@
-"""docs/staleness and docs/critic show what their raw data holds."""
+"""lab/results/staleness and lab/results/critic show what their runs hold; so does docs/results.md."""
 
 from __future__ import annotations
 
@@ -9,41 +9,62 @@ import pytest
 
 from lab.study import critic_schedules, staleness
 from lab.study.staleness_regimes import REGIMES
+from lab.study.store import Runs, run_name
 
-DOCS = Path(__file__).parents[3] / "docs"
+ROOT = Path(__file__).parents[3]
+STALENESS = ROOT / "lab" / "results" / "staleness"
+CRITIC = ROOT / "lab" / "results" / "critic"
+RUNS = Runs(STALENESS)
 DEMO = REGIMES["demo"]
 SEEDS = 3
 
 
 @pytest.mark.parametrize("regime", ["demo", "method-chains"])
 def test_the_staleness_tables_follow_from_the_runs(regime: str) -> None:
-    folder = DOCS / "staleness" / regime
-    records = staleness.collect(folder / "raw", SEEDS, REGIMES[regime])
+    folder = STALENESS / regime
+    records = staleness.collect(RUNS, SEEDS, REGIMES[regime])
     cells = staleness.summary(records)
     published = json.loads((folder / "results.json").read_text("utf-8"))
     assert published["corrections"] == json.loads(json.dumps(cells))
-    text = (DOCS / "staleness" / "README.md").read_text("utf-8")
+    text = (STALENESS / "README.md").read_text("utf-8")
     assert staleness.table(cells) in text
     assert staleness.figures_table(cells) in text
-    runs = [run for row in records.values() for column in row.values() for run in column.values()]
-    assert len(runs) == len(list((folder / "raw").rglob("*.json")))
+
+
+def test_every_run_kept_is_one_of_the_grids() -> None:
+    grids = [
+        run_name(staleness.configuration(name, column, seed, regime))
+        for regime in REGIMES.values()
+        for name in staleness.CORRECTIONS
+        for column in staleness.CHOICES
+        for seed in range(SEEDS)
+    ]
+    assert RUNS.names
+    assert RUNS.names <= set(grids)
+
+
+def test_the_main_tables_repeat_the_studys_figures() -> None:
+    cells = staleness.summary(staleness.collect(RUNS, SEEDS, DEMO))
+    text = (ROOT / "docs" / "results.md").read_text("utf-8")
+    for name in ("none", "token_tis", "decoupled", "dppo"):
+        (row,) = [line for line in staleness.table(cells).splitlines() if line.startswith(f"| {name} |")]
+        assert f"{' |'.join(row.split(' |')[:6])} |" in text
 
 
 def test_the_runs_with_large_steps_are_those_quoted() -> None:
-    folder = DOCS / "staleness" / "demo-large-steps"
-    records = staleness.collect(folder / "raw", SEEDS, REGIMES["demo-large-steps"])
+    folder = STALENESS / "demo-large-steps"
+    records = staleness.collect(RUNS, SEEDS, REGIMES["demo-large-steps"])
     cells = staleness.summary(records)
     published = json.loads((folder / "results.json").read_text("utf-8"))
     assert published["corrections"] == json.loads(json.dumps(cells))
-    text = " ".join((DOCS / "staleness" / "README.md").read_text("utf-8").split())
+    text = " ".join((STALENESS / "README.md").read_text("utf-8").split())
     for name in ("none", "token_tis"):
         assert f"`{name}` {cells[name]['8']['mean']} (KL" in text
 
 
 def test_the_critics_table_follows_from_the_runs() -> None:
-    folder = DOCS / "critic"
-    records = critic_schedules.collect(folder / "raw", SEEDS, DEMO)
+    records = critic_schedules.collect(Runs(CRITIC), SEEDS, DEMO)
     figures = critic_schedules.summary(records)
-    published = json.loads((folder / "results.json").read_text("utf-8"))
+    published = json.loads((CRITIC / "results.json").read_text("utf-8"))
     assert published["schedules"] == json.loads(json.dumps(figures))
-    assert critic_schedules.table(figures) in (folder / "README.md").read_text("utf-8")
+    assert critic_schedules.table(figures) in (CRITIC / "README.md").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""docs/ablation shows what its raw data holds."""
+"""lab/results/ablation shows what its runs hold, and docs/results.md what the study shows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import pytest
 from lab.study.publication import describe
 from lab.study.report import Records, accuracies, collect, map_table, pooled_table, results, table
 from lab.study.statistics import mean_interval
-from lab.study.store import result_file
+from lab.study.store import Runs, run_name
 from lab.study.studies import KEY_PIECES, METHODS, STUDIES
 from lab.study.variants import VARIANTS
 
-FOLDER = Path(__file__).parents[3] / "docs" / "ablation"
-RUNS = FOLDER / "raw"
-README = FOLDER.parents[1] / "README.md"
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "lab" / "results" / "ablation"
+RUNS = Runs(FOLDER)
+RESULTS = ROOT / "docs" / "results.md"
 SEEDS = 24
 FEWEST_SEEDS = 5
 TABLES = ["main", *sorted(file.parent.name for file in FOLDER.glob("*/table.md"))]
@@ -80,16 +81,15 @@ def test_the_pooled_differences_follow_from_the_raw_data() -> None:
         assert pooled_table(decoupled, (both,), one) in text
 
 
-def test_every_raw_file_is_a_run_of_a_study() -> None:
+def test_every_run_kept_is_one_of_a_study() -> None:
     """A run made under other settings would be carried along unseen: the tables leave it out."""
     expected = {
-        result_file(RUNS, configuration)
+        run_name(configuration)
         for study in ("main", *TABLES, *MAPS)
         for _, configuration in STUDIES[study].configurations(SEEDS)
     }
-    found = set(RUNS.iterdir())
-    assert found
-    assert found <= expected
+    assert RUNS.names
+    assert RUNS.names <= expected
 
 
 @pytest.mark.parametrize(
@@ -100,15 +100,24 @@ def test_every_raw_file_is_a_run_of_a_study() -> None:
         ("steady", "steady", "67 tokens, half the learning rate, 16 seeds"),
     ],
 )
-def test_the_readme_repeats_the_studys_figures(study: str, regime: str, words: str) -> None:
+def test_the_main_table_repeats_the_studys_figures(study: str, regime: str, words: str) -> None:
     records = collect(STUDIES[study], regime, SEEDS, RUNS)
     levels = [mean_interval(accuracies(records[name])) for name in METHODS]
     cells = [f"{level.mean:.2f} [{level.low:.2f}, {level.high:.2f}]" for level in levels]
     assert {len(records[name]) for name in METHODS} == {int(words.split()[-2])}
-    assert f"| {words} | {' | '.join(cells)} |" in README.read_text("utf-8")
+    assert f"| {words} | {' | '.join(cells)} |" in RESULTS.read_text("utf-8")
 
 
-def test_the_readme_names_every_methods_best_rate() -> None:
+def test_the_main_results_repeat_what_each_piece_is_worth() -> None:
+    records = collect(STUDIES["main"], "main", SEEDS, RUNS)
+    rows = [line.split(" | ") for line in table(records).splitlines() if line.startswith("| VAPO without ")]
+    assert len(rows) == 7
+    text = RESULTS.read_text("utf-8")
+    for title, _, _, difference, interval, _ in rows:
+        assert f"| {title.removeprefix('| VAPO without ')} | {difference} | {interval} |" in text
+
+
+def test_the_results_name_every_methods_best_rate() -> None:
     regimes = _map_records("rates")
     best = {
         name: max(mean_interval(accuracies(records[name])).mean for records in regimes.values()) for name in METHODS
@@ -117,10 +126,10 @@ def test_the_readme_names_every_methods_best_rate() -> None:
         f"{name} {best[method]:.2f}".replace(" 0.", " .")
         for method, name in (("vapo", "VAPO"), ("grpo", "GRPO"), ("dapo", "DAPO"), ("ppo", "PPO"))
     )
-    assert f"({shown})" in README.read_text("utf-8")
+    assert f"({shown})" in RESULTS.read_text("utf-8")
 
 
-def test_the_readme_says_how_far_dapo_is_ahead_on_the_demos_task() -> None:
+def test_the_results_say_how_far_dapo_is_ahead_on_the_demos_task() -> None:
     records = collect(STUDIES["demo"], "demo", SEEDS, RUNS)
     lead = mean_interval(accuracies(records["dapo"])).mean - mean_interval(accuracies(records["vapo"])).mean
-    assert f"DAPO is {lead:.2f} ahead of VAPO".replace(" 0.", " .") in README.read_text("utf-8")
+    assert f"DAPO is {lead:.2f} ahead of VAPO".replace(" 0.", " .") in RESULTS.read_text("utf-8")

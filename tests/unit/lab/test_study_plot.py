@@ -42,6 +42,5 @@ def test_every_run_is_a_dot(axis: Axes) -> None:
 
 def test_a_variant_without_runs_in_a_regime_leaves_a_gap(tmp_path: Path) -> None:
     both = {"vapo": {0: {"accuracy": 0.8}}, "grpo": {0: {"accuracy": 0.5}}}
-    draw_map({"short": both, "long": {"vapo": both["vapo"]}}, ["vapo", "grpo"], tmp_path / "map")
+    draw_map({"short": both, "long": {"vapo": both["vapo"]}}, ["vapo", "grpo"], tmp_path / "map.svg")
     ElementTree.parse(tmp_path / "map.svg")  # noqa: S314 - written a line above
-    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")

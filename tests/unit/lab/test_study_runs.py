@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from lab.study import execution
-from lab.study.__main__ import UNFINISHED, main
+from lab.study.__main__ import main
+from lab.study.command import UNFINISHED
 from lab.study.configuration import Configuration, from_json, to_json
 from lab.study.run import RunResult, run
 from lab.study.sampler import sample
-from lab.study.store import load, result_file, save
+from lab.study.store import ARCHIVE, RAW, Runs, run_name, save
 from lab.study.studies import STUDIES
 from lab.study.variants import COMBINED, VARIANTS, configure
 from tests.support.tiny_models import log_probs_of, tiny_model
@@ -125,13 +126,33 @@ def _result(accuracy: float) -> RunResult:
 def test_a_result_is_found_by_its_configuration_alone(tmp_path: Path) -> None:
     configuration = configure("vapo", 0, SMOKE)
     save(tmp_path, configuration, _result(0.5))
-    record = load(tmp_path, configuration)
+    runs = Runs(tmp_path)
+    record = runs.load(configuration)
     assert record is not None
     assert record["accuracy"] == 0.5
     assert record["curve"]["reward"] == [0.12346]
-    assert load(tmp_path, replace(configuration, seed=1)) is None
-    assert load(tmp_path, configuration.with_algorithm(alpha=0.4)) is None
-    assert not list(tmp_path.glob("*.partial"))
+    assert runs.load(replace(configuration, seed=1)) is None
+    assert runs.load(configuration.with_algorithm(alpha=0.4)) is None
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_packed_runs_are_the_same_records_in_the_same_bytes(tmp_path: Path) -> None:
+    configurations = [configure(variant, seed, SMOKE) for variant in ("vapo", "ppo") for seed in range(3)]
+    for folder, order in ((tmp_path / "one", configurations), (tmp_path / "other", configurations[::-1])):
+        for configuration in order[:4]:
+            save(folder, configuration, _result(configuration.seed / 10))
+        Runs(folder).pack()
+        for configuration in order[4:]:
+            save(folder, configuration, _result(configuration.seed / 10))
+        before = [Runs(folder).load(configuration) for configuration in configurations]
+        assert [(record or {})["accuracy"] for record in before] == [0, 0.1, 0.2] * 2
+        runs = Runs(folder)
+        assert runs.pack() == folder / ARCHIVE
+        assert not list((folder / RAW).iterdir())
+        for one in (runs, Runs(folder)):
+            assert one.names == {run_name(configuration) for configuration in configurations}
+            assert [one.load(configuration) for configuration in configurations] == before
+    assert (tmp_path / "one" / ARCHIVE).read_bytes() == (tmp_path / "other" / ARCHIVE).read_bytes()
 
 
 def test_an_interrupted_study_repeats_no_finished_run(
@@ -150,10 +171,10 @@ def test_an_interrupted_study_repeats_no_finished_run(
     monkeypatch.setattr(execution, "run", pretend)
     jobs = STUDIES["smoke"].narrowed(None, ["vapo", "ppo"]).configurations(4)
     with pytest.raises(KeyboardInterrupt):
-        execution.carry_out(jobs, tmp_path, bases, 1, report=lambda line: None)
-    assert execution.carry_out(jobs, tmp_path, bases, 1, report=lambda line: None)
+        execution.carry_out(jobs, Runs(tmp_path), bases, 1, report=lambda line: None)
+    assert execution.carry_out(jobs, Runs(tmp_path), bases, 1, report=lambda line: None)
     assert done == [configuration for _, configuration in jobs]
-    assert all(result_file(tmp_path, one).exists() for _, one in jobs)
+    assert Runs(tmp_path).names == {run_name(one) for _, one in jobs}
 
 
 def test_a_failed_run_names_itself(tmp_path: Path, bases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +184,7 @@ def test_a_failed_run_names_itself(tmp_path: Path, bases: Path, monkeypatch: pyt
     monkeypatch.setattr(execution, "run", fail)
     jobs = STUDIES["smoke"].narrowed(None, ["vapo"]).configurations(1)
     with pytest.raises(RuntimeError, match="smoke/vapo, seed 0, failed: gradient norm"):
-        execution.carry_out(jobs, tmp_path, bases, 1, report=lambda line: None)
+        execution.carry_out(jobs, Runs(tmp_path), bases, 1, report=lambda line: None)
 
 
 @pytest.mark.slow
@@ -184,13 +205,14 @@ def test_a_smoke_study_leaves_tables_and_curves(tmp_path: Path, bases: Path) -> 
         "no_decoupled_gae",
         "grpo",
     ]
-    assert main([*words, "--minutes", "1e-9"]) == UNFINISHED
-    assert main(words) == 0
+    assert main([*words, "--minutes", "0"]) == UNFINISHED
+    assert main([*words, "--pack"]) == 0
+    assert len(Runs(tmp_path).names) == 6
+    assert main([*words, "--minutes", "0"]) == 0
     results = json.loads((tmp_path / "smoke" / "results.json").read_text("utf-8"))
     assert set(results["variants"]) == {"vapo", "no_decoupled_gae", "grpo"}
     assert set(results["variants"]["vapo"]) == {"mean", "low", "high", "seeds"}
     assert len(results["variants"]["vapo"]["seeds"]) == 2
     table = (tmp_path / "smoke" / "table.md").read_text("utf-8")
     assert "| GRPO |" in table
-    assert (tmp_path / "smoke" / "curves.png").stat().st_size > 1000
     assert (tmp_path / "smoke" / "curves.svg").stat().st_size > 1000

@@ -57,7 +57,7 @@ def test_the_folder_loads_and_tells_its_recipe(tmp_path: Path) -> None:
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
     assert set(measured) == {"avg@4 at temperature 1.0", "greedy"}
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "--seed 5 -- --steps 4 --batch-size 4 --terms 2 3" in card
+    assert "--seed 5 --steps 4 --batch-size 4 --terms 2 3" in card
     assert "| `shape.hidden_size` | 16 |" in card
 
 

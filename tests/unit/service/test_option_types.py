@@ -61,7 +61,10 @@ def options() -> Iterator[tuple[str, argparse.Action]]:
     """Every command's name with each of its options and arguments."""
     for command in COMMANDS:
         parser = argparse.ArgumentParser()
-        importlib.import_module(command.module).add_arguments(parser)
+        if command.in_checkout:
+            parser = importlib.import_module(f"{command.module}.__main__").parser()
+        else:
+            importlib.import_module(command.module).add_arguments(parser)
         yield from ((command.name, action) for action in parser._actions)
 
 
