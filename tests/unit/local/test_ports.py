@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from vapo.local.ports import FIRST, LAST, claimed, free_ports, is_free
+import pytest
+
+from vapo.local.ports import FIRST, KEPT_CLAIMS, LAST, claimed, free_ports, is_free
 
 
 def test_ports_are_different_free_and_in_range() -> None:
@@ -27,8 +29,25 @@ def test_an_address_that_is_not_this_machines_is_not_called_taken() -> None:
 
 
 def test_of_stacks_that_start_together_one_has_a_port() -> None:
-    one, two = free_ports(2)  # the default ports may be another stack's of this machine
+    one, two = 70_000, 70_001  # no ports, so that no stack of this machine has a claim to them
     with claimed(one) as first, claimed(one) as second, claimed(two) as other:
         assert (first, second, other) == (True, False, True)
     with claimed(one) as later:
         assert later
+
+
+def test_a_chosen_port_is_not_chosen_again_by_whoever_asks_next() -> None:
+    (port,) = free_ports(1)
+    with claimed(port) as again:
+        assert not again
+    free_ports(KEPT_CLAIMS)
+    with claimed(port) as later:
+        assert later
+
+
+def test_only_claimed_ports_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    (port,) = free_ports(1)
+    monkeypatch.setattr("vapo.local.ports.FIRST", port)
+    monkeypatch.setattr("vapo.local.ports.LAST", port)
+    with pytest.raises(OSError, match=f"fewer than 1 free ports between {port} and {port}"):
+        free_ports(1)
