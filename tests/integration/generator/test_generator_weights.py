@@ -22,7 +22,7 @@ from vapo.local.redis_server import PrivateRedis
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 
-CLIENTS = 48
+CLIENTS, CROSSING, MOST_LOADS = 48, 32, 6
 AGREEMENT = 1e-4
 LONG_PROMPT = [3 + (7 * position) % 95 for position in range(150)]
 """More than one block of vLLM's prefix cache on CPU (128 tokens)."""
@@ -83,6 +83,11 @@ async def busy(generator: TinyGenerator) -> AsyncIterator[list[dict[str, Any]]]:
             over.set()
 
 
+def crossing(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that were in flight during a load."""
+    return [answer for answer in answers if len(answer["version_spans"]) > 1]
+
+
 def expected_log_probs(generator: TinyGenerator, answer: dict[str, Any]) -> list[float]:
     """What each token's version of the weights says of it, by plain transformers forwards."""
     tokens = answer["prompt"] + answer["token_ids"]
@@ -103,7 +108,9 @@ def difference(first: list[float], second: list[float]) -> float:
 async def test_requests_in_flight_survive_new_weights(generator: TinyGenerator) -> None:
     first = generator.newest
     async with busy(generator) as answers:
-        for _ in range(2):
+        # Twice at least; a busy machine may keep the clients from having all their requests in flight.
+        while generator.newest < first + 2 or len(crossing(answers)) < CROSSING:
+            assert generator.newest < first + MOST_LOADS, "too few requests were in flight during a load"
             generator.publish(another_model(generator))
             await asyncio.to_thread(generator.wait_for_version, generator.newest)
             await asyncio.sleep(0.4)
@@ -115,9 +122,8 @@ async def test_requests_in_flight_survive_new_weights(generator: TinyGenerator) 
         versions = [span["version"] for span in spans]
         assert versions == sorted(set(versions))
         assert first <= versions[0] <= versions[-1] <= generator.newest
-    crossing = [answer for answer in answers if len(answer["version_spans"]) > 1]
-    assert len(crossing) >= 32, "too few requests were in flight during a load"
-    worst = max(difference(expected_log_probs(generator, answer), answer["log_probs"]) for answer in crossing[:40])
+    crossed = crossing(answers)
+    worst = max(difference(expected_log_probs(generator, answer), answer["log_probs"]) for answer in crossed[:40])
     assert worst < AGREEMENT
 
 

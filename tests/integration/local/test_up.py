@@ -106,9 +106,15 @@ def test_under_nohup_a_hangup_is_nothing(tmp_path: Path) -> None:
         assert all_gone(parts)
 
 
+def in_a_terminal() -> None:
+    """Take standard input as the terminal, and hear its end also when the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def test_a_closed_terminal_stops_everything(tmp_path: Path) -> None:
     near, far = pty.openpty()
-    own = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
+    own = {"start_new_session": True, "preexec_fn": in_a_terminal}
     with started(RUN, tmp_path, stdin=far, stdout=far, stderr=far, **own) as running:
         os.close(far)
         said = b""
