@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support.parallel import pytest_collection_modifyitems, pytest_xdist_auto_num_workers  # noqa: F401 - hooks
 from tests.support.parts import Parts
 from vapo.ledger import Ledger
 from vapo.local.environment import CPU_DEFAULTS, OFFLINE_DEFAULTS
