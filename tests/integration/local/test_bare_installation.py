@@ -12,6 +12,7 @@ import venv
 from collections.abc import Iterator
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
@@ -39,18 +40,23 @@ def distributions(requirements: list[str]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`vapo` in an environment with the wheel and the packages that every part needs."""
-    folder = tmp_path_factory.mktemp("bare")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "vapo", "services", "trainer"):
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of the checkout's files, less the tests."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "vapo", "services", "trainer", "lab"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, source / name)
-    build = "from setuptools import build_meta; build_meta.build_wheel('..')"
+    build = "from setuptools import build_meta; build_meta.build_wheel('dist')"
     subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    (built,) = (source / "dist").glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`vapo` in an environment with the wheel and the packages that every part needs."""
+    folder = tmp_path_factory.mktemp("bare")
     venv.create(folder / "venv", symlinks=True, with_pip=False)
-    (wheel,) = folder.glob("*.whl")
     (packages,) = (folder / "venv" / "lib").glob("*/site-packages")
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv"), "install", "--no-index"]
     subprocess.run([*pip, "--quiet", "--no-deps", str(wheel)], check=True, cwd=folder)
@@ -76,16 +82,41 @@ def said(vapo: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.slow
-def test_every_command_helps(bare: Path, tmp_path: Path) -> None:
-    for command in COMMANDS:
-        done = said(bare, tmp_path, command.name, "--help")
-        assert (done.returncode, done.stderr) == (0, ""), command.name
-        assert done.stdout.startswith(f"usage: vapo {command.name}")
-    assert said(bare, tmp_path, "--help").returncode == 0
+def test_the_wheel_has_three_packages_and_what_they_read(wheel: Path) -> None:
+    names = set(ZipFile(wheel).namelist())
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"vapo", "services", "trainer"}
+    files = {path.relative_to(ROOT) for top in ("vapo", "services", "trainer") for path in (ROOT / top).rglob("*.*")}
+    assert {path.as_posix() for path in files if path.suffix not in (".md", ".pyc")} - names == set()
+    assert {"vapo/demo/problems.py", "vapo/demo/chain/chain.py", "vapo/assets/chain-base/model.safetensors"} <= names
+    assert {"services/gateway/static/dashboard.html", "vapo/py.typed"} <= names
+    assert any(name.endswith(".lua") for name in names)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["up"], ["demo"], ["ablate"], ["base-model", "--out", "x"]])
+def test_every_command_helps(bare: Path, tmp_path: Path) -> None:
+    for command in COMMANDS:
+        done = said(bare, tmp_path, command.name, "--help")
+        if command.in_checkout:
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+            assert done.stderr.startswith(f"vapo {command.name}: belongs to a checkout of the project")
+        else:
+            assert (done.returncode, done.stderr) == (0, ""), command.name
+            assert done.stdout.startswith(f"usage: vapo {command.name}")
+    assert "only in a checkout of the project, which this is not" in said(bare, tmp_path, "--help").stdout
+
+
+@pytest.mark.slow
+def test_the_demos_problems_come_with_the_wheel(bare: Path, tmp_path: Path) -> None:
+    done = said(bare.with_name("python"), tmp_path, "-m", "vapo.demo.feed", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    words = ["--split", "train", "--count", "3", "--out", str(tmp_path / "problems.jsonl")]
+    assert said(bare.with_name("python"), tmp_path, "-m", "vapo.demo.chain", *words).returncode == 0
+    assert (tmp_path / "problems.jsonl").read_text().count("\n") == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["up"], ["demo"]])
 def test_what_needs_an_extra_names_it_in_one_line(bare: Path, tmp_path: Path, words: list[str]) -> None:
     done = said(bare, tmp_path, *words)
     assert done.returncode == 1
