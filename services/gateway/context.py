@@ -18,6 +18,7 @@ from services.gateway.housekeeping import Housekeeping
 from services.gateway.rows.task_builder import TaskBuilder
 from services.gateway.rows.verifier_names import VerifierNames
 from vapo.ledger import Ledger
+from vapo.ledger.patience import REQUEST_SECONDS
 from vapo.ledger.run_memory import open_ledger, remember
 from vapo.ledger.trouble import Kind
 from vapo.model.folder import check_model_description
@@ -30,10 +31,6 @@ from vapo.weights import WeightChannel
 
 logger = logging.getLogger(__name__)
 
-HTTP_PATIENCE_SECONDS = 8.0
-"""A request waits about this long for a Redis that restarts or is silent, then it is answered 503
-with ``Retry-After``; where Redis answers and refuses, at once."""
-
 
 @dataclass(frozen=True)
 class Gateway:
@@ -41,7 +38,8 @@ class Gateway:
 
     settings: Settings
     ledger: Ledger
-    """For requests: gives up soon."""
+    """For requests: one that meets a Redis that restarts or is silent is answered 503 with
+    ``Retry-After`` soon; where Redis answers and refuses, at once."""
     tokenizer: PromptTokenizer
     builder: TaskBuilder
     datasets: DatasetStore
@@ -70,7 +68,7 @@ class Gateway:
         if tokenizer.render is None:
             logger.warning("%s: %s", settings.model.path, NO_TEMPLATE)
         patient.control.agree("tokenizer", tokenizer.fingerprint, settings.model.path)
-        hasty = patient.briefly(HTTP_PATIENCE_SECONDS)
+        hasty = patient.briefly(REQUEST_SECONDS)
         verifiers = VerifierNames(lambda: hasty.fleet.members("verifier"))
         builder = TaskBuilder(settings, tokenizer, verifiers)
         remember(patient)

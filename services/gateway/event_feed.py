@@ -7,18 +7,14 @@ before it reads; so nothing is lost between a wake-up and the next. The feed onl
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.exceptions import RedisError
-
 from vapo.ledger import Ledger
+from vapo.ledger.patience import BLOCK_SECONDS
+from vapo.ledger.patient_loop import PatientLoop
 
-logger = logging.getLogger(__name__)
-
-BLOCK_SECONDS = 0.5
 Listener = tuple[asyncio.AbstractEventLoop, asyncio.Event]
 
 
@@ -31,18 +27,18 @@ class EventFeed:
         """Set when the server begins to shut down: listeners end."""
         self._listeners: set[Listener] = set()
         self._lock = threading.Lock()
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        self._last = ""
+        self._loop = PatientLoop("events", self._look, ledger.watch.failed, "events wait")
 
     def start(self) -> None:
         """Begin to listen."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Wake everyone for the last time."""
         self.stopping.set()
-        self._closed.set()
-        self._thread.join(timeout=10)
+        self._loop.stop()
+        self._loop.join(10)
         self._wake_all()
 
     @contextmanager
@@ -57,20 +53,15 @@ class EventFeed:
             with self._lock:
                 self._listeners.discard(listener)
 
-    def _run(self) -> None:
-        last = ""
-        while not self._closed.is_set():
-            try:
-                last = last or self._ledger.journal.newest_event()
-                events = self._ledger.journal.events(last, BLOCK_SECONDS)
-            except RedisError as error:
-                self._ledger.watch.failed("events wait", error)
-                self._closed.wait(BLOCK_SECONDS)
-                continue
-            if events:
-                last = events[-1][0]
-            if events or self.stopping.is_set():
-                self._wake_all()
+    def _look(self) -> float:
+        journal = self._ledger.journal
+        self._last = self._last or journal.newest_event()
+        events = journal.events(self._last, BLOCK_SECONDS)
+        if events:
+            self._last = events[-1][0]
+        if events or self.stopping.is_set():
+            self._wake_all()
+        return 0.0
 
     def _wake_all(self) -> None:
         with self._lock:

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
-
-from redis.exceptions import RedisError
 
 from services.gateway.dataset_store import Dataset, DatasetStore
 from services.gateway.rows.task_builder import Belonging, TaskBuilder
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict, QueueFull
 from vapo.ledger.keys import Key
+from vapo.ledger.patient_loop import PatientLoop
 from vapo.messages import Task
 from vapo.service.problem_details import Problem
 from vapo.telemetry.quiet_log import QuietLog
@@ -30,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 TASKS_PER_STEP = 16
 INTERVAL_SECONDS = 0.25
-FAILURE_SECONDS = 5.0
+FRUITLESS_SECONDS = 5.0
 FRUITLESS_STEPS = 8
 """Steps in a row that queue nothing before others get their turn: every row may be one that the run
 leaves out."""
@@ -69,22 +67,20 @@ class Feeder:
         self._random = random.Random(self._seed)
         self._pause = INTERVAL_SECONDS
         self._waiting = QuietLog(logger)
-        self._wake, self._stopping = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+        self._loop = PatientLoop("feeder", self._round, ledger.watch.failed, "data sets wait")
 
     def start(self) -> None:
         """Begin feeding."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End after the step in hand."""
-        self._stopping.set()
-        self._wake.set()
-        self._thread.join(timeout=10)
+        self._loop.stop()
+        self._loop.join(10)
 
     def wake(self) -> None:
         """Look at once, for example after an upload."""
-        self._wake.set()
+        self._loop.wake()
 
     def position(self, dataset: Dataset) -> Position:
         """How far training has come in ``dataset``."""
@@ -93,14 +89,14 @@ class Feeder:
     def top_up(self) -> int:
         """Serve rows until the backlog is at its low-water mark; returns the tasks queued."""
         queued = fruitless = 0
-        while fruitless < FRUITLESS_STEPS and not self._stopping.is_set():
+        while fruitless < FRUITLESS_STEPS and not self._loop.stopping.is_set():
             room = self._room()
             if room <= 0:
                 break
             served = self._serve_some(room)
             queued += served
             fruitless = 0 if served else fruitless + 1
-        self._pause = INTERVAL_SECONDS if fruitless < FRUITLESS_STEPS else FAILURE_SECONDS
+        self._pause = INTERVAL_SECONDS if fruitless < FRUITLESS_STEPS else FRUITLESS_SECONDS
         return queued
 
     def _room(self) -> int:
@@ -110,20 +106,12 @@ class Feeder:
             return 0
         return min(TASKS_PER_STEP, self._ledger.settings.ledger.task_queue_limit - waiting)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.top_up()
-            except RedisError as error:
-                self._ledger.watch.failed("data sets wait", error)
-            except (OSError, Problem) as error:
-                self._waiting.warn(str(error), f"data sets wait: {error}")
-            except Exception:
-                # A data set that cannot be read must not end the feeding of the others for good.
-                logger.exception("data sets wait %g s", FAILURE_SECONDS)
-                self._stopping.wait(FAILURE_SECONDS)
-            self._wake.wait(self._pause)
-            self._wake.clear()
+    def _round(self) -> float:
+        try:
+            self.top_up()
+        except (OSError, Problem) as error:
+            self._waiting.warn(str(error), f"data sets wait: {error}")
+        return self._pause
 
     def _serve_some(self, most: int) -> int:
         trained = [dataset for dataset in self._store.all() if dataset.split == "train"]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Any
-
-from redis.exceptions import RedisError
 
 from services.gateway.evaluations import Evaluations
 from vapo.ledger import Ledger
 from vapo.ledger.ledger import TRIM_PER_CALL
+from vapo.ledger.patient_loop import PatientLoop
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 0.5
-FAILURE_SECONDS = 5.0
 
 
 class Housekeeping:
@@ -23,35 +20,27 @@ class Housekeeping:
 
     def __init__(self, ledger: Ledger, evaluations: Evaluations) -> None:
         self._ledger, self._evaluations = ledger, evaluations
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._loop = PatientLoop("housekeeping", self._round, ledger.watch.failed, "housekeeping waits")
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End after the round in hand."""
-        self._stopping.set()
-        self._thread.join(timeout=10)
+        self._loop.stop()
+        self._loop.join(10)
 
     def round(self) -> None:
         """Do every chore once."""
-        while self._ledger.trim() >= TRIM_PER_CALL and not self._stopping.is_set():
+        while self._ledger.trim() >= TRIM_PER_CALL and not self._loop.stopping.is_set():
             continue
         for summary in self._evaluations.finish_due():
             _tell(summary)
 
-    def _run(self) -> None:
-        while not self._stopping.wait(INTERVAL_SECONDS):
-            try:
-                self.round()
-            except RedisError as error:
-                self._ledger.watch.failed("housekeeping waits", error)
-            except Exception:
-                # One record that cannot be read must not end all chores for good.
-                logger.exception("housekeeping waits %g s", FAILURE_SECONDS)
-                self._stopping.wait(FAILURE_SECONDS)
+    def _round(self) -> float:
+        self.round()
+        return INTERVAL_SECONDS
 
 
 def _tell(summary: dict[str, Any]) -> None:

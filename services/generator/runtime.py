@@ -25,6 +25,8 @@ from services.generator.weight_follower import WeightFollower
 from services.generator.worker import GenerationWorker
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import MISSED_HEARTBEATS, Member
+from vapo.ledger.patience import LOOP_CALL_SECONDS
+from vapo.ledger.patient_loop import patiently
 from vapo.ledger.run_watch import RunWatch
 from vapo.ledger.trouble import trouble_of
 from vapo.model.tokenizer import PromptTokenizer
@@ -36,9 +38,6 @@ from vapo.weights.assembly import transport_for
 
 logger = logging.getLogger(__name__)
 
-REDIS_PATIENCE_SECONDS = 2.0
-"""Of one call; the loops here try again, so that shutting down never waits for a dead Redis."""
-REDIS_RETRY_SECONDS = 1.0
 WATCH_SECONDS = 0.5
 
 
@@ -133,7 +132,7 @@ class Runtime:
         }
 
     async def _serve_the_queue(self) -> None:
-        ledger = await self._open_ledger()
+        ledger = await patiently(self._tell, "the queue waits", Ledger.open, self.settings, LOOP_CALL_SECONDS)
         await asyncio.to_thread(
             ledger.control.agree, "tokenizer", self._tokenizer.fingerprint, self.settings.model.path
         )
@@ -145,14 +144,9 @@ class Runtime:
             group.create_task(self.follower.run(WeightChannel(ledger.redis, ledger.keys)))
             group.create_task(self.worker.run())
 
-    async def _open_ledger(self) -> Ledger:
-        while True:
-            try:
-                return await asyncio.to_thread(Ledger.open, self.settings, REDIS_PATIENCE_SECONDS)
-            except RedisError as error:
-                trouble = trouble_of(error)
-                self._waiting.warn(trouble.kind, f"the queue waits: {trouble.text}")
-                await asyncio.sleep(REDIS_RETRY_SECONDS)
+    def _tell(self, waits: str, error: RedisError) -> None:
+        trouble = trouble_of(error)
+        self._waiting.warn(trouble.kind, f"{waits}: {trouble.text}")
 
     async def _watch_engine(self) -> None:
         while not self.engine.failed and self.state.engine_failure is None:

@@ -22,14 +22,13 @@ from redis.exceptions import RedisError
 from services.generator.engine.vllm_engine import Engine, EngineError, LoadTimings
 from services.generator.state import GeneratorState, State
 from services.generator.weight_files import Shapes, check_complete
+from vapo.ledger.patience import BLOCK_SECONDS, PAUSE_SECONDS
 from vapo.telemetry.quiet_log import QuietLog
 from vapo.weights import ACTOR, Announcement, Manifest, Transport, WeightsError
 from vapo.weights.canary import canary_difference, canary_token_ids
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
-RETRY_SECONDS = 1.0
 MOST_REJECTED = 3
 """Tries of one version before waiting for another, and failed loads before a new engine."""
 UNSETTLED = -1
@@ -103,13 +102,13 @@ class WeightFollower:
                 if target is not None:
                     await self.load(target)
             except RedisError as error:  # the heartbeat tells of it
-                logger.debug("weights not updated: %s; again in %g s", error, RETRY_SECONDS)
-                await asyncio.sleep(RETRY_SECONDS)
+                logger.debug("weights not updated: %s; again in %g s", error, PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
             except (WeightsError, OSError) as error:
                 self.failures += 1
                 self.trouble = str(error)
-                self._refusals.warn(str(error), f"weights not updated: {error}; trying again every {RETRY_SECONDS:g} s")
-                await asyncio.sleep(RETRY_SECONDS)
+                self._refusals.warn(str(error), f"weights not updated: {error}; trying again every {PAUSE_SECONDS:g} s")
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def load(self, announced: Announcement) -> Proof:
         """Fetch, verify, load in flight and prove one version; 0 is what vLLM started with.
@@ -135,7 +134,7 @@ class WeightFollower:
             self._settled = UNSETTLED
         if self._settled == UNSETTLED:
             return await asyncio.to_thread(announcements.newest) or BASE
-        return await asyncio.to_thread(announcements.wait_newer, self._settled, POLL_SECONDS)
+        return await asyncio.to_thread(announcements.wait_newer, self._settled, BLOCK_SECONDS)
 
     def _fetch(self, version: int) -> tuple[Path, Manifest]:
         folder, manifest = self._transport.fetch(version, only=ACTOR)

@@ -20,7 +20,6 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from redis.exceptions import RedisError
@@ -32,16 +31,15 @@ from services.generator.sample_seeds import sample_seed
 from services.generator.state import GeneratorState, State
 from vapo.ledger import Lease, Ledger
 from vapo.ledger.keys import TASK_STAGES
+from vapo.ledger.patient_loop import Result, patiently
 from vapo.messages import Floats, Generated, MessageError, Task, float_array, token_array
 from vapo.model.tokenizer import PromptTokenizer
 from vapo.telemetry.failure_log import FailureLog, reason_of
 
 logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
 IDLE_SECONDS = 0.05
 """Between looks at an empty queue."""
-REDIS_RETRY_SECONDS = 1.0
 GIVE_BACK_SECONDS = 3.0
 """For giving leases back at shutdown; what is not given back in time is taken over later."""
 
@@ -244,13 +242,7 @@ class GenerationWorker:
         )
 
     async def _patiently(self, call: Callable[..., Result], *arguments: object) -> Result:
-        """A ledger call, again and again while Redis is away: each may safely be repeated."""
-        while True:
-            try:
-                return await asyncio.to_thread(call, *arguments)
-            except RedisError as error:
-                await asyncio.to_thread(self._ledger.watch.failed, "the queue waits", error)
-                await asyncio.sleep(REDIS_RETRY_SECONDS)
+        return await patiently(self._ledger.watch.failed, "the queue waits", call, *arguments)
 
 
 def _without_rounding(log_probs: Floats) -> Floats:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from vapo.ledger.connection import connect
 from vapo.ledger.fleet import Member
+from vapo.ledger.patience import LOOP_CALL_SECONDS
 from vapo.ledger.run_watch import RunWatch
 from vapo.service import Heartbeat, member_name
 from vapo.settings import Settings
-from vapo.weights.assembly import REDIS_PATIENCE_SECONDS, open_cache, open_source
+from vapo.weights.assembly import open_cache, open_source
 from vapo.weights.download import FileDownload
 from vapo.weights.file_response import ServedBytes
 from vapo.weights.manifest import Manifest
@@ -23,7 +24,7 @@ class Runtime:
 
     def __init__(self, settings: Settings, url: str) -> None:
         self._url, self._name = url, member_name("relay")
-        self._redis = connect(settings.redis, REDIS_PATIENCE_SECONDS)
+        self._redis = connect(settings.redis, LOOP_CALL_SECONDS)
         self._source = open_source(settings, self._redis, relay_url=None)
         self._cache = open_cache(settings, self._redis, self._source, settings.relay_directory)
         self.limiter = TokenBucket(settings.relay.serve_limit_bytes_per_second)

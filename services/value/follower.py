@@ -17,12 +17,12 @@ from redis.exceptions import RedisError
 
 from services.value.replica import prepare
 from services.value.scorer import Scorer, ScorerClosed
+from vapo.ledger.patience import BLOCK_SECONDS, PAUSE_SECONDS
+from vapo.ledger.patient_loop import PatientLoop
 from vapo.ledger.trouble import explain
 from vapo.model.critic import CriticError
 from vapo.weights import CRITIC, Announcement, Transport, WeightChannel, WeightsError
 
-BLOCK_SECONDS = 1.0
-RETRY_SECONDS = 1.0
 SWAP_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
@@ -43,8 +43,10 @@ class WeightFollower:
         self._channel, self._transport, self._scorer = channel, transport, scorer
         self._settled = 0
         """Newest version that needs no further work."""
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="weights", daemon=True)
+        # Redis comes back; the heartbeat tells of it.
+        self._loop = PatientLoop(
+            "weights", self._round, lambda _, error: self._report(explain(error), logging.DEBUG), ""
+        )
         self.caught_up = threading.Event()
         """Set once the version that was newest at the start is in use, or was refused."""
         self.state = State.STALE
@@ -53,33 +55,30 @@ class WeightFollower:
 
     def start(self) -> None:
         """Begin to follow."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Stop following; a wait in progress ends within its block time."""
-        self._stopping.set()
-        self._thread.join(timeout=BLOCK_SECONDS + RETRY_SECONDS)
+        self._loop.stop()
+        self._loop.join(BLOCK_SECONDS + PAUSE_SECONDS)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._step()
-            except ScorerClosed:
-                return
-            except RedisError as error:
-                # It comes back; the heartbeat tells of it.
-                self._report(explain(error), logging.DEBUG)
-                self._stopping.wait(RETRY_SECONDS)
-            except (WeightsError, TimeoutError) as error:
-                # A removed version is followed by a newer one.
-                self._report(str(error))
-                self._stopping.wait(RETRY_SECONDS)
-            except Exception as error:
-                # For example files that were removed while they were read. A thread that ended here
-                # would leave the replica at its version for ever.
-                logger.exception("critic weights")
-                self._report(f"{type(error).__name__}: {error}")
-                self._stopping.wait(RETRY_SECONDS)
+    def _round(self) -> float:
+        try:
+            self._step()
+            return 0.0
+        except RedisError:
+            raise
+        except ScorerClosed:
+            self._loop.stop()
+        except (WeightsError, TimeoutError) as error:
+            # A removed version is followed by a newer one.
+            self._report(str(error))
+        except Exception as error:
+            # For example files that were removed while they were read. A thread that ended here
+            # would leave the replica at its version for ever.
+            logger.exception("critic weights")
+            self._report(f"{type(error).__name__}: {error}")
+        return PAUSE_SECONDS
 
     def _step(self) -> None:
         block = BLOCK_SECONDS if self.caught_up.is_set() else 0.0

@@ -33,19 +33,16 @@ class ValueWorker:
     ) -> None:
         """``may_start`` is set once the newest critic is in use."""
         self._scorer, self._ledger, self._calibration = scorer, ledger, calibration
-        self._may_start = may_start
-        self._stage = StageWorker(ledger, Stage.VERIFIED, name, self.score, BATCH_ROLLOUTS)
-        self._thread = threading.Thread(target=self._run, name="score", daemon=True)
+        self._stage = StageWorker(ledger, Stage.VERIFIED, name, self.score, BATCH_ROLLOUTS, may_start)
 
     def start(self) -> None:
         """Begin to lease."""
-        self._thread.start()
+        self._stage.start()
 
     def stop(self) -> None:
         """Finish the batch in hand."""
         self._stage.stop()
-        self._may_start.set()
-        self._thread.join(timeout=JOIN_SECONDS)
+        self._stage.join(JOIN_SECONDS)
 
     def score(self, work: Work) -> None:
         """Score a batch and record the values of each of its rollouts."""
@@ -63,10 +60,6 @@ class ValueWorker:
         for (_, rollout), values in zip(fit, scored.values, strict=True):
             if rollout.verdict is not None and rollout.verdict.reward is not None:
                 self._calibration.add(values[:-1], rollout.verdict.reward)
-
-    def _run(self) -> None:
-        self._may_start.wait()
-        self._stage.run()
 
     def _accept(self, lease: Lease, rollout: Rollout) -> bool:
         try:

@@ -9,7 +9,6 @@ Invariants:
 from __future__ import annotations
 
 import logging
-import threading
 
 from services.verifier.registry import UnknownVerifier
 from services.verifier.service import VerifierService
@@ -37,26 +36,22 @@ class VerifierWorker:
             StageWorker(ledger, Stage.GENERATED, f"{name}-{k}", self.verify, BATCH_ROLLOUTS)
             for k in range(processes + 1)
         ]
-        self._threads = [
-            threading.Thread(target=stage.run, name=f"verify-{k}", daemon=True) for k, stage in enumerate(self._stages)
-        ]
 
     def start(self) -> None:
         """Begin to lease."""
-        for thread in self._threads:
-            thread.start()
+        for stage in self._stages:
+            stage.start()
 
     def stop(self) -> None:
         """Lease nothing more, and give the batches in hand a moment to end."""
         for stage in self._stages:
             stage.stop()
-        for thread in self._threads:
-            thread.join(timeout=JOIN_SECONDS)
+        self.join()
 
     def join(self) -> None:
-        """After the pool was closed: wait for the threads that it held up."""
-        for thread in self._threads:
-            thread.join(timeout=JOIN_SECONDS)
+        """Wait for the batches in hand; after the pool was closed, for those that it held up."""
+        for stage in self._stages:
+            stage.join(JOIN_SECONDS)
 
     def verify(self, work: Work) -> None:
         """Judge a batch and record each verdict. Raises PoolError when a judgement must wait."""

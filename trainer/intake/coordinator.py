@@ -25,11 +25,11 @@ from trainer.learning.update import UpdateResult
 from trainer.records.metrics_file import MetricsFile
 from trainer.records.status import Requests, Status
 from vapo.ledger import Ledger
+from vapo.ledger.patience import PAUSE_SECONDS
 from vapo.ledger.trouble import Kind, trouble_of
 
 logger = logging.getLogger(__name__)
 
-HOLD_SECONDS = 0.5
 LONGEST_SILENCE_SECONDS = 60.0
 """After this long rank 0 tells the others to go on waiting, whatever it waits for but a batch; a
 batch has a deadline, which the collectives' is made to exceed by more than this."""
@@ -109,7 +109,7 @@ class Coordinator:
         if trouble_of(error).kind is not Kind.LOST and not self._requests.stopping:
             raise error
         self._status.set(phase="waiting for the run's data")
-        time.sleep(HOLD_SECONDS)
+        time.sleep(PAUSE_SECONDS)
 
     def _batch_order(self, position: Position, phases: Phases) -> Order | None:
         """An order to train, or None when something else came up while waiting."""

@@ -25,13 +25,13 @@ from trainer.intake.dynamic_sampling import Discarded
 from trainer.learning.batch import RowError, TrainingRow
 from vapo.ledger import Lease, Ledger, Stage
 from vapo.ledger.keys import Field, State
+from vapo.ledger.patience import BLOCK_SECONDS
 from vapo.ledger.routes import ENDS
 from vapo.messages import Rollout
 from vapo.weights import WeightChannel
 
 logger = logging.getLogger(__name__)
 
-BLOCK_SECONDS = 0.5
 OVER = ENDS | {State.TRAINED}
 """States of a rollout that will not come to the trainer (again)."""
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 from redis.exceptions import RedisError
 
 from vapo.ledger import Ledger
+from vapo.ledger.patience import LOOK_SECONDS
 from vapo.local.outcome import TrainingState, note_training
-
-LAST_WORD_SECONDS = 4.0
-"""A Redis that is in trouble, and may be the reason of a failure, is not waited for longer."""
 
 
 class Course:
@@ -40,7 +38,7 @@ class Course:
         """It ended of an error; without Redis, which may be that error, only the folder says so."""
         note_training(self._directory, "failed", step, self._max_steps, reason)
         try:
-            journal = self._ledger.briefly(LAST_WORD_SECONDS).journal
+            journal = self._ledger.briefly(LOOK_SECONDS).journal
             journal.note_course("failed", step=step, max_steps=self._max_steps, reason=reason)
             journal.tell("trainer_failed", {"step": step, "error": reason})
         except RedisError as error:

@@ -7,12 +7,11 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from vapo.ledger.connection import PROBE, PROBE_MILLISECONDS, connect_briefly
+from vapo.ledger.patience import REQUEST_SECONDS
 from vapo.ledger.server_rules import NOT_SEEN, POLICY, appends, eviction_policy, evicts
 from vapo.ledger.trouble import explain
 from vapo.local.redis_server import OLDEST_VERSION
 from vapo.settings import RedisSettings, SettingsError
-
-ANSWER_SECONDS = 8.0
 
 
 def findings_of(settings: RedisSettings) -> list[tuple[str, str]]:
@@ -20,7 +19,7 @@ def findings_of(settings: RedisSettings) -> list[tuple[str, str]]:
     second is written to see whether writes are taken.
     """
     try:
-        client = connect_briefly(settings, ANSWER_SECONDS)
+        client = connect_briefly(settings, REQUEST_SECONDS)
         try:
             found = [*_version(client), *_policy(client), *_append_only(client), *_writes(client)]
         finally:

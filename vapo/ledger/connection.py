@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vapo.ledger import sentinel
-from vapo.ledger.patience import Patience, Seconds, no_seconds
+from vapo.ledger.patience import PAUSE_SECONDS, Patience, Seconds, no_seconds
 from vapo.ledger.server_rules import check_server
 from vapo.ledger.trouble import Kind, Trouble, trouble_of
 from vapo.settings import RedisSettings, SettingsError
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 RedisClient = Any
 """A :class:`redis.Redis` that answers in bytes; its own types say ``bytes | str`` everywhere."""
 
-RECONNECT_CAP_SECONDS = 1.0
 PROBE = "vapo:probe"
 """A key that is written to see whether Redis takes writes."""
 PROBE_MILLISECONDS = 1000
@@ -83,7 +82,7 @@ def wait_for_redis(settings: RedisSettings) -> None:
     while trouble:
         if time.monotonic() >= deadline:
             raise UnavailableError(_given_up(settings, trouble))
-        time.sleep(min(RECONNECT_CAP_SECONDS, settings.patience_seconds))
+        time.sleep(min(PAUSE_SECONDS, settings.patience_seconds))
         trouble = trouble_at(settings)
 
 

@@ -1,4 +1,9 @@
-"""How long a call waits for Redis: by the clock, not by the number of tries.
+"""How long anybody waits for Redis: by the clock, not by the number of tries.
+
+A call is sent again while Redis restarts, loads its data, or fails over; for how long, its caller says
+when it connects: ``redis.patience_seconds``, or one of the names below. Work that cannot be given up
+goes on after that (:mod:`vapo.ledger.patient_loop`); everything else ends with the error, in words
+(:mod:`vapo.ledger.trouble`).
 
 Invariants:
 - a call ends within its patience and one timeout (``redis.timeout_seconds``) more, whatever
@@ -20,8 +25,21 @@ from redis.retry import Retry
 
 from vapo.ledger.trouble import is_refusal
 
-LONGEST_PAUSE_SECONDS = 1.0
+REQUEST_SECONDS = 8.0
+"""Of an HTTP request to the gateway, and of a look by a person: then it is answered that Redis is away."""
+LOOP_CALL_SECONDS = 2.0
+"""Of one call of work that comes back by itself, so that shutting down never waits for a dead Redis."""
+LOOK_SECONDS = 4.0
+"""Of a look at the run's health, and of the last word of a trainer that has failed."""
+
 FIRST_PAUSE_SECONDS = 0.05
+"""Before a call is sent again; each further pause is twice as long, up to :data:`PAUSE_SECONDS`."""
+PAUSE_SECONDS = 1.0
+"""Before work that met trouble is done again."""
+FAULT_PAUSE_SECONDS = 5.0
+"""The same after an error that is not Redis's, which will hardly pass so soon."""
+BLOCK_SECONDS = 0.5
+"""Longest wait in one call for something new in a stream; a stop is heard after it."""
 
 _begun = threading.local()
 """When the outermost call of this thread began; redis-py nests them."""
@@ -40,7 +58,7 @@ class Patience(Retry):
     """Sends a call again until ``seconds`` have passed; ``refusal_seconds`` for one refused."""
 
     def __init__(self, seconds: float, refusal_seconds: Seconds = no_seconds) -> None:
-        backoff = ExponentialBackoff(cap=LONGEST_PAUSE_SECONDS, base=FIRST_PAUSE_SECONDS)
+        backoff = ExponentialBackoff(cap=PAUSE_SECONDS, base=FIRST_PAUSE_SECONDS)
         super().__init__(backoff, retries=-1)
         self._seconds, self._refusal_seconds = seconds, refusal_seconds
 

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from vapo.ledger.connection import RedisClient, connect_briefly
 from vapo.ledger.keys import GROUP, Key, Keys, Stage
+from vapo.ledger.patience import LOOK_SECONDS
 from vapo.ledger.server_rules import POLICY, evicts
 from vapo.ledger.trouble import Kind, RunLostError, Trouble, lost, trouble_of
 from vapo.settings import Settings
@@ -28,7 +29,6 @@ from vapo.telemetry.quiet_log import QuietLog
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 4.0
 RECENT_SECONDS = 1.0
 MARK = "mark"
 """Field of the run's hash that tells this run from any other of its name."""

@@ -18,6 +18,8 @@ from redis.exceptions import RedisError
 from vapo.ledger.keys import Stage
 from vapo.ledger.leases import Lease
 from vapo.ledger.ledger import Ledger
+from vapo.ledger.patience import BLOCK_SECONDS, PAUSE_SECONDS
+from vapo.ledger.patient_loop import PatientLoop
 from vapo.ledger.trouble import Kind, trouble_of
 from vapo.messages import Rollout
 from vapo.telemetry.failure_log import FailureLog, reason_of
@@ -28,43 +30,54 @@ Work = list[tuple[Lease, Rollout]]
 Handler = Callable[[Work], None]
 """Does the work and records the results in the ledger."""
 
-BLOCK_SECONDS = 0.5
-REDIS_RETRY_SECONDS = 1.0
-
 
 class StageWorker:
     """Feeds rollouts waiting at one stage to a handler, in batches."""
 
-    def __init__(self, ledger: Ledger, stage: Stage, consumer: str, handler: Handler, batch_size: int) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        stage: Stage,
+        consumer: str,
+        handler: Handler,
+        batch_size: int,
+        may_begin: threading.Event | None = None,
+    ) -> None:
+        """``may_begin``: nothing is leased before it is set."""
         self._ledger, self._stage, self._consumer = ledger, stage, consumer
-        self._handler, self._batch_size = handler, batch_size
+        self._handler, self._batch_size, self._may_begin = handler, batch_size, may_begin
         self._watch = ledger.watch
         self._lease_seconds = ledger.settings.ledger.lease_seconds
         self._held: list[Lease] = []
         self._failures = FailureLog(logger)
-        self._stopping = threading.Event()
         self._next_take_over = 0.0
+        self._waits = f"stage {stage} waits"
+        self._loop = PatientLoop(f"{stage}-{consumer}", self._round, self._watch.failed, self._waits)
+        self._renewing = PatientLoop(f"renew-{stage}", self._renew, self._watch.failed, "leases are not renewed")
 
-    def run(self) -> None:
-        """Work until :meth:`stop`; meant for a thread."""
-        renewer = threading.Thread(target=self._renew_until_stopped, daemon=True, name=f"renew-{self._stage}")
-        renewer.start()
-        while not self._stopping.is_set():
-            try:
-                self._work(self._next_batch())
-            except RedisError as error:
-                self._watch.failed(f"stage {self._stage}", error)
-                self._stopping.wait(REDIS_RETRY_SECONDS)
-        renewer.join(timeout=self._lease_seconds)
+    def start(self) -> None:
+        """Begin to lease."""
+        self._loop.start()
+        self._renewing.start()
 
     def stop(self) -> None:
-        """Finish the batch in hand, then return from :meth:`run`."""
-        self._stopping.set()
+        """Finish the batch in hand and lease no other."""
+        self._loop.stop()
+
+    def join(self, seconds: float) -> None:
+        """Wait that long for the batch in hand."""
+        self._loop.join(seconds)
+        self._renewing.stop()
+
+    def _round(self) -> float:
+        if self._may_begin and not self._may_begin.wait(BLOCK_SECONDS):
+            return 0.0
+        if self._watch.recent() is not None:
+            return PAUSE_SECONDS
+        self._work(self._next_batch())
+        return 0.0
 
     def _next_batch(self) -> list[Lease]:
-        if self._watch.recent() is not None:
-            self._stopping.wait(REDIS_RETRY_SECONDS)
-            return []
         if time.monotonic() >= self._next_take_over:
             self._next_take_over = time.monotonic() + self._lease_seconds / 2
             abandoned = self._ledger.take_over(self._stage, self._consumer, self._batch_size)
@@ -80,7 +93,7 @@ class StageWorker:
         self._held = []
 
     def _attempt(self, leases: Sequence[Lease]) -> None:
-        while not self._stopping.is_set():
+        while not self._loop.stopping.is_set():
             try:
                 work = self._ledger.load(leases)
                 if work:
@@ -88,10 +101,10 @@ class StageWorker:
                 return
             except RedisError as error:
                 # Every call may be sent twice: what was recorded before stays as it is.
-                self._watch.failed(f"stage {self._stage}", error)
+                self._watch.failed(self._waits, error)
                 if trouble_of(error).kind is Kind.FAULT:
                     return
-                self._stopping.wait(REDIS_RETRY_SECONDS)
+                self._loop.stopping.wait(PAUSE_SECONDS)
             except Exception as error:
                 # The leases expire and the work is delivered again, ledger.max_attempts times.
                 self._failures.tell(f"batch of {len(leases)} rollouts at stage {self._stage}", error)
@@ -99,12 +112,9 @@ class StageWorker:
                     self._ledger.fail(lease, reason_of(error))
                 return
 
-    def _renew_until_stopped(self) -> None:
-        while not self._stopping.wait(self._lease_seconds / 3):
-            try:
-                self._ledger.renew(self._consumer, self._held)
-            except RedisError as error:
-                self._watch.failed("leases not renewed", error)
+    def _renew(self) -> float:
+        self._ledger.renew(self._consumer, self._held)
+        return self._lease_seconds / 3
 
 
 def _portions(leases: Sequence[Lease]) -> list[Sequence[Lease]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from dataclasses import replace
 from redis.exceptions import RedisError
 
 from vapo.ledger.fleet import Fleet, Member
+from vapo.ledger.patient_loop import PatientLoop
 from vapo.ledger.run_watch import RunWatch
 from vapo.ledger.trouble import Kind, Trouble
 
@@ -36,53 +36,52 @@ class Heartbeat:
     def __init__(self, watch: RunWatch, describe: Callable[[], Member], seconds: float) -> None:
         self._watch, self._describe, self._seconds = watch, describe, seconds
         self._fleet = Fleet(watch.redis, watch.keys, seconds)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
+        self._due = 0.0
+        self._told: Member | None = None
+        self._loop = PatientLoop("heartbeat", self._round, watch.failed, "heartbeat missed")
 
     def start(self) -> None:
         """Begin beating."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Leave the fleet."""
-        self._stopping.set()
-        self._thread.join(timeout=self._seconds + 1)
+        self._loop.stop()
+        self._loop.join(self._seconds + 1)
         try:
             self._fleet.leave(self._describe().name)
         except RedisError as error:
             self._watch.failed("could not leave the fleet", error)
 
-    def _run(self) -> None:
-        while True:
-            trouble, told = self._watch.look(), None
-            try:
-                if trouble is None or trouble.kind is not Kind.SILENT:
-                    told = self._describe()
-                    self._fleet.beat(_with_trouble(told, trouble))
-            except RedisError as error:
-                self._watch.failed("heartbeat missed", error)
-            except Exception:
-                # A part that cannot describe itself for once is not dead: the next beat tells.
-                logger.exception("heartbeat missed")
-            if self._rest(told):
-                return
+    def _round(self) -> float:
+        if time.monotonic() >= self._due or self._has_changed():
+            self._due, self._told = time.monotonic() + self._seconds, None
+            self._beat()
+        return min(LOOK_SECONDS, self._seconds)
 
-    def _rest(self, told: Member | None) -> bool:
-        """Until the next beat: when it is due, or at once when state or version have changed.
-        Returns whether to end.
-        """
-        due = time.monotonic() + self._seconds
-        while not self._stopping.wait(min(LOOK_SECONDS, self._seconds)):
-            if time.monotonic() >= due or (told is not None and self._has_changed(told)):
-                return False
-        return True
+    def _beat(self) -> None:
+        trouble = self._watch.look()
+        if trouble is not None and trouble.kind is Kind.SILENT:
+            return
+        try:
+            told = self._describe()
+            self._fleet.beat(_with_trouble(told, trouble))
+            self._told = told
+        except RedisError:
+            raise
+        except Exception:
+            # A part that cannot describe itself for once is not dead: the next beat tells.
+            logger.exception("heartbeat missed")
 
-    def _has_changed(self, told: Member) -> bool:
+    def _has_changed(self) -> bool:
+        """Whether state or version are others than the fleet was told."""
+        if self._told is None:
+            return False
         try:
             now = self._describe()
         except Exception:
             return False  # logged when the beat is due
-        return (now.state, now.weight_version) != (told.state, told.weight_version)
+        return (now.state, now.weight_version) != (self._told.state, self._told.weight_version)
 
 
 def _with_trouble(member: Member, trouble: Trouble | None) -> Member:

@@ -8,6 +8,7 @@ from pathlib import Path
 from vapo.ledger.connection import RedisClient, connect
 from vapo.ledger.fleet import Fleet, Member
 from vapo.ledger.keys import Keys
+from vapo.ledger.patience import LOOP_CALL_SECONDS
 from vapo.service import service_headers
 from vapo.settings import Settings
 from vapo.startup import check_writable
@@ -18,9 +19,6 @@ from vapo.weights.file_transport import FileTransport
 from vapo.weights.http_transport import HttpTransport
 from vapo.weights.source import WeightSource
 from vapo.weights.transport import Transport
-
-REDIS_PATIENCE_SECONDS = 2.0
-"""Of one call; whoever fetches tries again, so that shutting down never waits for a dead Redis."""
 
 
 def check_cache(settings: Settings) -> None:
@@ -33,7 +31,7 @@ def transport_for(settings: Settings) -> Transport:
     """The transport a replica uses (``weights.transport``). Opens no connection yet."""
     if settings.weights.transport == "file":
         return FileTransport(settings.run.weights_directory)
-    redis = connect(settings.redis, REDIS_PATIENCE_SECONDS)
+    redis = connect(settings.redis, LOOP_CALL_SECONDS)
     source = open_source(settings, redis, settings.weights.relay_url)
     return HttpTransport(open_cache(settings, redis, source, settings.weights_cache_directory), source)
 

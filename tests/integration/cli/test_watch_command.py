@@ -277,8 +277,8 @@ def test_a_change_of_state_is_told_before_the_next_heartbeat_is_due(gateway: Run
                 assert time.monotonic() < until, f"{state[0]} was not told"
                 time.sleep(0.05)
     finally:
-        heartbeat._stopping.set()
-        heartbeat._thread.join(timeout=DEADLINE_SECONDS)
+        heartbeat._loop.stop()
+        heartbeat._loop.join(DEADLINE_SECONDS)
 
 
 @pytest.mark.usefixtures("url")

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -310,8 +309,7 @@ def test_work_that_cannot_be_recorded_is_not_buried(own_redis: RunningRedis) -> 
     for sample in (0, 1):
         assert ledger.record_generated("t", sample, generated())
     stage = StageWorker(ledger, Stage.GENERATED, "verifier", verify, 8)
-    thread = threading.Thread(target=stage.run)
-    thread.start()
+    stage.start()
     try:
         wait_until(lambda: judged)
         time.sleep(2.0)
@@ -320,7 +318,7 @@ def test_work_that_cannot_be_recorded_is_not_buried(own_redis: RunningRedis) -> 
         assert ledger.depths()["dead"] == 0
     finally:
         stage.stop()
-        thread.join(DEADLINE_SECONDS)
+        stage.join(DEADLINE_SECONDS)
         close(ledger)
         redis.close()
 
