@@ -24,20 +24,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainer.learning.gathered_states import (
-    critic_state,
-    load_critic_state,
-    load_optimiser_state,
-    load_policy_state,
-    optimiser_state,
-    policy_state,
+from trainer.learning.learner import Learner
+from trainer.learning.state_dicts import (
+    critic_state_dict,
+    load_critic_state_dict,
+    load_optimiser_state_dict,
+    load_policy_state_dict,
+    optimiser_state_dict,
+    policy_state_dict,
 )
-from trainer.learning.update import Learner
 from trainer.ranks.parallel import Ranks, broadcast_bytes, share_number
 from trainer.ranks.shared_file import SharedFile
 from vapo.durable import durable_folder
@@ -61,7 +60,7 @@ class CheckpointFormatError(CheckpointError):
 
 
 @dataclass(frozen=True)
-class Position:
+class RunPosition:
     """Where a run stands."""
 
     step: int = 0
@@ -81,11 +80,11 @@ class Position:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class CheckpointManifest:
     """What ``manifest.json`` holds."""
 
     format: int
-    position: Position
+    position: RunPosition
     optimiser_steps: dict[str, int]
     random: dict[str, Any]
     settings: dict[str, Any]
@@ -93,31 +92,24 @@ class Manifest:
     created_at: float = field(default_factory=time.time)
 
 
-def save_checkpoint(
-    directory: Path,
-    learner: Learner,
-    position: Position,
-    random: np.random.Generator,
-    settings: dict[str, Any],
-    keep: int,
-    ranks: Ranks,
-) -> Path:
-    """Write a checkpoint and remove all but the newest ``keep``; every rank must call this.
+def save_checkpoint(directory: Path, learner: Learner, position: RunPosition, settings: dict[str, Any]) -> Path:
+    """Write a checkpoint and remove all but the newest ``trainer.keep_checkpoints``; every rank
+    must call this.
 
     Returns:
         Its folder. When this returns on rank 0, the checkpoint is on disk.
     """
     folder = directory / f"{position.step:08d}"
-    if not ranks.is_first:
-        for gather in _states(learner).values():
+    if not learner.ranks.is_first:
+        for gather in _state_dicts(learner).values():
             gather(False)
         return folder
     with durable_folder(folder) as unfinished:
-        for name, gather in _states(learner).items():
+        for name, gather in _state_dicts(learner).items():
             save_file(gather(True), unfinished / name)  # one file's tensors in memory at a time
-        manifest = _manifest(unfinished, learner, position, random, settings)
+        manifest = _manifest(unfinished, learner, position, settings)
         (unfinished / MANIFEST).write_text(json.dumps(asdict(manifest)), encoding="utf-8")
-    _remove_old(directory, folder, keep)
+    _remove_old(directory, folder, learner.trainer.keep_checkpoints)
     return folder
 
 
@@ -140,7 +132,7 @@ def newest_checkpoint(directory: Path) -> Path | None:
     return None
 
 
-def resume_newest(directory: Path, learner: Learner, random: np.random.Generator, ranks: Ranks) -> Manifest | None:
+def resume_newest(directory: Path, learner: Learner) -> CheckpointManifest | None:
     """Load the newest checkpoint that rank 0 finds; every rank must call this.
 
     Returns:
@@ -149,13 +141,14 @@ def resume_newest(directory: Path, learner: Learner, random: np.random.Generator
     Raises:
         CheckpointError: as :func:`load_checkpoint`.
     """
+    ranks = learner.ranks
     folder = newest_checkpoint(directory) if ranks.is_first else None
     found = share_number(int(folder is not None) if ranks.is_first else None, ranks)
-    return load_checkpoint(folder, learner, random, ranks) if found else None
+    return load_checkpoint(folder, learner) if found else None
 
 
-def load_checkpoint(folder: Path | None, learner: Learner, random: np.random.Generator, ranks: Ranks) -> Manifest:
-    """Put a checkpoint's state into ``learner`` and ``random``; every rank must call this.
+def load_checkpoint(folder: Path | None, learner: Learner) -> CheckpointManifest:
+    """Put a checkpoint's state into ``learner``; every rank must call this.
 
     Args:
         folder: rank 0's; the others' is not looked at, and may be None.
@@ -163,39 +156,40 @@ def load_checkpoint(folder: Path | None, learner: Learner, random: np.random.Gen
     Raises:
         CheckpointError: a file is damaged, or the checkpoint is of another model.
     """
+    ranks = learner.ranks
     text = _checked(folder) if ranks.is_first and folder is not None else None
     manifest = _parse(broadcast_bytes(text, ranks).decode(), folder)
     try:
         with _shared(folder, ACTOR, ranks) as state:
-            load_policy_state(learner.policy, state)
+            load_policy_state_dict(learner.policy, state)
         with _shared(folder, ACTOR_OPTIMISER, ranks) as state:
-            load_optimiser_state(learner.policy, learner.policy_optimiser, state)
+            load_optimiser_state_dict(learner.policy, learner.policy_optimiser, state)
         if learner.critic is not None:
-            _load_critic(folder, manifest, learner, ranks)
+            _load_critic(folder, manifest, learner)
     except ValueError as error:
         raise CheckpointError(f"checkpoint {folder} does not fit: {error}") from None
     learner.policy_optimiser.steps_taken = manifest.optimiser_steps["policy"]
-    random.bit_generator.state = manifest.random
+    learner.random.bit_generator.state = manifest.random
     with _shared(folder, TORCH_RANDOM, ranks) as state:
         torch.set_rng_state(state["cpu"])
     return manifest
 
 
-def _load_critic(folder: Path | None, manifest: Manifest, learner: Learner, ranks: Ranks) -> None:
+def _load_critic(folder: Path | None, manifest: CheckpointManifest, learner: Learner) -> None:
     if CRITIC not in manifest.files:
         raise CheckpointError(
             f"checkpoint {folder} has no critic; it is of a run with "
             "algorithm.estimator = 'group': start another run.name"
         )
     critic, optimiser = learner.required_critic()
-    with _shared(folder, CRITIC, ranks) as state:
-        load_critic_state(critic, state)
-    with _shared(folder, CRITIC_OPTIMISER, ranks) as state:
-        load_optimiser_state(critic, optimiser, state)
+    with _shared(folder, CRITIC, learner.ranks) as state:
+        load_critic_state_dict(critic, state)
+    with _shared(folder, CRITIC_OPTIMISER, learner.ranks) as state:
+        load_optimiser_state_dict(critic, optimiser, state)
     optimiser.steps_taken = manifest.optimiser_steps["critic"]
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> CheckpointManifest:
     """The manifest of a checkpoint.
 
     Raises:
@@ -209,14 +203,14 @@ def read_manifest(folder: Path) -> Manifest:
     return _parse(text, folder)
 
 
-def _parse(text: str, folder: Path | None) -> Manifest:
+def _parse(text: str, folder: Path | None) -> CheckpointManifest:
     try:
         raw = json.loads(text)
         _check_format(folder, raw["format"])
         position = raw.pop("position")
         position["unacknowledged"] = tuple((a, b) for a, b in position["unacknowledged"])
         files = {name: FileEntry(**entry) for name, entry in raw.pop("files").items()}
-        return Manifest(position=Position(**position), files=files, **raw)
+        return CheckpointManifest(position=RunPosition(**position), files=files, **raw)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {folder} has no readable {MANIFEST}: {error}") from None
 
@@ -244,37 +238,38 @@ def _shared(folder: Path | None, name: str, ranks: Ranks) -> SharedFile:
     return SharedFile(folder / name if folder is not None and ranks.is_first else None, ranks)
 
 
-def _states(learner: Learner) -> dict[str, Callable[[bool], dict[str, Tensor]]]:
+def _state_dicts(learner: Learner) -> dict[str, Callable[[bool], dict[str, Tensor]]]:
     """File name to what gathers its whole tensors, told whether to keep them. All ranks must call
     these in this order: they communicate when models are sharded."""
     files: dict[str, Callable[[bool], dict[str, Tensor]]] = {
-        ACTOR: partial(policy_state, learner.policy),
-        ACTOR_OPTIMISER: partial(optimiser_state, learner.policy, learner.policy_optimiser),
+        ACTOR: partial(policy_state_dict, learner.policy),
+        ACTOR_OPTIMISER: partial(optimiser_state_dict, learner.policy, learner.policy_optimiser),
         TORCH_RANDOM: lambda _: {"cpu": torch.get_rng_state()},
     }
     if learner.critic is not None:
         critic, optimiser = learner.required_critic()
-        files |= {CRITIC: partial(critic_state, critic), CRITIC_OPTIMISER: partial(optimiser_state, critic, optimiser)}
+        files |= {
+            CRITIC: partial(critic_state_dict, critic),
+            CRITIC_OPTIMISER: partial(optimiser_state_dict, critic, optimiser),
+        }
     return files
 
 
-def _manifest(
-    folder: Path, learner: Learner, position: Position, random: np.random.Generator, settings: dict[str, Any]
-) -> Manifest:
-    return Manifest(
+def _manifest(folder: Path, learner: Learner, position: RunPosition, settings: dict[str, Any]) -> CheckpointManifest:
+    return CheckpointManifest(
         format=FORMAT,
         position=position,
         optimiser_steps={
             "policy": learner.policy_optimiser.steps_taken,
             **({"critic": learner.critic_optimiser.steps_taken} if learner.critic_optimiser is not None else {}),
         },
-        random=dict(random.bit_generator.state),
+        random=dict(learner.random.bit_generator.state),
         settings=settings,
         files={file.name: FileEntry(sha256_of(file), file.stat().st_size) for file in sorted(folder.iterdir())},
     )
 
 
-def _check_sizes(folder: Path, manifest: Manifest) -> None:
+def _check_sizes(folder: Path, manifest: CheckpointManifest) -> None:
     for name, entry in manifest.files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != entry.bytes:

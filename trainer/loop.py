@@ -14,25 +14,20 @@ Invariant: every rank executes the same orders on the same rows; only rank 0 has
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from trainer.algorithm.options import Options
-from trainer.checkpoint import Position, resume_newest, save_checkpoint
+from trainer.checkpoint import RunPosition, resume_newest, save_checkpoint
 from trainer.intake.coordinator import Coordinator
 from trainer.intake.order import Action, Order, share_order
-from trainer.learning.batch import Batch
-from trainer.learning.forward import token_log_probs
-from trainer.learning.phase_times import Phases
-from trainer.learning.snapshots import WeightSnapshots
-from trainer.learning.update import Learner, UpdateOptions, update
-from trainer.learning.value_pretraining import PretrainingResult, pretrain, save_pretrained_critic
+from trainer.learning.batch import RolloutBatch
+from trainer.learning.learner import Learner
+from trainer.learning.timer import StepTimer
+from trainer.learning.update import update
+from trainer.learning.value_pretraining import pretrain, save_pretrained_critic
 from trainer.publish import Publisher, published_dtype
-from trainer.ranks.parallel import Ranks
 from trainer.records import report
-from trainer.records.mismatch import Mismatch, measure_mismatch, measure_past_mismatch, require_agreement
+from trainer.records.mismatch import MismatchWatch
 from vapo.settings import Settings, dump_settings
 
 logger = logging.getLogger(__name__)
@@ -41,38 +36,21 @@ PRETRAINED_CRITIC = "pretrained_critic"
 """Folder under the run's directory; name it in ``value_pretraining.checkpoint`` to reuse it."""
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What a trainer process works with; the same on every rank but for ``coordinator``."""
-
-    settings: Settings
-    ranks: Ranks
-    learner: Learner
-    algorithm: Options
-    options: UpdateOptions
-    random: np.random.Generator
-    publisher: Publisher
-    coordinator: Coordinator | None
-    """Rank 0 alone has one."""
-
-
 class TrainingLoop:
     """Runs until the step limit, a stop request, or an error."""
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._settings, self._ranks = setup.settings, setup.ranks
-        self._learner, self._coordinator = setup.learner, setup.coordinator
-        self._position = Position()
-        self._saved: Position | None = None
-        self._agreed = False
-        self._published_step = 0
-        self._phases = Phases(setup.ranks.device)
-        self._snapshots = WeightSnapshots(
-            self._settings.trainer.mismatch_snapshots, published_dtype(setup.ranks.device)
-        )
+    def __init__(
+        self, settings: Settings, learner: Learner, publisher: Publisher, coordinator: Coordinator | None
+    ) -> None:
+        """The same on every rank but for ``coordinator``, which rank 0 alone has."""
+        self._settings, self._learner = settings, learner
+        self._publisher, self._coordinator = publisher, coordinator
+        self._position = RunPosition()
+        self._saved: RunPosition | None = None
+        self._timer = StepTimer(learner.ranks.device)
+        self._mismatch = MismatchWatch(learner, published_dtype(learner.ranks.device))
 
-    def run(self) -> Position:
+    def run(self) -> RunPosition:
         """Train; returns where the run stands, with everything on disk.
 
         Raises:
@@ -82,12 +60,12 @@ class TrainingLoop:
         """
         self._start()
         while True:
-            self._phases = Phases(self._ranks.device)
+            self._timer = StepTimer(self._learner.ranks.device)
             order = self._next_order()
             if order.action is Action.PRETRAIN:
-                self._pretrain(Batch(order.rows, self._ranks.device))
+                self._pretrain(RolloutBatch(order.rows, self._learner.ranks.device))
             elif order.action is Action.TRAIN:
-                self._train(Batch(order.rows, self._ranks.device))
+                self._train(RolloutBatch(order.rows, self._learner.ranks.device))
             if self._checkpoint_is_due(order.action):
                 self._checkpoint()
             if order.action is Action.STOP:
@@ -96,37 +74,35 @@ class TrainingLoop:
     def _next_order(self) -> Order:
         coordinator = self._coordinator
         while True:
-            order = coordinator.next_order(self._position, self._phases) if coordinator else None
-            shared = share_order(order, self._ranks)
+            order = coordinator.next_order(self._position, self._timer) if coordinator else None
+            shared = share_order(order, self._learner.ranks)
             if shared.action is not Action.WAIT:
                 return shared
 
     # Start -----------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        manifest = resume_newest(
-            self._settings.run.checkpoints_directory, self._learner, self._setup.random, self._ranks
-        )
+        manifest = resume_newest(self._settings.run.checkpoints_directory, self._learner)
         if manifest is None:
-            self._position = Position(pretrained=not self._needs_pretraining())
+            self._position = RunPosition(pretrained=not self._needs_pretraining())
         else:
             self._position = self._saved = replace(manifest.position, unacknowledged=())
             logger.info("resumed the checkpoint of step %d", self._position.step)
         if self._coordinator:
             self._coordinator.resume(manifest.position if manifest else self._position)
-        announced = self._setup.publisher.newest_version()
+        announced = self._publisher.newest_version()
         self._learner.version = max(self._position.version, announced)
         self._learner.oldest_usable_critic = self._position.oldest_usable_critic
         if manifest is not None or announced > 0 or self._has_critic_of_its_own():
             self._publish()
         else:
-            self._snapshots.keep(self._learner.version, self._learner.policy)
+            self._mismatch.note_version()
         if manifest is None and self._position.pretrained:
             self._use_critics_from(self._learner.version)
 
     def _needs_pretraining(self) -> bool:
         pretraining = self._settings.value_pretraining
-        return pretraining.enabled and pretraining.checkpoint is None and self._setup.algorithm.estimator == "gae"
+        return pretraining.enabled and pretraining.checkpoint is None and self._settings.has_critic
 
     def _has_critic_of_its_own(self) -> bool:
         return self._settings.value_pretraining.checkpoint is not None
@@ -137,117 +113,51 @@ class TrainingLoop:
 
     # Steps -----------------------------------------------------------------------------------
 
-    def _pretrain(self, batch: Batch) -> None:
-        self._require_agreement(batch)
+    def _pretrain(self, batch: RolloutBatch) -> None:
+        self._mismatch.require_agreement(batch, self._timer)
         settings = self._settings.value_pretraining
-        options = replace(self._setup.options, critic_epochs=settings.epochs)
-        result = pretrain(
-            self._learner, batch, self._setup.algorithm, options, self._ranks, self._setup.random, self._phases
-        )
+        result = pretrain(self._learner, batch, settings, self._timer)
         number = self._position.pretraining_steps + 1
         self._position = replace(self._position, pretraining_steps=number)
         if self._coordinator:
             self._coordinator.note_pretrained(number)
-            self._coordinator.report_pretraining(number, self._pretraining_row(batch, result))
+            metrics = report.batch_metrics(batch) | report.pretraining_metrics(result) | self._speed(batch)
+            self._coordinator.report_pretraining(number, metrics)
         explained = result.explained_variance
         if number >= settings.max_steps or (explained is not None and explained >= settings.explained_variance):
             self._end_pretraining()
 
     def _end_pretraining(self) -> None:
         folder = self._settings.run.directory / PRETRAINED_CRITIC
-        save_pretrained_critic(folder, self._learner, self._ranks)
+        save_pretrained_critic(folder, self._learner)
         self._position = replace(self._position, pretrained=True)
         self._publish()
         self._use_critics_from(self._learner.version)
 
-    def _train(self, batch: Batch) -> None:
-        self._require_agreement(batch)
-        past = self._past_mismatch(batch)
-        result = update(
-            self._learner,
-            batch,
-            self._setup.algorithm,
-            self._setup.options,
-            self._ranks,
-            self._setup.random,
-            self._phases,
-        )
-        known = result.proximal_known
-        mismatch = past or measure_mismatch(
-            batch.behaviour_log_probs[known],
-            result.proximal_log_probs[known],
-            batch.token_versions[known],
-            result.version,
-        )
-        position = self._position
-        step = position.step + 1
-        self._position = replace(position, step=step, tokens=position.tokens + batch.response_tokens)
+    def _train(self, batch: RolloutBatch) -> None:
+        self._mismatch.require_agreement(batch, self._timer)
+        past = self._mismatch.of_past_weights(batch, self._timer)
+        result = update(self._learner, batch, self._timer)
+        mismatch = past or self._mismatch.of_update(batch, result)
+        step = self._position.step + 1
+        self._position = replace(self._position, step=step, tokens=self._position.tokens + batch.response_tokens)
         if self._publication_is_due(step):
             self._publish()
         if self._coordinator:
-            row = report.batch_row(batch) | report.update_row(batch, result)
-            row |= report.staleness_row(self._coordinator.staleness(step - 1))
-            row |= report.mismatch_row(mismatch, self._coordinator.canary_mismatch())
-            with self._phases.measure("ledger"):
+            metrics = report.batch_metrics(batch) | report.update_metrics(batch, result)
+            metrics |= report.staleness_metrics(self._coordinator.staleness(step - 1))
+            metrics |= report.mismatch_metrics(mismatch, self._coordinator.canary_mismatch())
+            with self._timer.measure("ledger"):
                 self._coordinator.note_trained(batch, result, step)
-            self._coordinator.report_step(step, self._complete_row(row, batch))
-
-    def _past_mismatch(self, batch: Batch) -> Mismatch | None:
-        """The gap on rows of weights kept; None where the batch has tokens of the actor's own."""
-        if self._has_tokens_of_these_weights(batch):
-            return None
-        with self._phases.measure("mismatch"):
-            return measure_past_mismatch(
-                self._learner,
-                batch,
-                self._snapshots,
-                self._settings.trainer.mismatch_rows,
-                self._setup.options.packing,
-                self._ranks,
-            )
-
-    def _require_agreement(self, batch: Batch) -> None:
-        """Once per start, on the first tokens of the weights the trainer holds."""
-        version = self._learner.version
-        if self._agreed or not self._has_tokens_of_these_weights(batch):
-            return
-        with self._phases.measure("agreement"):
-            log_probs = token_log_probs(
-                self._learner.policy, batch, range(len(batch)), self._setup.options.packing, self._ranks
-            )
-        mismatch = measure_mismatch(batch.behaviour_log_probs, log_probs, batch.token_versions, version)
-        require_agreement(mismatch, self._settings.trainer.mismatch_limit)
-        logger.info(
-            "generator and trainer agree: %.3g nats per token over %d tokens of version %d",
-            mismatch.magnitude,
-            mismatch.tokens,
-            version,
-        )
-        self._agreed = True
-
-    def _has_tokens_of_these_weights(self, batch: Batch) -> bool:
-        """Whether tokens were sampled from what the actor holds now, which between publications
-        (``trainer.publish_every_steps``) is no version at all."""
-        published = self._position.step == self._published_step
-        return published and bool((batch.token_versions == self._learner.version).any())
-
-    def _pretraining_row(self, batch: Batch, result: PretrainingResult) -> dict[str, Any]:
-        return (
-            report.batch_row(batch)
-            | report.pretraining_row(result)
-            | report.time_row(self._phases.seconds, batch.response_tokens)
-        )
-
-    def _complete_row(self, row: dict[str, Any], batch: Batch) -> dict[str, Any]:
-        return (
-            row
-            | report.time_row(self._phases.seconds, batch.response_tokens)
-            | {
+            metrics |= self._speed(batch) | {
                 "version": self._learner.version,
                 "tokens_total": self._position.tokens,
                 "policy_updates": self._learner.policy_optimiser.steps_taken,
             }
-        )
+            self._coordinator.report_step(step, metrics)
+
+    def _speed(self, batch: RolloutBatch) -> dict[str, Any]:
+        return report.speed_metrics(self._timer.seconds, batch.response_tokens)
 
     # Weights and checkpoints -----------------------------------------------------------------
 
@@ -257,10 +167,9 @@ class TrainingLoop:
         return step % settings.publish_every_steps == 0 or step == settings.max_steps
 
     def _publish(self) -> None:
-        with self._phases.measure("publish"):
-            version = self._setup.publisher.publish(self._learner, self._position.step)
-            self._snapshots.keep(version, self._learner.policy)
-        self._published_step = self._position.step
+        with self._timer.measure("publish"):
+            version = self._publisher.publish(self._position.step)
+            self._mismatch.note_version()
         self._position = replace(self._position, version=version)
         if self._coordinator:
             self._coordinator.report_weights(version, self._position.step)
@@ -282,10 +191,7 @@ class TrainingLoop:
             settings.run.checkpoints_directory,
             self._learner,
             replace(self._position, unacknowledged=held),
-            self._setup.random,
             dump_settings(settings),
-            settings.trainer.keep_checkpoints,
-            self._ranks,
         )
         self._saved = self._position
         if coordinator:

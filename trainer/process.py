@@ -13,10 +13,9 @@ from redis.exceptions import RedisError
 from transformers.utils.logging import disable_progress_bar
 
 from trainer.app import build_app
-from trainer.assembly import build_setup
+from trainer.assembly import build_loop
 from trainer.checkpoint import CheckpointError
 from trainer.intake.ingest import BatchDeadline
-from trainer.loop import TrainingLoop
 from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks, share_number
 from trainer.records.course import Course
 from trainer.records.mismatch import MismatchError
@@ -69,7 +68,7 @@ def _run(settings: Settings, ranks: Ranks, requests: Requests) -> int:
             _run_first_rank(settings, ranks, requests)
         status = 0 if requests.signal is None else 128 + requests.signal
     else:
-        TrainingLoop(build_setup(settings, ranks, requests, Status(), None)).run()
+        build_loop(settings, ranks, requests, Status(), None).run()
     return share_number(status, ranks)
 
 
@@ -88,10 +87,10 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
     heartbeat.start()
     course = Course(ledger)
     try:
-        setup = build_setup(settings, ranks, requests, status, ledger)
+        loop = build_loop(settings, ranks, requests, status, ledger)
         remember(ledger)
         course.runs()
-        position = TrainingLoop(setup).run()
+        position = loop.run()
         status.set(phase="stopped")
         if position.step >= settings.trainer.max_steps or ledger.control.stop_requested:
             requests.signal = None

@@ -20,12 +20,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainer.learning.batch import Batch, TrainingRow
-from trainer.learning.forward import Packing, token_log_probs
-from trainer.learning.gathered_states import critic_state, policy_state
-from trainer.learning.models import Policy
-from trainer.learning.update import Learner
-from trainer.ranks.parallel import Ranks, share_number
+from trainer.learning.batch import RolloutBatch, TrainingRow
+from trainer.learning.learner import Learner
+from trainer.learning.policy_steps import token_log_probs
+from trainer.learning.state_dicts import critic_state_dict, policy_state_dict
+from trainer.ranks.parallel import share_number
 from vapo.messages import VersionSpan
 from vapo.weights import ACTOR, CRITIC, WeightChannel, newest_on_disk, remove_old_versions, write_version
 from vapo.weights.canary import canary_record, canary_token_ids
@@ -33,23 +32,23 @@ from vapo.weights.canary import canary_record, canary_token_ids
 
 @dataclass(frozen=True)
 class Publisher:
-    """Writes versions; ``channel`` is None on all ranks but the first."""
+    """Writes versions of what ``learner`` holds; ``channel`` is None on all ranks but the first."""
 
     directory: Path
-    keep: int
     channel: WeightChannel | None
-    ranks: Ranks
+    learner: Learner
 
     def newest_version(self) -> int:
         """Version of the run's last publication, 0 if none; the same on every rank."""
-        return share_number(self._newest() if self.ranks.is_first else None, self.ranks)
+        ranks = self.learner.ranks
+        return share_number(self._newest() if ranks.is_first else None, ranks)
 
     def _newest(self) -> int:
         """Of a Redis that lost its last writes the files tell: a number is never used twice."""
         newest = self.channel.newest() if self.channel else None
         return max(newest.version, newest_on_disk(self.directory)) if newest else 0
 
-    def publish(self, learner: Learner, step: int) -> int:
+    def publish(self, step: int) -> int:
         """Publish the learner's weights as the version after ``learner.version``.
 
         Every rank must call this; when it returns on rank 0, the version is announced.
@@ -57,19 +56,20 @@ class Publisher:
         Returns:
             The new version, which is also ``learner.version`` from now on.
         """
+        learner = self.learner
         learner.version += 1
-        dtype, keep = published_dtype(self.ranks.device), self.ranks.is_first
-        states = {ACTOR: _cast(policy_state(learner.policy, keep), dtype)}
+        dtype, keep = published_dtype(learner.ranks.device), learner.ranks.is_first
+        states = {ACTOR: _cast(policy_state_dict(learner.policy, keep), dtype)}
         if learner.critic is not None:
-            states[CRITIC] = _cast(critic_state(learner.critic, keep), dtype)
-        canary = canary_of(learner.policy, self.ranks)
+            states[CRITIC] = _cast(critic_state_dict(learner.critic, keep), dtype)
+        canary = canary_of(learner)
         if self.channel is not None:
             writers: dict[str, Callable[[Path], None]] = {
                 name: partial(save_file, state) for name, state in states.items()
             }
             manifest = write_version(self.directory, learner.version, step, writers, canary)
             self.channel.announce(manifest)
-            remove_old_versions(self.directory, self.keep)
+            remove_old_versions(self.directory, learner.trainer.keep_weight_versions)
         return learner.version
 
 
@@ -78,9 +78,9 @@ def published_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
-def canary_of(policy: Policy, ranks: Ranks) -> dict[str, Any]:
+def canary_of(learner: Learner) -> dict[str, Any]:
     """The trainer's log-probs of the canary tokens, temperature 1; every rank must call this."""
-    token_ids = canary_token_ids(policy.causal_lm.config.vocab_size)
+    token_ids = canary_token_ids(learner.policy.causal_lm.config.vocab_size)
     tokens = np.array(token_ids, np.int32)
     row = TrainingRow(
         "canary",
@@ -93,8 +93,7 @@ def canary_of(policy: Policy, ranks: Ranks) -> dict[str, Any]:
         correct=False,
         truncated=False,
     )
-    batch = Batch([row], ranks.device)
-    log_probs = token_log_probs(policy, batch, [0], Packing(tokens.size), ranks)
+    log_probs = token_log_probs(learner, RolloutBatch([row], learner.ranks.device), [0])
     return canary_record(token_ids, log_probs.tolist())
 
 

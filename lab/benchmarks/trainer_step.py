@@ -15,33 +15,30 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainer.algorithm.options import Options
-from trainer.learning.batch import Batch, TrainingRow
-from trainer.learning.forward import Packing, token_log_probs
-from trainer.learning.models import load_policy
-from trainer.learning.optimiser import Optimiser, OptimiserOptions
-from trainer.learning.phase_times import Phases
-from trainer.learning.update import Learner, UpdateOptions, update
+from trainer.learning.batch import RolloutBatch, TrainingRow
+from trainer.learning.learner import Learner
+from trainer.learning.optimiser import Optimiser
+from trainer.learning.policy import load_policy
+from trainer.learning.policy_steps import token_log_probs
+from trainer.learning.timer import StepTimer
+from trainer.learning.update import update
 from trainer.ranks.parallel import Ranks
 from vapo.messages import VersionSpan
 from vapo.model.critic import load_critic
+from vapo.settings import AlgorithmSettings, TrainerSettings
 
 
 def main() -> None:
-    """Print the median seconds of each phase."""
+    """Print the median seconds of each part of a step."""
     arguments = _arguments()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(arguments.threads)
-    ranks = Ranks(0, 1, device)
-    learner = _learner(arguments.model, device, arguments.attention)
-    packing = Packing(arguments.budget, arguments.attention == "flash_attention_2")
-    batch = _batch(arguments, learner, packing, ranks)
-    options = UpdateOptions(-(-len(batch) // arguments.mini_batches), packing)
-    random, seconds = np.random.default_rng(0), []
+    learner = _learner(arguments, Ranks(0, 1, device))
+    batch, seconds = _batch(arguments, learner), []
     for _ in range(arguments.steps + 1):
-        phases = Phases(device)
-        update(learner, batch, Options(alpha=0.5, correction=arguments.correction), options, ranks, random, phases)
-        seconds.append(phases.seconds)
+        timer = StepTimer(device)
+        update(learner, batch, timer)
+        seconds.append(timer.seconds)
     medians = {name: statistics.median(step[name] for step in seconds[1:]) for name in seconds[0]}
     total = sum(medians.values())
     for name, median in (*medians.items(), ("step", total)):
@@ -73,20 +70,35 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _learner(model: Path, device: torch.device, attention: str) -> Learner:
-    policy = load_policy(model, device=device, attention=attention)
-    critic = load_critic(model, device=device, attention=attention)
-    options = OptimiserOptions(1e-6)
-    return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options))
+def _learner(arguments: argparse.Namespace, ranks: Ranks) -> Learner:
+    policy = load_policy(arguments.model, device=ranks.device, attention=arguments.attention)
+    critic = load_critic(arguments.model, device=ranks.device, attention=arguments.attention)
+    trainer = TrainerSettings(
+        mini_batch_rollouts=-(-arguments.rollouts // arguments.mini_batches),
+        token_budget=arguments.budget,
+        attention=arguments.attention,
+        warmup_steps=0,
+    )
+    return Learner(
+        policy,
+        Optimiser(policy, 1e-6, trainer),
+        critic,
+        Optimiser(critic, 1e-6, trainer),
+        AlgorithmSettings(alpha=0.5, correction=arguments.correction),
+        trainer,
+        arguments.longest,
+        ranks,
+        np.random.default_rng(0),
+    )
 
 
-def _batch(arguments: argparse.Namespace, learner: Learner, packing: Packing, ranks: Ranks) -> Batch:
+def _batch(arguments: argparse.Namespace, learner: Learner) -> RolloutBatch:
     """Random tokens; behaviour log-probs are the policy's own, as at zero staleness."""
     random = np.random.default_rng(0)
     vocabulary = learner.policy.causal_lm.config.vocab_size
     rows = [_row(random, number, vocabulary, arguments) for number in range(arguments.rollouts)]
-    draft = Batch(rows, ranks.device)
-    draft.behaviour_log_probs[:] = token_log_probs(learner.policy, draft, range(len(rows)), packing, ranks)
+    draft = RolloutBatch(rows, learner.ranks.device)
+    draft.behaviour_log_probs[:] = token_log_probs(learner, draft, range(len(rows)))
     return draft
 
 

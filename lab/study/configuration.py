@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.study.demo_task import DemoTask
 from lab.study.task import TaskShape
-from trainer.algorithm.options import Options
+from vapo.settings import AlgorithmSettings
 
 HORIZON = 0.5
 """The study's rule for alpha: lambda_policy's horizon 1 / (1 - lambda) = alpha * length is half the
@@ -79,13 +79,12 @@ class Configuration:
     regime: Regime = field(default_factory=Regime)
     value_pretraining: bool = True
     algorithm: Mapping[str, Any] = field(default_factory=lambda: {"alpha": HORIZON})
-    """Fields of :class:`Options` that differ from its defaults."""
+    """Fields of :class:`AlgorithmSettings` that differ from its defaults."""
 
-    def options(self) -> Options:
+    def algorithm_settings(self) -> AlgorithmSettings:
         """The objective's switches."""
-        limit = self.regime.max_new_tokens
-        given = {"overlong_buffer_tokens": max(1, limit // 8), **self.algorithm}
-        return Options(**given, max_response_tokens=limit)
+        buffer = max(1, self.regime.max_new_tokens // 8)
+        return AlgorithmSettings(**{"overlong_buffer_tokens": buffer, **self.algorithm})
 
     def with_algorithm(self, **differences: Any) -> Configuration:
         """The same with other switches of the objective, e.g. ``correction="icepop"``."""

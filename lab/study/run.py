@@ -17,7 +17,7 @@ import copy
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -30,17 +30,18 @@ from lab.study.base import BaseRecipe, load_base, tokenizer
 from lab.study.configuration import Configuration
 from lab.study.sampler import Response, sample
 from trainer.algorithm.diagnostics import explained_variance
-from trainer.learning.batch import Batch, TrainingRow
-from trainer.learning.forward import Packing
-from trainer.learning.models import Policy
-from trainer.learning.optimiser import Optimiser, OptimiserOptions
-from trainer.learning.phase_times import Phases
-from trainer.learning.update import Learner, UpdateOptions, update
+from trainer.learning.batch import RolloutBatch, TrainingRow
+from trainer.learning.learner import Learner
+from trainer.learning.optimiser import Optimiser
+from trainer.learning.policy import Policy
+from trainer.learning.timer import StepTimer
+from trainer.learning.update import update
 from trainer.learning.value_pretraining import pretrain
 from trainer.ranks.parallel import Ranks
 from vapo.demo.chain.splits import Split
 from vapo.messages import VersionSpan
 from vapo.model.critic import Critic
+from vapo.settings import TrainerSettings, ValuePretrainingSettings
 
 TOKENS_PER_MICRO_BATCH = 8192
 HELD_OUT_SEED = 0
@@ -75,7 +76,7 @@ def run(configuration: Configuration, bases: Path, report: Callable[[Row], None]
     for row in session.steps():
         curve.append(row)
         report(row)
-    phases = dict(session.phases.seconds)
+    phases = dict(session.timer.seconds)
     return RunResult(session.held_out_accuracy(), curve, time.monotonic() - start, phases)
 
 
@@ -88,10 +89,8 @@ class _Session:
         self.learner = _learner(configuration, bases)
         self.problems = self.regime.task.prompts(Split.TRAIN, configuration.seed)
         self.generator = torch.Generator().manual_seed(configuration.seed)
-        self.shuffler = np.random.default_rng(configuration.seed)
-        self.ranks = Ranks(0, 1, torch.device("cpu"))
         self.past: deque[Any] = deque(maxlen=self.regime.staleness + 1)
-        self.phases = Phases()
+        self.timer = StepTimer()
 
     def steps(self) -> Iterator[Row]:
         """Value pretraining, then reinforcement learning, until the budget is spent."""
@@ -108,29 +107,19 @@ class _Session:
         return float(np.mean([row.correct for row in rows]))
 
     def _pretrain(self, step: int) -> Row:
-        batch = Batch(self._rollouts(self.learner.policy.causal_lm))
-        options = replace(self._update_options(), critic_epochs=self.regime.pretraining_epochs)
-        result = pretrain(
-            self.learner, batch, self.configuration.options(), options, self.ranks, self.shuffler, Phases()
-        )
+        batch = RolloutBatch(self._rollouts(self.learner.policy.causal_lm))
+        settings = ValuePretrainingSettings(epochs=self.regime.pretraining_epochs)
+        result = pretrain(self.learner, batch, settings, StepTimer())
         return _row(step, "value pretraining", batch, result.explained_variance, result.metrics)
 
     def _train(self, step: int) -> Row:
         self.past.append(self._snapshot())
-        with self.phases.measure("sampling"):
-            batch = Batch(self._rollouts(self.past[0]))
-        result = update(
-            self.learner,
-            batch,
-            self.configuration.options(),
-            self._update_options(),
-            self.ranks,
-            self.shuffler,
-            self.phases,
-        )
+        with self.timer.measure("sampling"):
+            batch = RolloutBatch(self._rollouts(self.past[0]))
+        result = update(self.learner, batch, self.timer)
         explained = None
-        if self.configuration.options().estimator == "gae":
-            explained = explained_variance(result.values, result.advantages.returns)
+        if self.learner.algorithm.estimator == "gae":
+            explained = explained_variance(result.values, result.signal.returns)
         return _row(step, "reinforcement learning", batch, explained, result.metrics)
 
     def _snapshot(self) -> Any:
@@ -156,28 +145,31 @@ class _Session:
             )
         ]
 
-    def _update_options(self) -> UpdateOptions:
-        regime = self.regime
-        critic_parts = regime.critic_mini_batches or regime.mini_batches
-        return UpdateOptions(
-            regime.rollouts_per_step // regime.mini_batches,
-            Packing(TOKENS_PER_MICRO_BATCH),
-            critic_epochs=regime.critic_epochs,
-            critic_mini_batch_rollouts=regime.rollouts_per_step // critic_parts,
-        )
-
 
 def _learner(configuration: Configuration, bases: Path) -> Learner:
     regime = configuration.regime
     model = load_base(regime.task, BaseRecipe(regime.base_steps), bases)
     critic = Critic(cast(PreTrainedModel, copy.deepcopy(model.base_model)))
     policy = Policy(model)
-    warmup = regime.warmup_steps or 0
+    trainer = TrainerSettings(
+        mini_batch_rollouts=regime.rollouts_per_step // regime.mini_batches,
+        critic_mini_batch_rollouts=regime.rollouts_per_step // (regime.critic_mini_batches or regime.mini_batches),
+        critic_epochs=regime.critic_epochs,
+        actor_learning_rate=regime.actor_learning_rate,
+        critic_learning_rate=regime.critic_learning_rate,
+        warmup_steps=regime.warmup_steps or 0,
+        token_budget=TOKENS_PER_MICRO_BATCH,
+    )
     return Learner(
         policy,
-        Optimiser(policy, OptimiserOptions(regime.actor_learning_rate, warmup)),
+        Optimiser(policy, trainer.actor_learning_rate, trainer),
         critic,
-        Optimiser(critic, OptimiserOptions(regime.critic_learning_rate, warmup)),
+        Optimiser(critic, trainer.critic_learning_rate, trainer),
+        configuration.algorithm_settings(),
+        trainer,
+        regime.max_new_tokens,
+        Ranks(0, 1, torch.device("cpu")),
+        np.random.default_rng(configuration.seed),
     )
 
 
@@ -196,7 +188,7 @@ def _training_row(number: int, prompt: str, prompt_ids: list[int], response: Res
     )
 
 
-def _row(step: int, phase: str, batch: Batch, explained: float | None, metrics: dict[str, float]) -> Row:
+def _row(step: int, phase: str, batch: RolloutBatch, explained: float | None, metrics: dict[str, float]) -> Row:
     return {
         "step": step,
         "phase": phase,

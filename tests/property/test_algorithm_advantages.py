@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import reference_vapo as reference
-from tests.support.algorithm_cases import random_batch, row_batch, rows_of
+from tests.support.algorithm_cases import random_batch, rows_of, scored_rows
 from trainer.algorithm.advantages import generalised_advantages
 from trainer.algorithm.objective import compute_advantages_and_targets
-from trainer.algorithm.options import Options
+from vapo.settings import AlgorithmSettings
 from vapo.settings.truncation import Truncation
 
 LENGTHS = st.lists(st.integers(1, 75), min_size=1, max_size=5)
@@ -30,14 +30,10 @@ def test_agrees_with_the_reference(
     lengths: list[int], seed: int, alpha: float, lambda_critic: float, truncation: Truncation
 ) -> None:
     batch = random_batch(seed, lengths)
-    options = Options(
-        alpha=alpha,
-        lambda_critic=lambda_critic,
-        truncation=truncation,
-        max_response_tokens=60,
-        overlong_buffer_tokens=30,
+    options = AlgorithmSettings(
+        alpha=alpha, lambda_critic=lambda_critic, truncation=truncation, overlong_buffer_tokens=30
     )
-    result = compute_advantages_and_targets(batch, options)
+    result = compute_advantages_and_targets(batch, options, max_new_tokens=60)
     assert batch.values is not None
     assert batch.bootstrap_values is not None
     got_advantages = rows_of(result.advantages, batch.lengths)
@@ -60,7 +56,7 @@ def test_agrees_with_the_reference(
 def test_without_decoupling_one_lambda_serves_both(lengths: list[int], seed: int, lam: float) -> None:
     batch = random_batch(seed, lengths)
     assert batch.values is not None
-    options = Options(decoupled_gae=False, length_adaptive_lambda=False, lambda_policy=lam, lambda_critic=1.0)
+    options = AlgorithmSettings(decoupled_gae=False, length_adaptive_lambda=False, lambda_policy=lam, lambda_critic=1.0)
     result = compute_advantages_and_targets(batch, options)
     assert torch.allclose(result.targets, result.advantages + batch.values, atol=1e-12)
 
@@ -69,11 +65,11 @@ def test_without_decoupling_one_lambda_serves_both(lengths: list[int], seed: int
 @given(LENGTHS, SEEDS)
 def test_a_row_does_not_depend_on_its_batch_mates(lengths: list[int], seed: int) -> None:
     batch = random_batch(seed, lengths)
-    together = compute_advantages_and_targets(batch, Options(lambda_critic=0.9))
+    together = compute_advantages_and_targets(batch, AlgorithmSettings(lambda_critic=0.9))
     assert batch.values is not None
     for row, values in enumerate(rows_of(batch.values, batch.lengths)):
         alone = compute_advantages_and_targets(
-            row_batch([values], [batch.rewards[row].item()]), Options(lambda_critic=0.9)
+            scored_rows([values], [batch.rewards[row].item()]), AlgorithmSettings(lambda_critic=0.9)
         )
         part = together.select_rows(torch.tensor([row]))
         assert torch.allclose(part.advantages, alone.advantages, atol=1e-12)
@@ -87,8 +83,8 @@ def test_monte_carlo_targets_do_not_see_the_critic(seed: int, shift: float) -> N
     assert batch.values is not None
     moved = type(batch)(**{**batch.__dict__, "values": batch.values * 3 + shift})
     assert torch.equal(
-        compute_advantages_and_targets(batch, Options()).targets,
-        compute_advantages_and_targets(moved, Options()).targets,
+        compute_advantages_and_targets(batch, AlgorithmSettings()).targets,
+        compute_advantages_and_targets(moved, AlgorithmSettings()).targets,
     )
 
 

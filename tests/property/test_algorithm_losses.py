@@ -15,15 +15,14 @@ from tests.support.algorithm_cases import random_batch, random_log_probs, rows_o
 from trainer.algorithm.denominators import Denominators, add_denominators
 from trainer.algorithm.metrics import add_metrics, reduce_metrics
 from trainer.algorithm.objective import (
-    AdvantageBatch,
+    LearningSignal,
     compute_advantages_and_targets,
     count_denominators,
     policy_objective,
     value_objective,
 )
-from trainer.algorithm.options import Options
 from trainer.algorithm.ragged import row_token_index
-from vapo.settings import corrections
+from vapo.settings import AlgorithmSettings, corrections
 from vapo.settings.truncation import Truncation
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=6)
@@ -47,8 +46,9 @@ CORRECTIONS = st.sampled_from(sorted(corrections.CORRECTIONS)).flatmap(
         }
     )
 )
+LIMIT = 25
 OPTIONS = st.builds(
-    lambda correction, **others: Options(**correction, **others),
+    lambda correction, **others: AlgorithmSettings(**correction, **others),
     correction=CORRECTIONS,
     alpha=st.just(0.3),
     lambda_critic=st.sampled_from([0.9, 1.0]),
@@ -57,15 +57,16 @@ OPTIONS = st.builds(
     truncation=st.sampled_from(list(Truncation)),
     correct_positive_examples=st.booleans(),
     entropy_weight=st.sampled_from([0.0, 0.01]),
-    max_response_tokens=st.just(25),
     overlong_buffer_tokens=st.just(10),
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(LENGTHS, SEEDS, OPTIONS)
-def test_policy_loss_and_gradient_agree_with_the_reference(lengths: list[int], seed: int, options: Options) -> None:
-    batch = compute_advantages_and_targets(random_batch(seed, lengths), options)
+def test_policy_loss_and_gradient_agree_with_the_reference(
+    lengths: list[int], seed: int, options: AlgorithmSettings
+) -> None:
+    batch = compute_advantages_and_targets(random_batch(seed, lengths), options, LIMIT)
     current, behaviour, proximal = random_log_probs(seed, sum(lengths))
     current.requires_grad_()
     entropies = torch.full_like(behaviour, 0.7)
@@ -86,9 +87,9 @@ def test_policy_loss_and_gradient_agree_with_the_reference(lengths: list[int], s
 @settings(max_examples=40, deadline=None)
 @given(LENGTHS, SEEDS, OPTIONS, st.data())
 def test_the_split_into_micro_batches_and_ranks_changes_nothing(
-    lengths: list[int], seed: int, options: Options, data: st.DataObject
+    lengths: list[int], seed: int, options: AlgorithmSettings, data: st.DataObject
 ) -> None:
-    batch = compute_advantages_and_targets(random_batch(seed, lengths), options)
+    batch = compute_advantages_and_targets(random_batch(seed, lengths), options, LIMIT)
     log_probs = random_log_probs(seed, sum(lengths))
     order = data.draw(st.permutations(range(len(lengths))))
     cuts = data.draw(st.lists(st.integers(0, len(lengths)), max_size=3))
@@ -108,7 +109,7 @@ def test_positives_weigh_mu_times_all_over_positive_tokens_at_ratio_one() -> Non
     """The positive-example loss is an extra advantage of mu N_all / N_pos on correct rows."""
     source = random_batch(7, [10, 30])
     source = type(source)(**{**source.__dict__, "correct": torch.tensor([True, False])})
-    options = Options(truncation="terminal", correction="none")
+    options = AlgorithmSettings(truncation="terminal", correction="none")
     batch = compute_advantages_and_targets(source, options)
     current = random_log_probs(7, 40)[0].requires_grad_()
     policy_objective(current, current.detach(), None, batch, count_denominators(batch), options).loss.backward()
@@ -117,7 +118,11 @@ def test_positives_weigh_mu_times_all_over_positive_tokens_at_ratio_one() -> Non
 
 
 def _step(
-    batch: AdvantageBatch, log_probs: list[Tensor], parts: list[Tensor], denominators: Denominators, options: Options
+    batch: LearningSignal,
+    log_probs: list[Tensor],
+    parts: list[Tensor],
+    denominators: Denominators,
+    options: AlgorithmSettings,
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
     """Losses, gradients and metrics of one optimiser step taken part by part."""
     current = log_probs[0].clone().requires_grad_()
@@ -140,7 +145,7 @@ def _step(
     return torch.stack(losses).sum(0), current.grad, values.grad, reduced
 
 
-def _reference_clip(options: Options) -> reference.Clip:
+def _reference_clip(options: AlgorithmSettings) -> reference.Clip:
     if options.correction == "dppo":
         bounds = options.correction_bounds
         return reference.Clip(bounds.low, bounds.high, options.dual_clip, probability=True)
@@ -149,7 +154,9 @@ def _reference_clip(options: Options) -> reference.Clip:
     )
 
 
-def _reference_rows(batch: AdvantageBatch, log_probs: list[Tensor], options: Options) -> list[reference.RowTerms]:
+def _reference_rows(
+    batch: LearningSignal, log_probs: list[Tensor], options: AlgorithmSettings
+) -> list[reference.RowTerms]:
     columns = [
         rows_of(flat, batch.lengths) for flat in (*log_probs, batch.advantages, batch.positive_mask, batch.policy_mask)
     ]

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainer.algorithm.objective import RowBatch
+from trainer.algorithm.objective import ScoredRows
 
 
-def row_batch(
+def scored_rows(
     values: Sequence[Sequence[float]],
     rewards: Sequence[float],
     correct: Sequence[bool] | None = None,
@@ -19,10 +19,10 @@ def row_batch(
     bootstrap: Sequence[float] | None = None,
     groups: Sequence[int] | None = None,
     dtype: torch.dtype = torch.float64,
-) -> RowBatch:
+) -> ScoredRows:
     """A batch from rows of values; by default all rows ended and none is correct."""
     count = len(values)
-    return RowBatch(
+    return ScoredRows(
         lengths=torch.tensor([len(row) for row in values]),
         rewards=torch.tensor(list(rewards), dtype=dtype),
         correct=torch.tensor(list(correct or [False] * count)),
@@ -33,10 +33,10 @@ def row_batch(
     )
 
 
-def random_batch(seed: int, lengths: Sequence[int], dtype: torch.dtype = torch.float64) -> RowBatch:
+def random_batch(seed: int, lengths: Sequence[int], dtype: torch.dtype = torch.float64) -> ScoredRows:
     """A batch of mixed fates: correct and wrong, ended and cut, with values within [-1, 1]."""
     dice = random.Random(seed)
-    return row_batch(
+    return scored_rows(
         values=[[dice.uniform(-1, 1) for _ in range(length)] for length in lengths],
         rewards=[dice.choice([-1.0, 1.0]) for _ in lengths],
         correct=[dice.random() < 0.5 for _ in lengths],

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config, Qwen3Config
 
 from trainer.learning.batch import TrainingRow
-from trainer.learning.models import Policy
+from trainer.learning.learner import Learner
+from trainer.learning.optimiser import Optimiser
+from trainer.learning.policy import Policy
+from trainer.ranks.parallel import Ranks
 from vapo.messages import VersionSpan
 from vapo.model.critic import Critic
+from vapo.settings import AlgorithmSettings, TrainerSettings
 
+ALONE = Ranks(0, 1, torch.device("cpu"))
 VOCABULARY = 61
 FORMS = ("qwen2", "qwen3", "llama")
 
@@ -52,6 +58,38 @@ def tiny_critic(form: str = "qwen3", seed: int = 1) -> Critic:
     critic = Critic(_enlarge(AutoModel.from_config(tiny_config(form))))
     torch.nn.init.normal_(critic.value_head.weight, std=0.3)
     return critic
+
+
+def trainer_settings(rate: float = 1e-3, **others: Any) -> TrainerSettings:
+    """Small ones, without warm-up; ``others`` may lie outside what people may set (one token)."""
+    known = {"actor_learning_rate": rate, "critic_learning_rate": rate, "warmup_steps": 0}
+    return TrainerSettings().model_copy(update={**known, "mini_batch_rollouts": 7, "token_budget": 128, **others})
+
+
+def tiny_learner(
+    policy: Policy | None = None,
+    critic: Critic | None = None,
+    *,
+    algorithm: AlgorithmSettings | None = None,
+    trainer: TrainerSettings | None = None,
+    ranks: Ranks = ALONE,
+    seed: int = 0,
+    has_critic: bool = True,
+) -> Learner:
+    """A learner of the given or of tiny models; ``seed`` is that of its mini-batches."""
+    trainer = trainer or trainer_settings()
+    policy, critic = policy or tiny_policy(), (critic or tiny_critic()) if has_critic else None
+    return Learner(
+        policy,
+        Optimiser(policy, trainer.actor_learning_rate, trainer),
+        critic,
+        Optimiser(critic, trainer.critic_learning_rate, trainer) if critic else None,
+        algorithm or AlgorithmSettings(),
+        trainer,
+        max_new_tokens=24,
+        ranks=ranks,
+        random=np.random.default_rng(seed),
+    )
 
 
 def tiny_folder(folder: Path, form: str = "qwen3", tied: bool = False, seed: int = 0) -> Path:

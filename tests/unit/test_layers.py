@@ -59,9 +59,9 @@ ALLOWED = {
     "trainer/algorithm": "vapo/settings",
     "trainer/ranks": "vapo/model",
     "trainer/learning": "trainer/algorithm trainer/ranks vapo vapo/model vapo/settings",
-    "trainer/records": "trainer/algorithm trainer/learning trainer/ranks vapo/ledger vapo/local",
+    "trainer/records": "trainer/algorithm trainer/learning vapo/ledger vapo/local",
     "trainer/intake": "trainer trainer/learning trainer/ranks trainer/records vapo vapo/ledger vapo/weights",
-    "trainer": "trainer/algorithm trainer/intake trainer/learning trainer/ranks trainer/records vapo vapo/ledger "
+    "trainer": "trainer/intake trainer/learning trainer/ranks trainer/records vapo vapo/ledger "
     "vapo/model vapo/service vapo/settings vapo/telemetry vapo/weights",
     "lab": "",
     "lab/base_model": "",

@@ -15,12 +15,12 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from trainer.checkpoint import Position
+from trainer.checkpoint import RunPosition
 from trainer.intake.dynamic_sampling import Discarded
 from trainer.intake.ingest import Arrival, BatchDeadline, Ingest
 from trainer.intake.order import Action, Order
-from trainer.learning.batch import Batch
-from trainer.learning.phase_times import Phases
+from trainer.learning.batch import RolloutBatch
+from trainer.learning.timer import StepTimer
 from trainer.learning.update import UpdateResult
 from trainer.records.metrics_file import MetricsFile
 from trainer.records.status import Requests, Status
@@ -57,7 +57,7 @@ class Coordinator:
         self._unacknowledged: list[tuple[str, str]] = []
         self._discarded: Discarded | None = None
 
-    def resume(self, position: Position) -> None:
+    def resume(self, position: RunPosition) -> None:
         """Go on from a checkpoint or from nothing: sort out leases, forget what will be redone."""
         again = self._ingest.resume(position.unacknowledged)
         self._ledger.journal.forget_metrics_after(position.step)
@@ -65,7 +65,7 @@ class Coordinator:
         self._status.set(step=position.step)
         logger.info("at step %d, %d rollouts handed out again", position.step, again)
 
-    def next_order(self, position: Position, phases: Phases) -> Order:
+    def next_order(self, position: RunPosition, timer: StepTimer) -> Order:
         """Wait for something to do, or for a while.
 
         Raises:
@@ -76,14 +76,14 @@ class Coordinator:
             if self._requests.stopping:
                 return Order(Action.STOP)
             try:
-                order = self._order_now(position, phases, start)
+                order = self._order_now(position, timer, start)
             except RedisError as error:
                 self._hold(error)
                 continue
             if order is not None:
                 return order
 
-    def _order_now(self, position: Position, phases: Phases, start: float) -> Order | None:
+    def _order_now(self, position: RunPosition, timer: StepTimer, start: float) -> Order | None:
         """What there is to do, or None when to look again. Raises RedisError."""
         if self._ledger.control.stop_requested:
             return Order(Action.STOP)
@@ -99,7 +99,7 @@ class Coordinator:
             self._requests.wait_while_paused()
             return None
         self._ledger.watch.refuse_if_lost()
-        return self._batch_order(position, phases)
+        return self._batch_order(position, timer)
 
     def _hold(self, error: RedisError) -> None:
         """Wait a moment when Redis has lost the run: it may be given back, and until then there is
@@ -111,10 +111,10 @@ class Coordinator:
         self._status.set(phase="waiting for the run's data")
         time.sleep(PAUSE_SECONDS)
 
-    def _batch_order(self, position: Position, phases: Phases) -> Order | None:
+    def _batch_order(self, position: RunPosition, timer: StepTimer) -> Order | None:
         """An order to train, or None when something else came up while waiting."""
         self._status.set(phase="waiting for rollouts")
-        with phases.measure("wait"):
+        with timer.measure("wait"):
             arrivals = self._wait_for_batch(position)
         if arrivals is None:
             return None
@@ -123,7 +123,7 @@ class Coordinator:
         self._status.set(phase="training" if position.pretrained else "value pretraining")
         return Order(action, tuple(arrival.row for arrival in arrivals))
 
-    def _wait_for_batch(self, position: Position) -> list[Arrival] | None:
+    def _wait_for_batch(self, position: RunPosition) -> list[Arrival] | None:
         rollouts, trainer = self._settings.rollouts_per_step, self._settings.trainer
         if self._discarded is None and self._samples_dynamically(position):
             self._discarded = Discarded(trainer.uniform_batches_limit * rollouts)
@@ -136,7 +136,7 @@ class Coordinator:
                 return None
             raise
 
-    def _samples_dynamically(self, position: Position) -> bool:
+    def _samples_dynamically(self, position: RunPosition) -> bool:
         return position.pretrained and self._settings.algorithm.drop_uniform_groups
 
     def _keep_waiting(self) -> bool:
@@ -159,10 +159,10 @@ class Coordinator:
         """The critic has learnt from the rows in hand."""
         self._mark([{"phase": "value pretraining", "step": pretraining_step}] * len(self._in_hand))
 
-    def note_trained(self, batch: Batch, result: UpdateResult, step: int) -> None:
+    def note_trained(self, batch: RolloutBatch, result: UpdateResult, step: int) -> None:
         """Actor and critic have learnt from the rows in hand; ``step`` is the step just done."""
         lengths = batch.lengths.tolist()
-        advantages = result.advantages.advantages.float().cpu().split(lengths)
+        advantages = result.signal.advantages.float().cpu().split(lengths)
         values = result.values.float().cpu().split(lengths)
         ages = self.staleness(step - 1)
         self._mark(
@@ -200,7 +200,7 @@ class Coordinator:
     def report_step(self, step: int, row: dict[str, Any]) -> None:
         """Publish the metrics of one policy step."""
         if self._discarded is not None:
-            row, self._discarded = row | self._discarded.row(), None
+            row, self._discarded = row | self._discarded.metrics(), None
         self._ledger.journal.write_metrics(step, row)
         self._metrics.append({"step": step, "at": time.time(), **row})
         self._status.set(step=step, version=row["version"], metrics=row)

@@ -27,12 +27,15 @@ class Discarded:
     wrong: int = 0
     """In groups that were all wrong."""
 
-    def accept(self, verdicts: Sequence[bool], samples: int) -> bool:
-        """Whether to throw this complete group away; counts it if so.
+    def discard(self, verdicts: Sequence[bool], samples: int) -> bool:
+        """Throw this complete group away, if it is uniform and the limit allows it.
 
         Args:
             verdicts: of each response that is here, at least one.
             samples: responses the task asked for.
+
+        Returns:
+            Whether it was thrown away (and counted); False: it is to be trained on.
         """
         uniform = samples > 1 and len(set(verdicts)) == 1
         if not uniform or self.correct + self.wrong + len(verdicts) > self.limit:
@@ -43,6 +46,6 @@ class Discarded:
             self.wrong += len(verdicts)
         return True
 
-    def row(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         """For the step's metrics: with them the policy's true accuracy can be told."""
         return {"discarded_correct": self.correct, "discarded_wrong": self.wrong}

@@ -233,7 +233,7 @@ class Ingest:
         leases = []
         for _, members in groups:
             group = list(members)
-            if discarded.accept([arrival.row.correct for arrival in group], group[0].samples):
+            if discarded.discard([arrival.row.correct for arrival in group], group[0].samples):
                 leases += [arrival.lease for arrival in group]
         self._ledger.drop(leases, "uniform group", requeue=False)
         gone = {lease.id for lease in leases}

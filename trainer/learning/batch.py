@@ -1,14 +1,14 @@
-"""Rollouts as the trainer sees them, and their micro-batches on the device.
+"""Rollouts as the trainer sees them.
 
 Invariants:
 - everything per token is ragged and flat: the response tokens of row 0, then of row 1, and so on;
-- packing decides only which tokens meet in one forward pass, never what a token counts for;
 - a row is validated when it is made, so the numerics behind it need no further checks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vapo.messages import VersionSpan
-from vapo.model.packing import Packed, TokenSequence, pack, plan
+from vapo.model.packing import TokenSequence
 
 
 class RowError(ValueError):
@@ -101,36 +101,7 @@ class TrainingRow:
         return versions
 
 
-@dataclass(frozen=True)
-class MicroBatch:
-    """One forward pass: n rows, N response tokens, packed on R lines of W tokens."""
-
-    input_ids: Tensor
-    """int64[R, W]."""
-    position_ids: Tensor
-    """int64[R, W]."""
-    state_index: Tensor
-    """int64[N + n] flat index of the position that predicts each token, then of the last token."""
-    action_index: Tensor
-    """int64[N] flat index of the position that predicts each response token."""
-    actions: Tensor
-    """int64[N] response tokens."""
-    rows: Tensor
-    """int64[n] rows of the batch, in packed order."""
-    lengths: Tensor
-    """int64[n] response tokens of each."""
-    tokens: Tensor
-    """int64[N] where each response token lies in the batch's flat arrays."""
-    temperatures: Tensor | None
-    """float32[N], or None when all are 1."""
-
-    @property
-    def padded_tokens(self) -> int:
-        """R * W."""
-        return self.input_ids.numel()
-
-
-class Batch:
+class RolloutBatch:
     """The rows of one rollout batch, identical on every rank, with their flat arrays."""
 
     def __init__(self, rows: Sequence[TrainingRow], device: torch.device | str = "cpu") -> None:
@@ -140,7 +111,6 @@ class Batch:
         self.rows = tuple(rows)
         self.device = torch.device(device)
         self.sequences = [row.sequence for row in self.rows]
-        self.sequence_lengths = [sequence.length for sequence in self.sequences]
         self._response_lengths = np.array([row.response_token_ids.size for row in rows], np.int64)
         self._starts = np.cumsum(self._response_lengths) - self._response_lengths
 
@@ -189,43 +159,21 @@ class Batch:
         ids = [numbers.setdefault(row.task_id, len(numbers)) for row in self.rows]
         return self._per_row(ids, torch.int64)
 
-    def micro_batches(self, rows: Sequence[int], token_budget: int, flat: bool = False) -> list[MicroBatch]:
-        """Pack ``rows`` (numbers of rows of this batch) into micro-batches.
+    def tokens_of(self, rows: Iterable[int]) -> Tensor:
+        """Where the response tokens of ``rows`` lie in the flat arrays, row after row, int64[n]."""
+        ends = self._starts + self._response_lengths
+        return self._place(np.concatenate([np.arange(self._starts[row], ends[row]) for row in rows]))
+
+    def mini_batches(self, size: int, epochs: int, random: np.random.Generator) -> list[list[int]]:
+        """Rows of every optimiser step: each epoch a new shuffle, cut into parts of equal size.
 
         Args:
-            rows: which rows; an empty list gives no micro-batch.
-            token_budget: most tokens of a micro-batch, padding included.
-            flat: one line per micro-batch (flash attention's variable-length kernels).
+            size: most rows of a part.
+            epochs: passes over the batch.
+            random: must be in the same state on every rank.
         """
-        sequences = [self.sequences[row] for row in rows]
-        layouts = plan([sequence.length for sequence in sequences], token_budget, flat)
-        return [self._micro_batch(pack(layout, sequences), rows) for layout in layouts]
-
-    def _micro_batch(self, packed: Packed, rows: Sequence[int]) -> MicroBatch:
-        numbers = np.array([rows[index] for index in packed.sequences], np.int64)
-        tokens = np.concatenate(
-            [
-                np.arange(start, start + length)
-                for start, length in zip(self._starts[numbers], packed.response_lengths, strict=True)
-            ]
-        )
-        return MicroBatch(
-            input_ids=self._place(packed.input_ids),
-            position_ids=self._place(packed.position_ids),
-            state_index=self._place(packed.state_index),
-            action_index=self._place(packed.action_index),
-            actions=self._place(packed.actions),
-            rows=self._place(numbers),
-            lengths=self._place(packed.response_lengths),
-            tokens=self._place(tokens),
-            temperatures=self._temperatures(numbers, packed.response_lengths),
-        )
-
-    def _temperatures(self, numbers: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Tensor | None:
-        per_row = np.array([self.rows[number].temperature for number in numbers], np.float32)
-        if (per_row == 1).all():
-            return None
-        return self._place(np.repeat(per_row, lengths))
+        parts = math.ceil(len(self) / size)
+        return [part.tolist() for _ in range(epochs) for part in np.array_split(random.permutation(len(self)), parts)]
 
     def _place(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -235,14 +183,3 @@ class Batch:
 
     def _per_row(self, numbers: Sequence[float], dtype: torch.dtype) -> Tensor:
         return torch.tensor(numbers, dtype=dtype, device=self.device)
-
-
-def idle_micro_batch(device: torch.device | str) -> MicroBatch:
-    """One padding token and no row.
-
-    A rank that has run out of rows does this forward and backward pass, whose loss is zero, so that
-    the collectives of sharded models meet on all ranks.
-    """
-    empty = torch.zeros(0, dtype=torch.int64, device=device)
-    token = torch.zeros((1, 1), dtype=torch.int64, device=device)
-    return MicroBatch(token, token, empty, empty, empty, empty, empty, empty, None)

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, fields
 
 import torch
 
-from trainer.algorithm.objective import AdvantageBatch
-from trainer.learning.batch import Batch
+from trainer.algorithm.objective import LearningSignal
+from trainer.learning.batch import RolloutBatch
 
 
 @dataclass
@@ -27,22 +27,22 @@ class CriticReplay:
     """The last ``steps`` rollout batches; 0 keeps none."""
 
     steps: int = 0
-    _kept: deque[tuple[Batch, AdvantageBatch]] = field(default_factory=deque)
+    _kept: deque[tuple[RolloutBatch, LearningSignal]] = field(default_factory=deque)
 
-    def extend(self, batch: Batch, advantages: AdvantageBatch) -> tuple[Batch, AdvantageBatch]:
+    def extend(self, batch: RolloutBatch, signal: LearningSignal) -> tuple[RolloutBatch, LearningSignal]:
         """``batch`` first, then the rows kept; ``batch`` is kept for the next steps."""
-        parts = [(batch, advantages), *self._kept]
-        self._kept.appendleft((batch, advantages))
+        parts = [(batch, signal), *self._kept]
+        self._kept.appendleft((batch, signal))
         while len(self._kept) > self.steps:
             self._kept.pop()
         if len(parts) == 1:
-            return batch, advantages
+            return batch, signal
         rows = [row for part, _ in parts for row in part.rows]
-        return Batch(rows, batch.device), concatenate([part for _, part in parts])
+        return RolloutBatch(rows, batch.device), concatenate([part for _, part in parts])
 
 
-def concatenate(parts: list[AdvantageBatch]) -> AdvantageBatch:
+def concatenate(parts: list[LearningSignal]) -> LearningSignal:
     """The rows of all parts, in order."""
-    return AdvantageBatch(
-        **{entry.name: torch.cat([getattr(part, entry.name) for part in parts]) for entry in fields(AdvantageBatch)}
+    return LearningSignal(
+        **{entry.name: torch.cat([getattr(part, entry.name) for part in parts]) for entry in fields(LearningSignal)}
     )

@@ -8,33 +8,20 @@ Invariants:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-
-@dataclass(frozen=True)
-class OptimiserOptions:
-    """Hyper-parameters of one optimiser."""
-
-    learning_rate: float
-    warmup_steps: int = 0
-    """Optimiser steps of linear warm-up; the first one already moves."""
-    beta1: float = 0.9
-    beta2: float = 0.95
-    weight_decay: float = 0.0
-    gradient_clip: float = 1.0
-    """Largest global L2 norm of the gradient."""
+from vapo.settings import TrainerSettings
 
 
-def learning_rate(options: OptimiserOptions, steps_taken: int) -> float:
-    """Rate of the next step: linear warm-up, then constant."""
-    if steps_taken >= options.warmup_steps:
-        return options.learning_rate
-    return options.learning_rate * (steps_taken + 1) / options.warmup_steps
+def learning_rate(constant: float, warmup_steps: int, steps_taken: int) -> float:
+    """Rate of the next step: linear warm-up, whose first step already moves, then ``constant``."""
+    if steps_taken >= warmup_steps:
+        return constant
+    return constant * (steps_taken + 1) / warmup_steps
 
 
 def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
@@ -47,14 +34,15 @@ def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[st
 class Optimiser:
     """Steps the parameters of one model."""
 
-    def __init__(self, model: nn.Module, options: OptimiserOptions) -> None:
-        self.options = options
+    def __init__(self, model: nn.Module, rate: float, settings: TrainerSettings) -> None:
+        """``rate``: the constant one, actor's or critic's; all else is of ``settings``."""
         self.steps_taken = 0
+        self._rate, self._settings = rate, settings
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self.adamw = torch.optim.AdamW(
-            _groups(self._parameters, options.weight_decay),
-            lr=options.learning_rate,
-            betas=(options.beta1, options.beta2),
+            _groups(self._parameters, settings.weight_decay),
+            lr=rate,
+            betas=(settings.adam_beta1, settings.adam_beta2),
             fused=True,
         )
 
@@ -67,7 +55,7 @@ class Optimiser:
         Raises:
             FloatingPointError: the norm is not finite; parameters are unchanged.
         """
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.options.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.gradient_clip)
         total = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
         if not total < float("inf"):
             self.adamw.zero_grad(set_to_none=True)
@@ -76,7 +64,7 @@ class Optimiser:
                 "learning rate or look for broken log-probs or rewards in this batch"
             )
         for group in self.adamw.param_groups:
-            group["lr"] = learning_rate(self.options, self.steps_taken)
+            group["lr"] = learning_rate(self._rate, self._settings.warmup_steps, self.steps_taken)
         self.adamw.step()
         self.adamw.zero_grad(set_to_none=True)
         self.steps_taken += 1

@@ -1,6 +1,7 @@
-"""Actor and critic sharded over all ranks by FSDP2.
+"""Models spread over ranks by FSDP2.
 
-Invariant: gradients are *summed* over ranks, never averaged, because losses already have global denominators.
+Invariant: gradients are *summed* over ranks, never averaged, because losses already have global
+denominators.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
-from trainer.learning.models import Policy
+from trainer.learning.policy import Policy
 from trainer.ranks.parallel import Ranks
 from vapo.model.critic import Critic
 

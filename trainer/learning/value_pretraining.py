@@ -11,25 +11,32 @@ The pretrained critic is a folder of its own, which later runs name in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from trainer.algorithm.diagnostics import explained_variance, initial_value_mean
-from trainer.algorithm.objective import AdvantageBatch, compute_advantages_and_targets
-from trainer.algorithm.options import Options
-from trainer.learning.batch import Batch
-from trainer.learning.critic_steps import CriticSteps
-from trainer.learning.forward import StateValues, state_values
-from trainer.learning.gathered_states import critic_state
-from trainer.learning.phase_times import Phases
-from trainer.learning.update import Learner, UpdateOptions, row_batch
-from trainer.ranks.parallel import Ranks
+from trainer.algorithm.objective import compute_advantages_and_targets
+from trainer.learning.batch import RolloutBatch
+from trainer.learning.critic_steps import train_critic
+from trainer.learning.learner import Learner
+from trainer.learning.state_dicts import critic_state_dict
+from trainer.learning.timer import StepTimer
+from trainer.learning.values import scored_rows, state_values
 from vapo.durable import durable_folder
 from vapo.model.critic import WEIGHTS_NAME
+from vapo.settings import ValuePretrainingSettings
+
+MONTE_CARLO = {
+    "estimator": "gae",
+    "decoupled_gae": True,
+    "lambda_critic": 1.0,
+    "drop_uniform_groups": False,
+    "whiten_advantages": False,
+}
+"""Switches of the algorithm that give every row's return as the target of all its tokens."""
 
 
 @dataclass(frozen=True)
@@ -42,57 +49,36 @@ class PretrainingResult:
 
 
 def pretrain(
-    learner: Learner,
-    batch: Batch,
-    algorithm: Options,
-    options: UpdateOptions,
-    ranks: Ranks,
-    random: np.random.Generator,
-    phases: Phases,
+    learner: Learner, batch: RolloutBatch, settings: ValuePretrainingSettings, timer: StepTimer
 ) -> PretrainingResult:
     """Critic steps on one rollout batch.
 
     Args:
-        learner: its critic is changed in place.
+        learner: its critic is changed in place. Its algorithm decides what a truncated row's
+            outcome is; the lambdas are not used.
         batch: rollouts of the start policy; the same on every rank.
-        algorithm: decides what a truncated row's outcome is; its lambdas are not used.
-        options: how to cut the batch up: the critic's epochs and mini-batches.
-        ranks: this process among the trainer's.
-        random: the same state on every rank.
-        phases: receives the time spent.
+        settings: the passes over the batch.
+        timer: receives the time spent.
     """
-    critic, optimiser = learner.required_critic()
-    with phases.measure("values"):
-        values = state_values(critic, batch, range(len(batch)), options.packing, ranks)
-    targets = _monte_carlo_targets(batch, values, algorithm)
-    step = CriticSteps(critic, optimiser, batch, targets, options.packing, ranks)
-    with phases.measure("critic"):
-        for rows in options.critic_mini_batches(len(batch), random):
-            step.train(rows)
+    with timer.measure("values"):
+        values = state_values(learner, batch, range(len(batch)))
+    targets = compute_advantages_and_targets(
+        scored_rows(batch, values), learner.algorithm.model_copy(update=MONTE_CARLO), learner.max_new_tokens
+    )
+    with timer.measure("critic"):
+        metrics = train_critic(learner, batch, targets, settings.epochs)
     known = targets.value_mask
     return PretrainingResult(
         explained_variance(values.before_tokens[known], targets.returns[known]),
-        step.reduced_metrics() | {"value/initial": initial_value_mean(values.before_tokens, batch.lengths)},
+        metrics | {"value/initial": initial_value_mean(values.before_tokens, batch.lengths)},
     )
 
 
-def _monte_carlo_targets(batch: Batch, values: StateValues, algorithm: Options) -> AdvantageBatch:
-    monte_carlo = replace(
-        algorithm,
-        estimator="gae",
-        decoupled_gae=True,
-        lambda_critic=1.0,
-        drop_uniform_groups=False,
-        whiten_advantages=False,
-    )
-    return compute_advantages_and_targets(row_batch(batch, values), monte_carlo)
-
-
-def save_pretrained_critic(folder: Path, learner: Learner, ranks: Ranks) -> None:
+def save_pretrained_critic(folder: Path, learner: Learner) -> None:
     """Write the critic as a folder that ``vapo.model.critic.load_critic`` reads; all ranks must call."""
     critic, _ = learner.required_critic()
-    gathered = critic_state(critic, keep=ranks.is_first)
-    if ranks.is_first:
+    gathered = critic_state_dict(critic, keep=learner.ranks.is_first)
+    if learner.ranks.is_first:
         state = {name: tensor.to(torch.float32) for name, tensor in gathered.items()}
         with durable_folder(folder) as partial:
             critic.model.config.save_pretrained(partial)

@@ -1,9 +1,7 @@
-"""Data parallelism over ranks: who is who, the split of rows, and the trainer's few collectives.
+"""The trainer's ranks and their few collectives.
 
 Invariants:
-- every rank holds the same rollout batch and computes a share of its rows; gradients are *summed*
-  over ranks, never averaged, because losses already have global denominators;
-- all ranks run the same number of forward and backward passes (idle micro-batches make up);
+- every rank holds the same rollout batch and computes a share of its rows;
 - one rank needs no process group, and then nothing here communicates;
 - what ranks send one another is tensors and bytes, never pickles.
 
@@ -13,7 +11,8 @@ Started by ``torchrun`` (elastic); gloo on CPU, nccl on CUDA.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -41,6 +40,13 @@ class Ranks:
     def sharded(self) -> bool:
         """Whether models are sharded over several ranks."""
         return self.size > 1
+
+    def precision(self) -> AbstractContextManager[object]:
+        """What models compute in: bfloat16 by autocast on CUDA, nothing on the CPU; sharded models
+        bring their own mixed precision (:mod:`trainer.learning.sharding`)."""
+        if self.device.type != "cuda" or self.sharded:
+            return nullcontext()
+        return torch.autocast("cuda", dtype=torch.bfloat16)
 
     @property
     def loading_device(self) -> torch.device:
@@ -80,26 +86,6 @@ def leave_ranks(ranks: Ranks) -> None:
         dist.destroy_process_group()
 
 
-def split_rows(rows: Sequence[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
-    """Share ``rows`` among ``parts`` ranks: longest first, each to the rank with fewest tokens.
-
-    Args:
-        rows: row numbers.
-        lengths: tokens of every row of the batch, indexed by row number.
-        parts: number of ranks.
-
-    Returns:
-        One list per rank, together a partition of ``rows``; the same on every rank.
-    """
-    shares: list[list[int]] = [[] for _ in range(parts)]
-    loads = [0] * parts
-    for row in sorted(rows, key=lambda row: (-lengths[row], row)):
-        least = loads.index(min(loads))
-        shares[least].append(row)
-        loads[least] += lengths[row]
-    return shares
-
-
 def sum_over_ranks(tensor: Tensor, ranks: Ranks) -> Tensor:
     """Element-wise sum over ranks, in place."""
     if ranks.sharded:
@@ -130,5 +116,4 @@ def broadcast_bytes(data: bytes | None, ranks: Ranks) -> bytes:
 
 def share_number(number: int | None, ranks: Ranks) -> int:
     """Rank 0's number, on every rank; the others pass None."""
-    data = broadcast_bytes(None if number is None else str(number).encode(), ranks)
-    return int(data)
+    return int(broadcast_bytes(None if number is None else str(number).encode(), ranks))

@@ -10,18 +10,21 @@ soon as such tokens exist (after a resume the first batches may hold none).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from trainer.algorithm.diagnostics import mismatch_kl, mismatch_kl_k1
-from trainer.algorithm.ragged import row_token_index
-from trainer.learning.batch import Batch
-from trainer.learning.forward import Packing, token_log_probs
+from trainer.learning.batch import RolloutBatch
+from trainer.learning.learner import Learner
+from trainer.learning.policy_steps import token_log_probs
 from trainer.learning.snapshots import WeightSnapshots
-from trainer.learning.update import Learner
-from trainer.ranks.parallel import Ranks
+from trainer.learning.timer import StepTimer
+from trainer.learning.update import UpdateResult
+
+logger = logging.getLogger(__name__)
 
 
 class MismatchError(RuntimeError):
@@ -64,10 +67,9 @@ def measure_mismatch(
     return Mismatch(tokens, magnitude, mismatch_kl(behaviour, trainer), mismatch_kl_k1(behaviour, trainer), lag=0)
 
 
-def measure_past_mismatch(
-    learner: Learner, batch: Batch, snapshots: WeightSnapshots, rows: int, packing: Packing, ranks: Ranks
-) -> Mismatch:
-    """The gap on at most ``rows`` rows of the newest past version at hand; every rank calls this.
+def measure_past_mismatch(learner: Learner, batch: RolloutBatch, snapshots: WeightSnapshots) -> Mismatch:
+    """The gap on at most ``trainer.mismatch_rows`` rows of the newest past version at hand; every
+    rank calls this.
 
     Only rows sampled under one version from end to end are taken. The actor is as before when this
     returns.
@@ -75,15 +77,17 @@ def measure_past_mismatch(
     for version in reversed(snapshots.versions):
         chosen = [
             number for number, row in enumerate(batch.rows) if {span.version for span in row.version_spans} == {version}
-        ][:rows]
+        ][: learner.trainer.mismatch_rows]
         if chosen:
             break
     else:
         return Mismatch(0, None, None)
     with snapshots.held(version, learner.policy):
-        scored = token_log_probs(learner.policy, batch, chosen, packing, ranks)
-    index = row_token_index(batch.lengths, torch.tensor(chosen, device=batch.device))
-    mismatch = measure_mismatch(batch.behaviour_log_probs[index], scored[index], batch.token_versions[index], version)
+        scored = token_log_probs(learner, batch, chosen)
+    tokens = batch.tokens_of(chosen)
+    mismatch = measure_mismatch(
+        batch.behaviour_log_probs[tokens], scored[tokens], batch.token_versions[tokens], version
+    )
     return replace(mismatch, lag=learner.version - version)
 
 
@@ -107,3 +111,62 @@ def require_agreement(mismatch: Mismatch, limit: float) -> None:
         "really loaded (see /v1/weights of the generator). Only raise the limit if the cause is "
         "known and harmless."
     )
+
+
+class MismatchWatch:
+    """Measures the gap over a run, on whatever tokens of known weights each batch has."""
+
+    def __init__(self, learner: Learner, published_dtype: torch.dtype) -> None:
+        self._learner = learner
+        self._snapshots = WeightSnapshots(learner.trainer.mismatch_snapshots, published_dtype)
+        self._steps_at_version: int | None = None
+        self._agreed = False
+
+    def note_version(self) -> None:
+        """The actor holds just what ``learner.version`` names."""
+        self._snapshots.keep(self._learner.version, self._learner.policy)
+        self._steps_at_version = self._learner.policy_optimiser.steps_taken
+
+    def require_agreement(self, batch: RolloutBatch, timer: StepTimer) -> None:
+        """Once per start, on the first tokens of the weights the actor holds.
+
+        Raises:
+            MismatchError: as :func:`require_agreement`.
+        """
+        if self._agreed or not self._has_tokens_of_these_weights(batch):
+            return
+        version = self._learner.version
+        with timer.measure("agreement"):
+            log_probs = token_log_probs(self._learner, batch, range(len(batch)))
+        mismatch = measure_mismatch(batch.behaviour_log_probs, log_probs, batch.token_versions, version)
+        require_agreement(mismatch, self._learner.trainer.mismatch_limit)
+        logger.info(
+            "generator and trainer agree: %.3g nats per token over %d tokens of version %d",
+            mismatch.magnitude,
+            mismatch.tokens,
+            version,
+        )
+        self._agreed = True
+
+    def of_past_weights(self, batch: RolloutBatch, timer: StepTimer) -> Mismatch | None:
+        """The gap on rows of weights kept; None where the batch has tokens of the actor's own."""
+        if self._has_tokens_of_these_weights(batch):
+            return None
+        with timer.measure("mismatch"):
+            return measure_past_mismatch(self._learner, batch, self._snapshots)
+
+    def of_update(self, batch: RolloutBatch, result: UpdateResult) -> Mismatch:
+        """The gap on the tokens of the weights that the update began with."""
+        known = result.proximal_known
+        return measure_mismatch(
+            batch.behaviour_log_probs[known],
+            result.proximal_log_probs[known],
+            batch.token_versions[known],
+            result.version,
+        )
+
+    def _has_tokens_of_these_weights(self, batch: RolloutBatch) -> bool:
+        """Whether tokens were sampled from what the actor holds now, which between publications
+        (``trainer.publish_every_steps``) is no version at all."""
+        published = self._learner.policy_optimiser.steps_taken == self._steps_at_version
+        return published and bool((batch.token_versions == self._learner.version).any())

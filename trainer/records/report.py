@@ -27,7 +27,7 @@ from trainer.algorithm.diagnostics import (
     value_bias_by_length,
 )
 from trainer.algorithm.ragged import row_token_index
-from trainer.learning.batch import Batch
+from trainer.learning.batch import RolloutBatch
 from trainer.learning.update import UpdateResult
 from trainer.learning.value_pretraining import PretrainingResult
 from trainer.records.mismatch import Mismatch
@@ -53,7 +53,7 @@ UPDATE_NAMES = {
 RATIO_QUANTILES = {"ratio_min": 0.0, "ratio_p01": 0.01, "ratio_p50": 0.5, "ratio_p99": 0.99, "ratio_max": 1.0}
 
 
-def batch_row(batch: Batch) -> dict[str, Any]:
+def batch_metrics(batch: RolloutBatch) -> dict[str, Any]:
     """What the rollouts themselves tell."""
     lengths = batch.lengths.double()
     return {
@@ -68,17 +68,17 @@ def batch_row(batch: Batch) -> dict[str, Any]:
     }
 
 
-def update_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
+def update_metrics(batch: RolloutBatch, result: UpdateResult) -> dict[str, Any]:
     """What one update of actor and critic tells."""
     row: dict[str, Any] = {short: result.metrics.get(name) for name, short in UPDATE_NAMES.items()}
     row["rescored_fraction"] = result.rescored_fraction
-    row |= ratio_row(batch, result) | behaviour_row(batch, result)
-    if bool(result.advantages.value_mask.any()):
-        row |= value_row(batch, result)
+    row |= ratio_metrics(batch, result) | behaviour_metrics(batch, result)
+    if bool(result.signal.value_mask.any()):
+        row |= value_metrics(batch, result)
     return row
 
 
-def ratio_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
+def ratio_metrics(batch: RolloutBatch, result: UpdateResult) -> dict[str, Any]:
     """Current over behaviour policy, of every token when it was trained on.
 
     ``ratio_effective_sample_size`` is that of the ratio itself, whatever the correction made of it;
@@ -91,7 +91,7 @@ def ratio_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
     }
 
 
-def behaviour_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
+def behaviour_metrics(batch: RolloutBatch, result: UpdateResult) -> dict[str, Any]:
     """Behaviour against proximal policy, nats per token: policy lag and engine mismatch together.
 
     Over the tokens whose proximal log-probs are known; ``behaviour_by_lag`` has them apart by how
@@ -119,12 +119,12 @@ def _gap(behaviour: Tensor, trainer: Tensor) -> dict[str, float | None]:
     }
 
 
-def value_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
+def value_metrics(batch: RolloutBatch, result: UpdateResult) -> dict[str, Any]:
     """The critic against Monte-Carlo returns, on the rows it learns from, before it does."""
     lengths = batch.lengths
-    rows = result.advantages.value_mask[lengths.cumsum(0) - 1].nonzero().flatten()
+    rows = result.signal.value_mask[lengths.cumsum(0) - 1].nonzero().flatten()
     tokens = row_token_index(lengths, rows)
-    values, returns = result.values[tokens], result.advantages.returns[tokens]
+    values, returns = result.values[tokens], result.signal.returns[tokens]
     lengths, groups = lengths[rows], batch.groups[rows]
     initial = initial_value_mean(values, lengths)
     outcome = float(returns[lengths.cumsum(0) - 1].double().mean())
@@ -136,11 +136,11 @@ def value_row(batch: Batch, result: UpdateResult) -> dict[str, Any]:
         "initial_value_correlation": initial_value_correlation(values, returns, lengths, groups),
         "value_bias": value_bias(values, returns),
         "value_bias_by_length": value_bias_by_length(values, returns, lengths),
-        "advantage_by_decile": _finite(advantage_by_decile(result.advantages.advantages, batch.lengths)),
+        "advantage_by_decile": _finite(advantage_by_decile(result.signal.advantages, batch.lengths)),
     }
 
 
-def pretraining_row(result: PretrainingResult) -> dict[str, Any]:
+def pretraining_metrics(result: PretrainingResult) -> dict[str, Any]:
     """What one batch of value pretraining tells."""
     return {
         "explained_variance": result.explained_variance,
@@ -150,13 +150,13 @@ def pretraining_row(result: PretrainingResult) -> dict[str, Any]:
     }
 
 
-def mismatch_row(mismatch: Mismatch, canary: float | None) -> dict[str, Any]:
+def mismatch_metrics(mismatch: Mismatch, canary: float | None) -> dict[str, Any]:
     """The generator/trainer gap of the same weights, nats per token.
 
     On the batch's tokens of the trainer's own version or, where an asynchronous run has none, on a
     few rows of the version ``mismatch_lag`` versions before it, scored with that version's weights;
     and, at every version, on the fixed tokens with which generators prove a load (``canary``).
-    ``behaviour_gap`` and ``behaviour_kl`` of :func:`behaviour_row` hold policy lag as well.
+    ``behaviour_gap`` and ``behaviour_kl`` of :func:`behaviour_metrics` hold policy lag as well.
     """
     return {
         "mismatch_tokens": mismatch.tokens,
@@ -168,12 +168,12 @@ def mismatch_row(mismatch: Mismatch, canary: float | None) -> dict[str, Any]:
     }
 
 
-def staleness_row(staleness: Sequence[int]) -> dict[str, Any]:
+def staleness_metrics(staleness: Sequence[int]) -> dict[str, Any]:
     """Age of the rollouts in rollout steps."""
     return {"staleness_mean": float(np.mean(staleness)), "staleness_max": int(np.max(staleness))}
 
 
-def time_row(seconds: dict[str, float], tokens: int) -> dict[str, Any]:
+def speed_metrics(seconds: dict[str, float], tokens: int) -> dict[str, Any]:
     """Seconds per phase, and response tokens per second of the whole step, waiting included."""
     total = sum(seconds.values())
     return {

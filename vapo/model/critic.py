@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, PreTrainedModel
 
-from vapo.model.packing import Packed, TokenSequence, pack, plan
+from vapo.model.packing import Packed, TokenSequence, pack_all
 from vapo.model.weights import load_causal_lm, load_config
 from vapo.startup import StartupError
 
@@ -158,8 +158,7 @@ def score(critic: Critic, sequences: Sequence[TokenSequence], token_budget: int)
     """
     device = critic.value_head.weight.device
     results: list[npt.NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(sequences)
-    for layout in plan([sequence.length for sequence in sequences], token_budget):
-        packed = pack(layout, sequences)
+    for packed in pack_all(sequences, token_budget):
         values = critic(*_tensors(packed, device)).float().cpu().numpy()
         ends = np.cumsum(packed.response_lengths + 1)[:-1]
         for index, part in zip(packed.sequences, np.split(values, ends), strict=True):

@@ -15,7 +15,7 @@ sequence of their micro-batch and not wider.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,6 +140,12 @@ def pack(layout: Layout, sequences: Sequence[TokenSequence]) -> Packed:
         action_index=_flatten([state[:-1] for state in states]),
         actions=_flatten(actions),
     )
+
+
+def pack_all(sequences: Sequence[TokenSequence], token_budget: int, flat: bool = False) -> Iterator[Packed]:
+    """``sequences`` as micro-batches; arguments as :func:`plan`."""
+    for layout in plan([sequence.length for sequence in sequences], token_budget, flat):
+        yield pack(layout, sequences)
 
 
 def _flatten(parts: Sequence[npt.NDArray[np.integer]]) -> Integers:

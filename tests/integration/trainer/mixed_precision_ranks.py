@@ -7,25 +7,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tests.support.trainer_cases import VOCABULARY, random_rows, tiny_critic, tiny_policy
-from trainer.algorithm.options import Options
+from tests.support.trainer_cases import (
+    ALONE,
+    VOCABULARY,
+    random_rows,
+    tiny_critic,
+    tiny_learner,
+    tiny_policy,
+    trainer_settings,
+)
 from trainer.learning import sharding
-from trainer.learning.batch import Batch
-from trainer.learning.forward import Packing, state_values
-from trainer.learning.models import Policy, enable_gradient_checkpointing
-from trainer.learning.optimiser import Optimiser, OptimiserOptions
-from trainer.learning.phase_times import Phases
+from trainer.learning.batch import RolloutBatch
+from trainer.learning.learner import Learner
+from trainer.learning.policy import Policy, enable_gradient_checkpointing
 from trainer.learning.sharding import shard_critic, shard_policy
-from trainer.learning.update import Learner, UpdateOptions, UpdateResult, update
+from trainer.learning.timer import StepTimer
+from trainer.learning.update import UpdateResult, update
+from trainer.learning.values import state_values
 from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks
 from trainer.ranks.rank_exit import exit_rank
+from vapo.settings import AlgorithmSettings
 
 TEMPERATURE = 0.7  # bfloat16 has 0.69921875
-ALONE = Ranks(0, 1, torch.device("cpu"))
 
 
 class WatchedPolicy(Policy):
@@ -43,12 +49,12 @@ def main() -> None:
     sharding._mixed_precision = lambda _: precision
     torch.set_num_threads(1)
     ranks = join_ranks()
-    batch = Batch([replace(row, temperature=TEMPERATURE) for row in random_rows(13)])
-    learner, expected = _learner(ranks), _update(_learner(ALONE), batch, ALONE)
-    values = state_values(learner.critic, batch, range(13), Packing(64), ranks)
+    batch = RolloutBatch([replace(row, temperature=TEMPERATURE) for row in random_rows(13)])
+    learner, expected = _learner(ranks), update(_learner(ALONE), batch, StepTimer())
+    values = state_values(learner, batch, range(13))
     assert values.before_tokens.dtype == torch.float32
     assert values.before_tokens.bfloat16().ne(values.before_tokens).any(), "values were rounded"
-    result = _update(learner, batch, ranks)
+    result = update(learner, batch, StepTimer())
     assert learner.policy.seen == (torch.bfloat16, torch.float32, torch.bfloat16)
     _check_near(result, expected)
     for model in (learner.policy, learner.critic):
@@ -64,20 +70,9 @@ def _learner(ranks: Ranks) -> Learner:
         enable_gradient_checkpointing(critic.model)
     shard_policy(policy, ranks)
     shard_critic(critic, ranks)
-    options = OptimiserOptions(1e-4)
-    return Learner(policy, Optimiser(policy, options), critic, Optimiser(critic, options))
-
-
-def _update(learner: Learner, batch: Batch, ranks: Ranks) -> UpdateResult:
-    return update(
-        learner,
-        batch,
-        Options(alpha=0.5, correction="token_tis"),
-        UpdateOptions(7, Packing(64)),
-        ranks,
-        np.random.default_rng(0),
-        Phases(),
-    )
+    algorithm = AlgorithmSettings(alpha=0.5, correction="token_tis")
+    trainer = trainer_settings(rate=1e-4, token_budget=64)
+    return tiny_learner(policy, critic, algorithm=algorithm, trainer=trainer, ranks=ranks)
 
 
 def _check_near(result: UpdateResult, expected: UpdateResult) -> None:

@@ -8,15 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.support.forgetful_redis import Snapshot
 from tests.support.synthetic_rollouts import SyntheticRollouts
 from tests.support.tiny_models import CHARACTERS, tiny_model
+from tests.support.trainer_cases import tiny_learner
 from trainer.intake.dynamic_sampling import Discarded
 from trainer.intake.ingest import Arrival, BatchDeadline, Ingest
 from trainer.publish import Publisher
-from trainer.ranks.parallel import Ranks
 from vapo.ledger import Ledger, Stage
 from vapo.settings import Settings
 from vapo.weights import WeightChannel, write_version
@@ -129,7 +128,7 @@ def test_dynamic_sampling_fills_the_batch_with_groups_that_disagree(
         ingest.next_batch(1, 0, lambda: True, 1.0, discarded)
     right = sum(fate == {True} for fate in fates.values())
     wrong = sum(fate == {False} for fate in fates.values())
-    assert discarded.row() == {"discarded_correct": 2 * right, "discarded_wrong": 2 * wrong}
+    assert discarded.metrics() == {"discarded_correct": 2 * right, "discarded_wrong": 2 * wrong}
     assert ledger.counters()["dropped:uniform group"] == 2 * (right + wrong)
     assert ledger.depths()["admitted"] == 2 * len(mixed), "the slots of the others are free"
 
@@ -249,7 +248,7 @@ def test_an_announcement_of_weights_that_redis_lost_is_repeated(
 
 def test_a_version_whose_announcement_was_lost_is_not_published_twice(ledger: Ledger, tmp_path: Path) -> None:
     channel = WeightChannel(ledger.redis, ledger.keys)
-    publisher = Publisher(tmp_path / "w", 4, channel, Ranks(0, 1, torch.device("cpu")))
+    publisher = Publisher(tmp_path / "w", channel, tiny_learner())
     assert publisher.newest_version() == 0
     channel.announce(write_version(tmp_path / "w", 1, 1, {}))
     before = Snapshot(ledger)

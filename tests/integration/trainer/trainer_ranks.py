@@ -14,27 +14,31 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from tests.support.trainer_cases import VOCABULARY, random_rows, tiny_critic, tiny_policy
-from trainer.algorithm.options import Options
-from trainer.checkpoint import Position, resume_newest, save_checkpoint
-from trainer.learning.batch import Batch
-from trainer.learning.critic_replay import CriticReplay
-from trainer.learning.forward import Packing
-from trainer.learning.gathered_states import critic_state, optimiser_state, policy_state
-from trainer.learning.models import enable_gradient_checkpointing
-from trainer.learning.optimiser import Optimiser, OptimiserOptions
-from trainer.learning.phase_times import Phases
+from tests.support.trainer_cases import (
+    VOCABULARY,
+    random_rows,
+    tiny_critic,
+    tiny_learner,
+    tiny_policy,
+    trainer_settings,
+)
+from trainer.checkpoint import RunPosition, resume_newest, save_checkpoint
+from trainer.learning.batch import RolloutBatch
+from trainer.learning.learner import Learner
+from trainer.learning.policy import enable_gradient_checkpointing
 from trainer.learning.sharding import shard_critic, shard_policy
 from trainer.learning.snapshots import WeightSnapshots
-from trainer.learning.update import Learner, UpdateOptions, update
+from trainer.learning.state_dicts import critic_state_dict, optimiser_state_dict, policy_state_dict
+from trainer.learning.timer import StepTimer
+from trainer.learning.update import update
 from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks
 from trainer.ranks.rank_exit import exit_rank
 from trainer.records.mismatch import measure_past_mismatch
-from trainer.records.report import update_row
+from trainer.records.report import update_metrics
+from vapo.settings import AlgorithmSettings
 
 
 def main(form: str, tied: bool, output: Path) -> None:
@@ -42,32 +46,24 @@ def main(form: str, tied: bool, output: Path) -> None:
     torch.set_num_threads(1)
     ranks = join_ranks()
     learner = _learner(form, tied, 0, ranks)
-    random, metrics = np.random.default_rng(0), []
-    options = Options(alpha=0.5, correction="token_tis")
-    snapshots = WeightSnapshots(2, torch.float32)
+    metrics, snapshots = [], WeightSnapshots(2, torch.float32)
     for seed, rows in ((0, 13), (1, 3)):
         snapshots.keep(seed, learner.policy)
-        batch = Batch(random_rows(rows, seed))
-        result = update(learner, batch, options, _options(form), ranks, random, Phases())
-        mismatch = measure_past_mismatch(learner, batch, snapshots, 4, Packing(64), ranks)
-        metrics.append(result.metrics | _numbers(update_row(batch, result) | asdict(mismatch)))
+        batch = RolloutBatch(random_rows(rows, seed))
+        result = update(learner, batch, StepTimer())
+        mismatch = measure_past_mismatch(learner, batch, snapshots)
+        metrics.append(result.metrics | _numbers(update_metrics(batch, result) | asdict(mismatch)))
         replay = learner.replay  # not part of a checkpoint
         # A folder of each rank's own: hosts need not share a disk.
-        learner = _saved_and_loaded(learner, output / f"checkpoints-{ranks.rank}", form, tied, random, ranks)
+        learner = _saved_and_loaded(learner, output / f"checkpoints-{ranks.rank}", form, tied)
         learner.replay = replay
-    state = {f"actor.{name}": t for name, t in policy_state(learner.policy).items()}
-    state |= {f"critic.{name}": t for name, t in critic_state(learner.critic).items()}
-    state |= {f"adam.{name}": t for name, t in optimiser_state(learner.policy, learner.policy_optimiser).items()}
+    state = {f"actor.{name}": t for name, t in policy_state_dict(learner.policy).items()}
+    state |= {f"critic.{name}": t for name, t in critic_state_dict(learner.critic).items()}
+    state |= {f"adam.{name}": t for name, t in optimiser_state_dict(learner.policy, learner.policy_optimiser).items()}
     if ranks.is_first:
         save_file(state, output / "weights.safetensors")
         (output / "metrics.json").write_text(json.dumps(metrics))
     leave_ranks(ranks)
-
-
-def _options(form: str) -> UpdateOptions:
-    if form == "llama":
-        return UpdateOptions(7, Packing(64), critic_epochs=2, critic_mini_batch_rollouts=5)
-    return UpdateOptions(7, Packing(64), epochs=2)
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:
@@ -90,24 +86,19 @@ def _learner(form: str, tied: bool, seed: int, ranks: Ranks) -> Learner:
         critic.value_bounds = torch.tensor([-1.0, 1.0])
     shard_policy(policy, ranks)
     shard_critic(critic, ranks)
-    options = OptimiserOptions(1e-3, warmup_steps=2, gradient_clip=0.5)
-    return Learner(
-        policy,
-        Optimiser(policy, options),
-        critic,
-        Optimiser(critic, options),
-        replay=CriticReplay(1 if form == "llama" else 0),
-    )
+    known = {"warmup_steps": 2, "gradient_clip": 0.5, "token_budget": 64, "mismatch_rows": 4, "keep_checkpoints": 1}
+    own = {"critic_epochs": 2, "critic_mini_batch_rollouts": 5, "critic_replay_steps": 1}
+    trainer = trainer_settings(**known, **(own if form == "llama" else {"epochs": 2}))
+    algorithm = AlgorithmSettings(alpha=0.5, correction="token_tis")
+    return tiny_learner(policy, critic, algorithm=algorithm, trainer=trainer, ranks=ranks)
 
 
-def _saved_and_loaded(
-    learner: Learner, directory: Path, form: str, tied: bool, random: np.random.Generator, ranks: Ranks
-) -> Learner:
+def _saved_and_loaded(learner: Learner, directory: Path, form: str, tied: bool) -> Learner:
     """A fresh learner with the state of ``learner``, by way of a checkpoint."""
-    save_checkpoint(directory, learner, Position(), random, {}, 1, ranks)
-    again = _learner(form, tied, 99, ranks)
-    assert resume_newest(directory, again, random, ranks) is not None
-    assert directory.exists() == ranks.is_first
+    save_checkpoint(directory, learner, RunPosition(), {})
+    again = _learner(form, tied, 99, learner.ranks)
+    assert resume_newest(directory, again) is not None
+    assert directory.exists() == learner.ranks.is_first
     return again
 
 

@@ -37,7 +37,7 @@ def _records() -> Records:
 def test_every_correction_is_in_the_grid_and_runs_differ_in_it_alone() -> None:
     assert corrections.CORRECTIONS.keys() <= CORRECTIONS.keys()
     for name, switches in CORRECTIONS.items():
-        options = configuration(name, 4, 0, REGIME).options()
+        options = configuration(name, 4, 0, REGIME).algorithm_settings()
         assert options.correction == switches["correction"]
         reference = configuration("none", 4, 0, REGIME)
         assert configuration(name, 4, 0, REGIME).regime == reference.regime

@@ -64,7 +64,7 @@ def test_the_regime_has_the_demos_settings() -> None:
     assert DEMO.max_new_tokens == sampling["max_new_tokens"]
     rollouts = trainer["prompts_per_step"] * sampling["samples_per_prompt"]
     assert DEMO.mini_batches == rollouts // trainer["mini_batch_rollouts"]
-    options = Configuration("vapo", 0, DEMO).options()
+    options = Configuration("vapo", 0, DEMO).algorithm_settings()
     assert options.alpha == settings["algorithm"]["alpha"]
     assert options.correction == AlgorithmSettings().correction
     assert (BASE_MODEL.name, DemoOptions().held_out_problems) == (DemoTask().base, DEMO.held_out_problems)

@@ -71,7 +71,7 @@ def test_variants_spend_the_same_rollouts(variant: str) -> None:
 
 def test_a_variant_differs_from_vapo_in_its_piece_alone() -> None:
     vapo, without = configure("vapo", 0, SMOKE), configure("no_decoupled_gae", 0, SMOKE)
-    assert without.options() == replace(vapo.options(), decoupled_gae=False)
+    assert without.algorithm_settings() == vapo.with_algorithm(decoupled_gae=False).algorithm_settings()
     assert not configure("no_value_pretraining", 0, SMOKE).value_pretraining
 
 
@@ -80,7 +80,7 @@ def test_a_variant_differs_from_vapo_in_its_piece_alone() -> None:
 )
 def test_a_combined_variant_is_another_without_decoupled_gae(combined: str, one: str) -> None:
     both, alone = configure(combined, 0, SMOKE), configure(one, 0, SMOKE)
-    assert both.options() == replace(alone.options(), decoupled_gae=False)
+    assert both.algorithm_settings() == alone.with_algorithm(decoupled_gae=False).algorithm_settings()
     assert both.value_pretraining == alone.value_pretraining
 
 

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from tests.support.trainer_cases import random_rows, tiny_folder, tiny_policy
-from trainer.algorithm.options import Options
-from trainer.assembly import algorithm_options, build_learner
-from trainer.checkpoint import CheckpointError, Position, load_checkpoint, save_checkpoint
-from trainer.learning.batch import Batch
-from trainer.learning.forward import Packing
-from trainer.learning.optimiser import Optimiser, OptimiserOptions
-from trainer.learning.phase_times import Phases
-from trainer.learning.update import Learner, UpdateOptions, update
+from tests.support.trainer_cases import ALONE, random_rows, tiny_folder, tiny_learner, trainer_settings
+from trainer.assembly import build_learner
+from trainer.checkpoint import CheckpointError, RunPosition, load_checkpoint, save_checkpoint
+from trainer.learning.batch import RolloutBatch
+from trainer.learning.learner import Learner
+from trainer.learning.timer import StepTimer
+from trainer.learning.update import update
 from trainer.publish import Publisher
-from trainer.ranks.parallel import Ranks
 from vapo.local.run_folder import RunFolder
 from vapo.local.stack import PARTS, Shape, plan, resolve
-from vapo.settings import Settings, load_settings
+from vapo.settings import AlgorithmSettings, Settings, load_settings
 from vapo.settings.presets import preset
-
-ALONE = Ranks(0, 1, torch.device("cpu"))
 
 
 def _settings(name: str, folder: Path) -> Settings:
@@ -33,14 +27,14 @@ def _settings(name: str, folder: Path) -> Settings:
 
 
 def _learner() -> Learner:
-    policy = tiny_policy()
-    return Learner(policy, Optimiser(policy, OptimiserOptions(1e-3)), None, None)
+    algorithm = AlgorithmSettings(estimator="group", drop_uniform_groups=True)
+    return tiny_learner(algorithm=algorithm, trainer=trainer_settings(mini_batch_rollouts=6), has_critic=False)
 
 
 @pytest.mark.parametrize("name", ["grpo", "dapo"])
 def test_no_critic_is_built_and_no_value_service_started(tmp_path: Path, name: str) -> None:
     settings = _settings(name, tiny_folder(tmp_path / "model"))
-    learner = build_learner(settings, algorithm_options(settings), ALONE)
+    learner = build_learner(settings, ALONE)
     assert learner.critic is None
     folder = RunFolder(tmp_path / "run")
     specs, awaited = plan(resolve(settings, folder), folder, Shape(), frozenset())
@@ -48,15 +42,14 @@ def test_no_critic_is_built_and_no_value_service_started(tmp_path: Path, name: s
 
 
 def test_a_run_without_a_critic_trains_publishes_saves_and_resumes(tmp_path: Path) -> None:
-    learner, random = _learner(), np.random.default_rng(0)
-    algorithm = Options(estimator="group", drop_uniform_groups=True)
-    result = update(learner, Batch(random_rows(12)), algorithm, UpdateOptions(6, Packing(128)), ALONE, random, Phases())
+    learner = _learner()
+    result = update(learner, RolloutBatch(random_rows(12)), StepTimer())
     assert "policy/loss" in result.metrics
     assert "value/loss" not in result.metrics
-    folder = save_checkpoint(tmp_path, learner, Position(step=1), random, {}, 1, ALONE)
+    folder = save_checkpoint(tmp_path, learner, RunPosition(step=1), {})
     assert not list(folder.glob("critic*"))
     again = _learner()
-    load_checkpoint(folder, again, random, ALONE)
+    load_checkpoint(folder, again)
     for name, tensor in learner.policy.state_dict().items():
         assert torch.equal(again.policy.state_dict()[name], tensor)
     assert again.policy_optimiser.steps_taken == 2
@@ -66,11 +59,10 @@ def test_a_run_without_a_critic_trains_publishes_saves_and_resumes(tmp_path: Pat
 
 def test_a_checkpoint_without_a_critic_is_refused_where_one_is_needed(tmp_path: Path) -> None:
     settings = _settings("vapo", tiny_folder(tmp_path / "model"))
-    random = np.random.default_rng(0)
-    folder = save_checkpoint(tmp_path / "c", _learner(), Position(), random, {}, 1, ALONE)
-    learner = build_learner(settings, algorithm_options(settings), ALONE)
+    folder = save_checkpoint(tmp_path / "c", _learner(), RunPosition(), {})
+    learner = build_learner(settings, ALONE)
     with pytest.raises(CheckpointError, match="has no critic"):
-        load_checkpoint(folder, learner, random, ALONE)
+        load_checkpoint(folder, learner)
 
 
 def test_nothing_of_a_critic_is_published(tmp_path: Path) -> None:
@@ -81,6 +73,6 @@ def test_nothing_of_a_critic_is_published(tmp_path: Path) -> None:
             self.manifest = manifest
 
     channel = Channel()
-    publisher = Publisher(tmp_path, 2, channel, ALONE)  # type: ignore[arg-type]
-    assert publisher.publish(_learner(), 0) == 1
+    publisher = Publisher(tmp_path, channel, _learner())  # type: ignore[arg-type]
+    assert publisher.publish(0) == 1
     assert {path.name for path in (tmp_path / "00000001").glob("*.safetensors")} == {"actor.safetensors"}

@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from tests.support.trainer_cases import random_rows, tiny_config, tiny_critic, tiny_policy
-from trainer.algorithm.objective import AdvantageBatch, compute_advantages_and_targets, count_denominators
-from trainer.algorithm.options import Options
-from trainer.learning.batch import Batch
+from tests.support.trainer_cases import random_rows, tiny_config, tiny_critic, tiny_learner, trainer_settings
+from trainer.algorithm.objective import LearningSignal, compute_advantages_and_targets, count_denominators
+from trainer.learning.batch import RolloutBatch
 from trainer.learning.critic_replay import CriticReplay
 from trainer.learning.critic_steps import CriticSteps
-from trainer.learning.forward import Packing, state_values
-from trainer.learning.optimiser import Optimiser, OptimiserOptions
-from trainer.learning.phase_times import Phases
-from trainer.learning.update import Learner, UpdateOptions, row_batch, update
-from trainer.ranks.parallel import Ranks
+from trainer.learning.learner import Learner
+from trainer.learning.timer import StepTimer
+from trainer.learning.update import update
+from trainer.learning.values import scored_rows, state_values
 from vapo.model.critic import Critic, CriticError, bounded, load_critic
-from vapo.settings import SettingsError, load_settings
+from vapo.settings import AlgorithmSettings, SettingsError, load_settings
 
-ALONE = Ranks(0, 1, torch.device("cpu"))
 ROWS = 12
 
 
-def _learner(replay_steps: int = 0, rate: float = 1e-3) -> Learner:
-    policy, critic = tiny_policy(), tiny_critic()
-    options = OptimiserOptions(rate)
-    return Learner(
-        policy, Optimiser(policy, options), critic, Optimiser(critic, options), replay=CriticReplay(replay_steps)
-    )
-
-
-def _update(learner: Learner, options: UpdateOptions, seed: int = 0) -> None:
-    update(learner, Batch(random_rows(ROWS, seed)), Options(), options, ALONE, np.random.default_rng(seed), Phases())
+def _trained(**settings: Any) -> Learner:
+    """A learner after one update."""
+    learner = tiny_learner(trainer=trainer_settings(**settings))
+    update(learner, RolloutBatch(random_rows(ROWS)), StepTimer())
+    return learner
 
 
 def test_the_critic_takes_as_many_steps_as_the_actor_unless_told_otherwise() -> None:
-    learner = _learner()
-    _update(learner, UpdateOptions(4, Packing(128), epochs=2))
+    learner = _trained(mini_batch_rollouts=4, epochs=2)
     assert learner.policy_optimiser.steps_taken == learner.critic_optimiser.steps_taken == 6
-    learner = _learner()
-    _update(learner, UpdateOptions(6, Packing(128), critic_epochs=3, critic_mini_batch_rollouts=4))
+    learner = _trained(mini_batch_rollouts=6, critic_epochs=3, critic_mini_batch_rollouts=4)
     assert learner.policy_optimiser.steps_taken == 2
     assert learner.critic_optimiser.steps_taken == 9
 
@@ -53,8 +42,7 @@ def test_critic_options_do_not_touch_the_actor() -> None:
     """The same actor comes out, since the two share neither weights nor mini-batches."""
     states = []
     for extra in ({}, {"critic_epochs": 3}, {"critic_mini_batch_rollouts": 3}):
-        learner = _learner(replay_steps=1)
-        _update(learner, UpdateOptions(6, Packing(128), **extra))
+        learner = _trained(mini_batch_rollouts=6, critic_replay_steps=1, **extra)
         states.append(learner.policy.state_dict())
     for state in states[1:]:
         assert all(torch.equal(tensor, state[name]) for name, tensor in states[0].items())
@@ -63,7 +51,7 @@ def test_critic_options_do_not_touch_the_actor() -> None:
 def test_replay_holds_the_last_batches_with_the_targets_of_their_time() -> None:
     replay, made = CriticReplay(2), []
     for seed in range(4):
-        batch = Batch(random_rows(3, seed))
+        batch = RolloutBatch(random_rows(3, seed))
         made.append((batch, _targets(batch, seed)))
     seen = [replay.extend(*part) for part in made]
     assert [len(batch) for batch, _ in seen] == [3, 6, 9, 9]
@@ -75,16 +63,14 @@ def test_replay_holds_the_last_batches_with_the_targets_of_their_time() -> None:
 
 
 def test_replayed_rows_are_trained_on_and_their_values_not_read_again() -> None:
-    learner = _learner(replay_steps=1)
-    options = UpdateOptions(ROWS, Packing(128))
-    _update(learner, options, seed=0)
+    learner = _trained(mini_batch_rollouts=ROWS, critic_replay_steps=1)
     assert learner.critic_optimiser.steps_taken == 1
-    before = state_values(learner.critic, Batch(random_rows(ROWS, 1)), range(ROWS), Packing(128), ALONE)
-    batch = Batch(random_rows(ROWS, 1))
-    result = update(learner, batch, Options(), options, ALONE, np.random.default_rng(1), Phases())
+    batch = RolloutBatch(random_rows(ROWS, 1))
+    before = state_values(learner, batch, range(ROWS))
+    result = update(learner, batch, StepTimer())
     assert learner.critic_optimiser.steps_taken == 3, "two mini-batches: new rows and kept ones"
     torch.testing.assert_close(result.values, before.before_tokens)
-    assert len(result.advantages.lengths) == ROWS, "the actor sees the new rows alone"
+    assert len(result.signal.lengths) == ROWS, "the actor sees the new rows alone"
 
 
 @pytest.mark.parametrize("bounds", [None, (-1.0, 1.0)])
@@ -96,11 +82,10 @@ def test_a_replayed_step_does_not_depend_on_packing_or_order(bounds: tuple[float
         critic.value_bounds = torch.tensor(bounds) if bounds else None
         replay = CriticReplay(1)
         for seed in (0, 1):
-            batch = Batch(random_rows(ROWS, seed))
+            batch = RolloutBatch(random_rows(ROWS, seed))
             rows, targets = replay.extend(batch, _targets(batch, seed))
-        step = CriticSteps(
-            critic, Optimiser(critic, OptimiserOptions(1e-3)), rows, targets, Packing(budget, flat), ALONE
-        )
+        cut = trainer_settings(token_budget=budget, attention="flash_attention_2" if flat else "sdpa")
+        step = CriticSteps(tiny_learner(critic=critic, trainer=cut), rows, targets)
         step.accumulate_gradient(list(range(2 * ROWS))[::order], count_denominators(targets))
         gradients.append(torch.cat([p.grad.flatten() for p in critic.parameters()]))
     assert float(gradients[0].norm()) > 0
@@ -110,10 +95,10 @@ def test_a_replayed_step_does_not_depend_on_packing_or_order(bounds: tuple[float
 
 def test_each_step_averages_over_the_tokens_of_its_own_mini_batch() -> None:
     """At a rate of nearly 0: the logged loss is the mean of the two steps' token means."""
-    critic, batch = tiny_critic(), Batch(random_rows(ROWS))
+    learner, batch = tiny_learner(trainer=trainer_settings(rate=1e-12)), RolloutBatch(random_rows(ROWS))
     targets = _targets(batch, 5)
-    step = CriticSteps(critic, Optimiser(critic, OptimiserOptions(1e-12)), batch, targets, Packing(64), ALONE)
-    values = state_values(critic, batch, range(ROWS), Packing(64), ALONE).before_tokens
+    step = CriticSteps(learner, batch, targets)
+    values = state_values(learner, batch, range(ROWS)).before_tokens
     errors = (0.5 * (values - targets.targets).square()).split(batch.lengths.tolist())
     halves = [list(range(4)), list(range(4, ROWS))]
     for rows in halves:
@@ -131,15 +116,15 @@ def test_a_bounded_head_is_bpco_s_formula_and_stays_inside() -> None:
 def test_a_fresh_bounded_critic_says_the_middle_and_learns() -> None:
     torch.manual_seed(0)
     backbone = tiny_critic().model
-    critic = Critic(backbone, (-1.0, 1.0))
-    batch = Batch(random_rows(ROWS))
-    values = state_values(critic, batch, range(ROWS), Packing(128), ALONE).before_tokens
+    learner = tiny_learner(critic=Critic(backbone, (-1.0, 1.0)), trainer=trainer_settings(rate=1e-2))
+    batch = RolloutBatch(random_rows(ROWS))
+    values = state_values(learner, batch, range(ROWS)).before_tokens
     assert values.tolist() == [0.0] * batch.response_tokens
     targets = _targets(batch, 0)
-    step = CriticSteps(critic, Optimiser(critic, OptimiserOptions(1e-2)), batch, targets, Packing(128), ALONE)
+    step = CriticSteps(learner, batch, targets)
     for _ in range(30):
         step.train(range(ROWS))
-    after = state_values(critic, batch, range(ROWS), Packing(128), ALONE).before_tokens
+    after = state_values(learner, batch, range(ROWS)).before_tokens
     assert after.abs().max() <= 1.0
     assert (after - targets.targets).abs().mean() < 0.5
 
@@ -168,6 +153,6 @@ def test_bounds_that_cannot_hold_the_rewards_are_refused() -> None:
             load_settings(assignments=wrong)
 
 
-def _targets(batch: Batch, seed: int) -> AdvantageBatch:
-    values = state_values(tiny_critic(seed=seed), batch, range(len(batch)), Packing(128), ALONE)
-    return compute_advantages_and_targets(row_batch(batch, values), dataclasses.replace(Options(), lambda_critic=0.9))
+def _targets(batch: RolloutBatch, seed: int) -> LearningSignal:
+    values = state_values(tiny_learner(critic=tiny_critic(seed=seed)), batch, range(len(batch)))
+    return compute_advantages_and_targets(scored_rows(batch, values), AlgorithmSettings(lambda_critic=0.9))

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.published_folder import STRAYS, add_stray, shard
 from tests.support.trainer_cases import tiny_config, tiny_folder
-from trainer.learning.models import load_policy
+from trainer.learning.policy import load_policy
 from trainer.start_checks import check_models
 from vapo.model.critic import WEIGHTS_NAME, load_critic, save_critic
 from vapo.model.folder import INDEX, ModelFolderError, check_model_folder

@@ -1,24 +1,23 @@
-"""What a batch must look like, group baselines, whitening, row selection, options and presets."""
+"""What a batch must look like, group baselines, whitening, row selection and presets."""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from tests.support.algorithm_cases import random_batch, random_log_probs, row_batch
+from tests.support.algorithm_cases import random_batch, random_log_probs, scored_rows
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.group_advantages import group_advantages, uniform_groups
 from trainer.algorithm.objective import (
-    RowBatch,
+    ScoredRows,
     compute_advantages_and_targets,
     count_denominators,
     policy_objective,
     value_objective,
 )
-from trainer.algorithm.options import Options
 from trainer.algorithm.whitening import whiten
 from vapo.settings import AlgorithmSettings, load_settings
 from vapo.settings.presets import ABLATIONS, PRESETS, preset
@@ -36,28 +35,28 @@ from vapo.settings.presets import ABLATIONS, PRESETS, preset
     ],
 )
 def test_malformed_batches_are_refused(change: dict[str, Any], message: str) -> None:
-    batch = row_batch([[0.1] * 3, [0.2] * 2], [1.0, -1.0])
+    batch = scored_rows([[0.1] * 3, [0.2] * 2], [1.0, -1.0])
     with pytest.raises(ValueError, match=message):
-        compute_advantages_and_targets(replace(batch, **change), Options())
+        compute_advantages_and_targets(replace(batch, **change), AlgorithmSettings())
 
 
 def test_misaligned_micro_batches_are_refused() -> None:
-    batch = compute_advantages_and_targets(random_batch(0, [3, 2]), Options())
+    batch = compute_advantages_and_targets(random_batch(0, [3, 2]), AlgorithmSettings())
     counts = count_denominators(batch)
     current, behaviour, _ = random_log_probs(0, 5)
     with pytest.raises(ValueError, match=r"behaviour log-probs have shape \[4\]"):
-        policy_objective(current, behaviour[:4], None, batch, counts, Options())
+        policy_objective(current, behaviour[:4], None, batch, counts, AlgorithmSettings())
     with pytest.raises(ValueError, match=r"values have shape \[4\]"):
         value_objective(current[:4], batch, counts)
     with pytest.raises(ValueError, match="entropies is missing"):
-        policy_objective(current, behaviour, None, batch, counts, Options(entropy_weight=0.1))
+        policy_objective(current, behaviour, None, batch, counts, AlgorithmSettings(entropy_weight=0.1))
 
 
 def test_a_step_without_positives_or_policy_rows_has_zero_loss_and_gradient() -> None:
-    batch = compute_advantages_and_targets(row_batch([[0.1] * 3], [-1.0], truncated=[True]), Options())
+    batch = compute_advantages_and_targets(scored_rows([[0.1] * 3], [-1.0], truncated=[True]), AlgorithmSettings())
     current, behaviour, proximal = random_log_probs(0, 3)
     current.requires_grad_()
-    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch), Options())
+    result = policy_objective(current, behaviour, proximal, batch, count_denominators(batch), AlgorithmSettings())
     result.loss.backward()
     assert result.loss.item() == 0.0
     assert current.grad.tolist() == [0.0] * 3  # type: ignore[union-attr]
@@ -90,24 +89,24 @@ def test_uniform_groups_are_judged_by_the_verdict() -> None:
 
 
 def test_group_estimator_needs_no_critic_and_trains_none() -> None:
-    batch = RowBatch(
+    batch = ScoredRows(
         lengths=torch.tensor([2, 3]),
         rewards=torch.tensor([1.0, -1.0]),
         correct=torch.tensor([True, False]),
         truncated=torch.tensor([False, False]),
         group_ids=torch.tensor([0, 0]),
     )
-    result = compute_advantages_and_targets(batch, Options(estimator="group"))
+    result = compute_advantages_and_targets(batch, AlgorithmSettings(estimator="group"))
     expected = [1 / 2**0.5] * 2 + [-1 / 2**0.5] * 3
     assert result.advantages.tolist() == pytest.approx(expected, rel=1e-5)
     assert not result.value_mask.any()
     with pytest.raises(ValueError, match="group_ids is missing"):
-        compute_advantages_and_targets(replace(batch, group_ids=None), Options(estimator="group"))
+        compute_advantages_and_targets(replace(batch, group_ids=None), AlgorithmSettings(estimator="group"))
 
 
 def test_dropped_uniform_groups_leave_the_policy_loss_only() -> None:
-    batch = row_batch([[0.0] * 2] * 4, [1.0, 1.0, 1.0, -1.0], correct=[True, True, True, False], groups=[0, 0, 1, 1])
-    result = compute_advantages_and_targets(batch, Options(drop_uniform_groups=True))
+    batch = scored_rows([[0.0] * 2] * 4, [1.0, 1.0, 1.0, -1.0], correct=[True, True, True, False], groups=[0, 0, 1, 1])
+    result = compute_advantages_and_targets(batch, AlgorithmSettings(drop_uniform_groups=True))
     assert result.policy_mask.tolist() == [False] * 4 + [True] * 4
     assert result.value_mask.all()
 
@@ -121,51 +120,18 @@ def test_whitening_counts_masked_in_tokens_only() -> None:
 
 
 def test_rows_are_selected_in_the_order_asked_for() -> None:
-    batch = compute_advantages_and_targets(random_batch(3, [2, 3, 4]), Options())
+    batch = compute_advantages_and_targets(random_batch(3, [2, 3, 4]), AlgorithmSettings())
     part = batch.select_rows(torch.tensor([2, 0]))
     assert part.lengths.tolist() == [4, 2]
     assert torch.equal(part.advantages, torch.cat([batch.advantages[5:], batch.advantages[:2]]))
     assert part.row_lengths.tolist() == [4] * 4 + [2] * 2
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"alpha": 0.0},
-        {"lambda_critic": 1.1},
-        {"lambda_policy": -0.1},
-        {"clip_low": 1.0},
-        {"clip_high": 0.0},
-        {"positive_example_weight": -1.0},
-        {"correction": "vtrace"},
-        {"correction_low": 3.0},
-        {"estimator": "mc"},
-        {"entropy_weight": -0.1},
-        {"truncation": "drop"},
-        {"truncation": "soft_punishment"},
-        {"truncation": "soft_punishment", "max_response_tokens": 10},
-    ],
-)
-def test_impossible_options_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(change)) + "|Truncation|max_response|overlong"):
-        Options(**change)
-
-
-def test_option_names_are_the_settings_names_and_defaults_agree() -> None:
-    settings = AlgorithmSettings().model_dump()
-    names = {field.name for field in fields(Options)}
-    assert names == {*settings, "max_response_tokens"}
-    paper = Options()
-    for name in set(settings) - {"overlong_buffer_tokens"}:  # scaled to the demo's responses
-        assert settings[name] == getattr(paper, name), name
-
-
 @pytest.mark.parametrize("name", [*PRESETS, *ABLATIONS])
-def test_presets_are_valid_settings_and_valid_options(name: str) -> None:
-    settings = load_settings(base=preset(name), environment={})
-    options = Options(**settings.algorithm.model_dump(), max_response_tokens=settings.sampling.max_new_tokens)
+def test_presets_are_valid_settings(name: str) -> None:
+    algorithm = load_settings(base=preset(name), environment={}).algorithm
     changed = preset(name).get("algorithm", {})
-    assert all(getattr(options, key) == value for key, value in changed.items())
+    assert all(getattr(algorithm, key) == value for key, value in changed.items())
 
 
 def test_unknown_preset_is_refused() -> None:

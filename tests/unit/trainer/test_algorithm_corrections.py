@@ -11,8 +11,8 @@ import torch
 from tests.support.algorithm_cases import random_batch, random_log_probs
 from trainer.algorithm.corrections import FUNCTIONS, TokenLogProbs, correct
 from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators, policy_objective
-from trainer.algorithm.options import Options
 from trainer.algorithm.policy_loss import clipped_surrogate
+from vapo.settings import AlgorithmSettings
 from vapo.settings.corrections import CORRECTIONS, Bounds, resolve_bounds
 
 BOUNDS = Bounds(0.5, 2.0)
@@ -68,9 +68,9 @@ def test_on_policy_every_weight_is_exactly_one(name: str) -> None:
 @pytest.mark.parametrize("name", CORRECTIONS)
 @pytest.mark.parametrize("dual_clip", [None, 3.0])
 def test_on_policy_every_gradient_is_that_of_plain_clipped_ppo(name: str, dual_clip: float | None) -> None:
-    plain = _gradient(Options(correction="none", truncation="terminal"), [0.0] * 9)
+    plain = _gradient(AlgorithmSettings(correction="none", truncation="terminal"), [0.0] * 9)
     if dual_clip is None or CORRECTIONS[name].clipped:
-        options = Options(correction=name, truncation="terminal", dual_clip=dual_clip)
+        options = AlgorithmSettings(correction=name, truncation="terminal", dual_clip=dual_clip)
         assert torch.equal(_gradient(options, [0.0] * 9), plain)
     assert plain.abs().min() > 0
 
@@ -81,7 +81,7 @@ def test_masked_tokens_have_no_gradient_and_change_no_other_token(name: str, row
     """Rows of 4 and 5 tokens; one token of one row lies far outside the band."""
     shifts = [0.0] * 9
     shifts[2 if row == 0 else 7] = 3.0
-    options = Options(correction=name, truncation="terminal")
+    options = AlgorithmSettings(correction=name, truncation="terminal")
     plain, masked = _gradient(options, [0.0] * 9), _gradient(options, shifts)
     if name in ("icepop", "dis"):
         gone = torch.tensor(shifts) > 0
@@ -91,7 +91,7 @@ def test_masked_tokens_have_no_gradient_and_change_no_other_token(name: str, row
     assert torch.equal(masked[~gone], plain[~gone])
 
 
-def _gradient(options: Options, shifts: list[float]) -> torch.Tensor:
+def _gradient(options: AlgorithmSettings, shifts: list[float]) -> torch.Tensor:
     """Gradient of two correct rows, 4 and 5 tokens, sampled ``shifts`` nats off the trainer's
     policy, which is also the current one."""
     source = random_batch(5, [4, 5])
@@ -129,8 +129,8 @@ def test_dual_clip_bounds_the_objective_of_negative_advantages_alone(
 
 def test_cispo_keeps_the_gradient_of_tokens_that_ppo_would_clip() -> None:
     shifts = [math.log(4.0)] * 9
-    ppo = _gradient(Options(correction="none", truncation="terminal", positive_example_weight=0.0), shifts)
-    options = Options(correction="cispo", truncation="terminal", positive_example_weight=0.0)
+    ppo = _gradient(AlgorithmSettings(correction="none", truncation="terminal", positive_example_weight=0.0), shifts)
+    options = AlgorithmSettings(correction="cispo", truncation="terminal", positive_example_weight=0.0)
     batch = compute_advantages_and_targets(random_batch(5, [4, 5]), options)
     assert torch.allclose(_gradient(options, shifts), -4.0 * batch.advantages / 9)
     assert torch.equal(ppo[batch.advantages > 0], torch.zeros_like(ppo[batch.advantages > 0]))
@@ -173,7 +173,7 @@ def _one_token_gradient(
     probability: float, sampled_at: float, advantage: float, low: float | None = None, high: float | None = None
 ) -> float:
     """Of a row of one token; it is a positive example where the advantage is 0."""
-    options = Options(correction="dppo", truncation="terminal", correction_low=low, correction_high=high)
+    options = AlgorithmSettings(correction="dppo", truncation="terminal", correction_low=low, correction_high=high)
     source = random_batch(5, [1])
     source = type(source)(**{**source.__dict__, "correct": torch.tensor([advantage == 0.0])})
     batch = compute_advantages_and_targets(source, options)
@@ -200,7 +200,7 @@ def test_every_correction_of_the_settings_has_its_function() -> None:
 def test_a_dropped_token_leaves_policy_and_positive_loss_but_not_the_denominator() -> None:
     source = random_batch(1, [4])
     source = type(source)(**{**source.__dict__, "correct": torch.tensor([True])})
-    options = Options(correction="icepop", truncation="terminal")
+    options = AlgorithmSettings(correction="icepop", truncation="terminal")
     batch = compute_advantages_and_targets(source, options)
     proximal = random_log_probs(1, 4)[0]
     behaviour = proximal.clone()
@@ -217,7 +217,7 @@ def test_a_dropped_token_leaves_policy_and_positive_loss_but_not_the_denominator
 def test_positive_examples_can_stay_uncorrected() -> None:
     source = random_batch(1, [4])
     source = type(source)(**{**source.__dict__, "correct": torch.tensor([True])})
-    options = Options(correction="icepop", truncation="terminal", correct_positive_examples=False)
+    options = AlgorithmSettings(correction="icepop", truncation="terminal", correct_positive_examples=False)
     batch = compute_advantages_and_targets(source, options)
     proximal = random_log_probs(1, 4)[0]
     current = proximal.clone().requires_grad_()
@@ -228,7 +228,7 @@ def test_positive_examples_can_stay_uncorrected() -> None:
 
 
 def test_missing_proximal_log_probs_mean_the_current_ones() -> None:
-    options = Options(correction="decoupled", truncation="terminal")
+    options = AlgorithmSettings(correction="decoupled", truncation="terminal")
     batch = compute_advantages_and_targets(random_batch(2, [6, 3]), options)
     current, behaviour, _ = random_log_probs(2, 9)
     denominators = count_denominators(batch)
@@ -238,7 +238,7 @@ def test_missing_proximal_log_probs_mean_the_current_ones() -> None:
 
 
 def test_no_correction_clips_against_the_behaviour_policy() -> None:
-    options = Options(correction="none", truncation="terminal", positive_example_weight=0.0)
+    options = AlgorithmSettings(correction="none", truncation="terminal", positive_example_weight=0.0)
     batch = compute_advantages_and_targets(random_batch(3, [4]), options)
     current = random_log_probs(3, 4)[0].requires_grad_()
     advantages = torch.ones_like(batch.advantages)

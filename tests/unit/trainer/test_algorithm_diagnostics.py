@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from tests.support.algorithm_cases import row_batch
+from tests.support.algorithm_cases import scored_rows
 from trainer.algorithm import diagnostics
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.metrics import kl_estimate, reduce_metrics, value_metric_sums
 from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators, policy_objective
-from trainer.algorithm.options import Options
+from vapo.settings import AlgorithmSettings
 
 RETURNS = torch.tensor([1.0, 1.0, -1.0, -1.0])
 
@@ -119,8 +119,8 @@ def test_advantage_by_decile() -> None:
 
 def test_policy_metrics_of_four_known_tokens() -> None:
     """Ratios 2, 2, 0.5, 0.5 with advantages +1, -1, +1, -1: one token meets either edge."""
-    options = Options(correction="none", truncation="terminal", positive_example_weight=0.0)
-    batch = compute_advantages_and_targets(row_batch([[0.0] * 4], [1.0]), options)
+    options = AlgorithmSettings(correction="none", truncation="terminal", positive_example_weight=0.0)
+    batch = compute_advantages_and_targets(scored_rows([[0.0] * 4], [1.0]), options)
     signs = torch.tensor([1.0, -1.0, 1.0, -1.0])
     batch = type(batch)(**{**batch.__dict__, "advantages": signs})
     behaviour = torch.full((4,), -2.0, dtype=torch.float64)

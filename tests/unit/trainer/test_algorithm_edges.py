@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.algorithm_cases import random_batch, row_batch
+from tests.support.algorithm_cases import random_batch, scored_rows
 from tests.support.trainer_cases import random_rows, tiny_policy
 from trainer.algorithm.corrections import LOG_RATIO_LIMIT
 from trainer.algorithm.denominators import Denominators
@@ -16,14 +16,15 @@ from trainer.algorithm.diagnostics import explained_variance, ratio_quantiles
 from trainer.algorithm.group_advantages import group_advantages
 from trainer.algorithm.metrics import reduce_metrics, value_metric_sums
 from trainer.algorithm.objective import (
-    AdvantageBatch,
+    LearningSignal,
     compute_advantages_and_targets,
     count_denominators,
     policy_objective,
     value_objective,
 )
-from trainer.algorithm.options import Options
-from trainer.learning.batch import Batch, RowError, idle_micro_batch
+from trainer.learning.batch import RolloutBatch, RowError
+from trainer.learning.micro_batches import idle_micro_batch
+from vapo.settings import AlgorithmSettings
 from vapo.settings.corrections import CORRECTIONS
 
 
@@ -31,9 +32,9 @@ from vapo.settings.corrections import CORRECTIONS
 @pytest.mark.parametrize("shift", [-900.0, -30.0, 30.0, 900.0])
 def test_no_distance_from_the_sampler_makes_loss_or_gradient_infinite(name: str, shift: float) -> None:
     """Ratios of exp(+-900), in float32, on tokens of either sign of the advantage."""
-    options = Options(correction=name, truncation="terminal")
+    options = AlgorithmSettings(correction=name, truncation="terminal")
     batch = compute_advantages_and_targets(
-        row_batch([[0.0] * 2, [0.0] * 2], [1.0, -1.0], correct=[True, False], dtype=torch.float32), options
+        scored_rows([[0.0] * 2, [0.0] * 2], [1.0, -1.0], correct=[True, False], dtype=torch.float32), options
     )
     batch = replace(batch, advantages=torch.tensor([1.0, 1.0, -1.0, -1.0]))
     behaviour = torch.full((4,), min(-1.0, -1.0 - shift))
@@ -51,8 +52,8 @@ def test_no_distance_from_the_sampler_makes_loss_or_gradient_infinite(name: str,
 def test_a_ratio_is_exact_up_to_the_limit(name: str) -> None:
     """The limit holds overflow back and nothing that a policy could do in a step."""
     assert LOG_RATIO_LIMIT >= 20.0
-    options = Options(correction=name, truncation="terminal")
-    batch = compute_advantages_and_targets(row_batch([[0.0]], [-1.0]), options)
+    options = AlgorithmSettings(correction=name, truncation="terminal")
+    batch = compute_advantages_and_targets(scored_rows([[0.0]], [-1.0]), options)
     current = torch.tensor([-1.0], dtype=torch.float64, requires_grad=True)
     behaviour = current.detach() - 19.0
     result = policy_objective(current, behaviour, behaviour, batch, count_denominators(batch), options)
@@ -86,7 +87,7 @@ def test_all_right_all_wrong_and_all_cut_batches_have_finite_losses() -> None:
             rewards=torch.full((3,), 1.0 if correct else -1.0, dtype=torch.float64),
         )
         for estimator in ("gae", "group"):
-            options = Options(estimator=estimator, drop_uniform_groups=estimator == "group")
+            options = AlgorithmSettings(estimator=estimator, drop_uniform_groups=estimator == "group")
             batch = compute_advantages_and_targets(source, options)
             counts = count_denominators(batch)
             log_probs = torch.full((7,), -1.0, dtype=torch.float64, requires_grad=True)
@@ -106,8 +107,8 @@ def test_all_right_all_wrong_and_all_cut_batches_have_finite_losses() -> None:
 def test_a_row_of_32768_tokens_is_no_different() -> None:
     """Lambda 0.99939 at alpha 0.05: R fades in the last few thousand tokens, targets do not."""
     length = 32_768
-    batch = row_batch([[0.25] * length], [1.0], dtype=torch.float32)
-    result = compute_advantages_and_targets(batch, Options())
+    batch = scored_rows([[0.25] * length], [1.0], dtype=torch.float32)
+    result = compute_advantages_and_targets(batch, AlgorithmSettings())
     lam = 1 - 1 / (0.05 * length)
     assert result.targets.tolist() == [1.0] * length
     for back in (0, 1, 1000, 20_000):
@@ -120,7 +121,7 @@ def test_a_row_of_32768_tokens_is_no_different() -> None:
 @pytest.mark.parametrize("token_level", [True, False])
 def test_a_rank_without_rows_adds_nothing_but_has_a_gradient(name: str, token_level: bool) -> None:
     """Sharded models need its backward pass."""
-    options = Options(correction=name, token_level_loss=token_level, entropy_weight=0.1)
+    options = AlgorithmSettings(correction=name, token_level_loss=token_level, entropy_weight=0.1)
     batch = compute_advantages_and_targets(random_batch(4, [3, 5]), options)
     policy, idle = tiny_policy(), idle_micro_batch("cpu")
     scores = policy(idle)
@@ -149,14 +150,14 @@ def test_the_switch_for_positive_examples_holds_for_every_correction(name: str) 
     low, high = (None, None) if name != "geometric_mask" else (0.5, None)
     gradients = {}
     for weighted in (True, False):
-        options = Options(
+        options = AlgorithmSettings(
             correction=name,
             truncation="terminal",
             correction_low=low,
             correction_high=high,
             correct_positive_examples=weighted,
         )
-        batch = compute_advantages_and_targets(row_batch([[0.0] * 2], [1.0], correct=[True]), options)
+        batch = compute_advantages_and_targets(scored_rows([[0.0] * 2], [1.0], correct=[True]), options)
         batch = replace(batch, advantages=torch.zeros(2, dtype=torch.float64))
         behaviour = torch.tensor([0.3, 0.5], dtype=torch.float64).log()
         proximal = torch.tensor([0.36, 0.4], dtype=torch.float64).log()
@@ -182,28 +183,24 @@ def test_the_switch_for_positive_examples_holds_for_every_correction(name: str) 
 
 def test_groups_are_compared_by_shaped_rewards_of_all_their_rows() -> None:
     """DAPO: the punished reward is what is normalised, and a cut row is one of its group."""
-    options = Options(
-        estimator="group",
-        truncation="mask_and_punish",
-        drop_uniform_groups=True,
-        max_response_tokens=4,
-        overlong_buffer_tokens=2,
+    options = AlgorithmSettings(
+        estimator="group", truncation="mask_and_punish", drop_uniform_groups=True, overlong_buffer_tokens=2
     )
-    batch = row_batch(
+    batch = scored_rows(
         [[0.0] * 2, [0.0] * 3, [0.0] * 4],
         [1.0, 1.0, -1.0],
         correct=[True, True, False],
         truncated=[False, False, True],
         groups=[0, 0, 0],
     )
-    result = compute_advantages_and_targets(batch, options)
+    result = compute_advantages_and_targets(batch, options, max_new_tokens=4)
     expected = group_advantages(torch.tensor([1.0, 0.5, -2.0]), torch.zeros(3, dtype=torch.int64))
     assert result.advantages[[0, 2, 5]].tolist() == pytest.approx(expected.tolist())
     assert result.policy_mask.tolist() == [True] * 5 + [False] * 4, "not uniform: one was wrong"
 
 
 def test_without_decoupling_targets_take_the_length_adaptive_lambda() -> None:
-    options = Options(decoupled_gae=False, alpha=0.5)
+    options = AlgorithmSettings(decoupled_gae=False, alpha=0.5)
     batch = random_batch(2, [6, 30])
     result = compute_advantages_and_targets(batch, options)
     assert batch.values is not None
@@ -214,7 +211,7 @@ def test_weights_and_directions_in_the_policy_metrics() -> None:
     """Ratios 3 and 1/4 against the sampler; IcePop drops the second: weights 3 and 0."""
     batch, current, behaviour = _two_tokens("icepop")
     counts = count_denominators(batch)
-    options = Options(correction="icepop", truncation="terminal")
+    options = AlgorithmSettings(correction="icepop", truncation="terminal")
     means = reduce_metrics(policy_objective(current, behaviour, current, batch, counts, options).metrics, counts)
     assert means["policy/correction_weight"] == pytest.approx(1.5)
     assert means["policy/effective_sample_size"] == pytest.approx(0.5)
@@ -231,7 +228,7 @@ def test_bounded_ratios_count_as_clipped_on_their_own_side(name: str) -> None:
     current = current + torch.tensor([0.0, -3.0], dtype=torch.float64)
     counts = count_denominators(batch)
     for low, high, expected in ((0.5, 1.5, (0.5, 0.5)), (0.5, 4.0, (0.0, 0.5)), (0.0, 1.5, (0.5, 0.0))):
-        options = Options(correction=name, truncation="terminal", correction_low=low, correction_high=high)
+        options = AlgorithmSettings(correction=name, truncation="terminal", correction_low=low, correction_high=high)
         means = reduce_metrics(policy_objective(current, behaviour, None, batch, counts, options).metrics, counts)
         assert (means["policy/clip_fraction_up"], means["policy/clip_fraction_down"]) == expected
 
@@ -250,10 +247,10 @@ def test_log_probs_that_are_no_numbers_never_reach_a_batch(value: float) -> None
 
 def test_a_group_may_lie_in_several_mini_batches() -> None:
     """Its baseline is made before the cut, from all its rows."""
-    batch = Batch(random_rows(6))
+    batch = RolloutBatch(random_rows(6))
     assert batch.groups.tolist() == [0, 0, 1, 1, 2, 2]
     source = replace(random_batch(8, [2, 3, 4, 5]), group_ids=torch.tensor([0, 1, 0, 1]))
-    whole = compute_advantages_and_targets(source, Options(estimator="group"))
+    whole = compute_advantages_and_targets(source, AlgorithmSettings(estimator="group"))
     for rows in ([0, 1], [2, 3]):
         part = whole.select_rows(torch.tensor(rows))
         expected = group_advantages(source.rewards, torch.tensor([0, 1, 0, 1]))[rows]
@@ -261,10 +258,10 @@ def test_a_group_may_lie_in_several_mini_batches() -> None:
         torch.testing.assert_close(part.advantages[starts], expected)
 
 
-def _two_tokens(name: str) -> tuple[AdvantageBatch, torch.Tensor, torch.Tensor]:
+def _two_tokens(name: str) -> tuple[LearningSignal, torch.Tensor, torch.Tensor]:
     """A correct row of two tokens, current and behaviour log-probs with ratios 3 and 1/4."""
     batch = compute_advantages_and_targets(
-        row_batch([[0.0] * 2], [1.0], correct=[True]), Options(correction=name, truncation="terminal")
+        scored_rows([[0.0] * 2], [1.0], correct=[True]), AlgorithmSettings(correction=name, truncation="terminal")
     )
     behaviour = torch.full((2,), -2.0, dtype=torch.float64)
     return batch, behaviour + torch.tensor([3.0, 0.25], dtype=torch.float64).log(), behaviour

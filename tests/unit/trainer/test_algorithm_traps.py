@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from tests.support import reference_vapo as reference
-from tests.support.algorithm_cases import random_batch, random_log_probs, row_batch, rows_of
+from tests.support.algorithm_cases import random_batch, random_log_probs, rows_of, scored_rows
 from trainer.algorithm.corrections import TokenLogProbs, correct
 from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators, policy_objective
-from trainer.algorithm.options import Options
 from trainer.algorithm.policy_loss import clipped_surrogate, sample_level_loss, token_level_loss
 from trainer.algorithm.positive_example_loss import positive_example_loss
 from trainer.algorithm.value_loss import value_loss
+from vapo.settings import AlgorithmSettings
 from vapo.settings.corrections import CORRECTIONS, Bounds
 from vapo.settings.truncation import Truncation
 
-CONSTANT = Options(length_adaptive_lambda=False, lambda_policy=0.9)
+CONSTANT = AlgorithmSettings(length_adaptive_lambda=False, lambda_policy=0.9)
 
 
 def test_lambda_comes_from_each_rows_own_length_not_from_the_width() -> None:
     rows = [[0.0] * 40, [0.0] * 400]
-    result = compute_advantages_and_targets(row_batch(rows, [1.0, 1.0]), Options())
+    result = compute_advantages_and_targets(scored_rows(rows, [1.0, 1.0]), AlgorithmSettings())
     short, long = rows_of(result.advantages, result.lengths)
     assert short[-2] == pytest.approx(0.5)  # 0.95 if the padded width of 400 were used
     assert long[-2] == pytest.approx(0.95)
@@ -31,14 +32,14 @@ def test_lambda_comes_from_each_rows_own_length_not_from_the_width() -> None:
 
 def test_values_are_before_the_token() -> None:
     result = compute_advantages_and_targets(
-        row_batch([[0.25, 0.75]], [1.0]), Options(length_adaptive_lambda=False, lambda_policy=0.0)
+        scored_rows([[0.25, 0.75]], [1.0]), AlgorithmSettings(length_adaptive_lambda=False, lambda_policy=0.0)
     )
     assert result.advantages.tolist() == [0.5, 0.25]  # V_1 - V_0, then R - V_1
 
 
 def test_no_value_after_the_end_enters() -> None:
     rows = [[0.5] * 10, [0.8] * 3]
-    batch = row_batch(rows, [1.0, 1.0], bootstrap=[0.8, 0.8])
+    batch = scored_rows(rows, [1.0, 1.0], bootstrap=[0.8, 0.8])
     result = compute_advantages_and_targets(batch, CONSTANT)
     last = rows_of(result.advantages, result.lengths)[0][-1]
     assert last == pytest.approx(0.5)  # 0.58 when 0.8 leaks in through lambda, 1.3 in full
@@ -46,21 +47,21 @@ def test_no_value_after_the_end_enters() -> None:
 
 @pytest.mark.parametrize("truncation", list(Truncation))
 def test_poison_after_the_end_of_finished_rows_does_no_harm(truncation: Truncation) -> None:
-    options = Options(truncation=truncation, alpha=0.3, max_response_tokens=12, overlong_buffer_tokens=4)
-    batch = row_batch(
+    options = AlgorithmSettings(truncation=truncation, alpha=0.3, overlong_buffer_tokens=4)
+    batch = scored_rows(
         [[0.5] * 10, [0.1] * 3, [0.2] * 7],
         [1.0, -1.0, -1.0],
         truncated=[False, False, True],
         bootstrap=[math.nan, math.inf, 0.3],
     )
-    result = compute_advantages_and_targets(batch, options)
+    result = compute_advantages_and_targets(batch, options, max_new_tokens=12)
     assert torch.isfinite(result.advantages).all()
     assert torch.isfinite(result.targets).all()
 
 
 def test_targets_are_not_policy_advantage_plus_value() -> None:
     batch = random_batch(1, [30, 55, 4])
-    result = compute_advantages_and_targets(batch, Options())
+    result = compute_advantages_and_targets(batch, AlgorithmSettings())
     assert torch.equal(result.targets, batch.rewards.repeat_interleave(batch.lengths))
     assert batch.values is not None
     assert not torch.allclose(result.targets, result.advantages + batch.values)
@@ -69,7 +70,7 @@ def test_targets_are_not_policy_advantage_plus_value() -> None:
 def test_targets_and_advantages_survive_a_later_change_of_the_critic() -> None:
     batch = random_batch(2, [30, 5])
     assert batch.values is not None
-    result = compute_advantages_and_targets(batch, Options(lambda_critic=0.9))
+    result = compute_advantages_and_targets(batch, AlgorithmSettings(lambda_critic=0.9))
     before = (result.advantages.clone(), result.targets.clone())
     batch.values.zero_()
     assert torch.equal(result.advantages, before[0])
@@ -80,7 +81,7 @@ def test_no_gradient_reaches_the_critic_through_the_advantages() -> None:
     batch = random_batch(3, [6, 9])
     assert batch.values is not None
     batch.values.requires_grad_()
-    result = compute_advantages_and_targets(batch, Options(lambda_critic=0.9))
+    result = compute_advantages_and_targets(batch, AlgorithmSettings(lambda_critic=0.9))
     assert not result.advantages.requires_grad
     assert not result.targets.requires_grad
 
@@ -109,15 +110,15 @@ def test_value_loss_is_one_mean_over_all_tokens() -> None:
 def test_short_rows_take_one_step_advantages(length: int) -> None:
     """Eq 5 as it stands has lambda = -9 at 2 tokens and -1.9 at 7."""
     values = [0.1 * t for t in range(length)]
-    result = compute_advantages_and_targets(row_batch([values], [1.0]), Options())
+    result = compute_advantages_and_targets(scored_rows([values], [1.0]), AlgorithmSettings())
     expected = reference.advantages(values, 1.0, 0.0)
     assert result.advantages.tolist() == pytest.approx(expected, abs=1e-12)
 
 
 def test_nothing_is_whitened_by_default() -> None:
     batch = random_batch(4, [50, 30])
-    plain = compute_advantages_and_targets(batch, Options())
-    white = compute_advantages_and_targets(batch, Options(whiten_advantages=True))
+    plain = compute_advantages_and_targets(batch, AlgorithmSettings())
+    white = compute_advantages_and_targets(batch, AlgorithmSettings(whiten_advantages=True))
     for index, row in enumerate(rows_of(plain.advantages, plain.lengths)):
         values = rows_of(batch.values, batch.lengths)[index]  # type: ignore[arg-type]
         lam = reference.length_adaptive_lambda(len(row), 0.05)
@@ -126,7 +127,7 @@ def test_nothing_is_whitened_by_default() -> None:
 
 
 def test_there_is_no_discount() -> None:
-    result = compute_advantages_and_targets(row_batch([[0.3] * 3000], [1.0]), Options())
+    result = compute_advantages_and_targets(scored_rows([[0.3] * 3000], [1.0]), AlgorithmSettings())
     assert result.targets[0].item() == 1.0
     assert result.advantages[-2].item() == pytest.approx(  # a discount shrinks what is to come
         0.3 / 150 + (1 - 1 / 150) * 1.0 - 0.3, abs=1e-12
@@ -134,16 +135,15 @@ def test_there_is_no_discount() -> None:
 
 
 def test_correct_is_the_verdict_and_not_the_reward() -> None:
-    batch = row_batch([[0.0] * 3, [0.0] * 2], [-0.4, 0.5], correct=[True, False])
-    result = compute_advantages_and_targets(batch, Options())
+    batch = scored_rows([[0.0] * 3, [0.0] * 2], [-0.4, 0.5], correct=[True, False])
+    result = compute_advantages_and_targets(batch, AlgorithmSettings())
     assert result.positive_mask.tolist() == [True] * 3 + [False] * 2
 
 
 def test_rewards_are_refused_as_verdicts() -> None:
-    batch = row_batch([[0.0]], [1.0])
-    wrong = type(batch)(**{**batch.__dict__, "correct": torch.tensor([1.0])})
+    batch = scored_rows([[0.0]], [1.0])
     with pytest.raises(TypeError, match=r"correct is torch\.float32"):
-        compute_advantages_and_targets(wrong, Options())
+        replace(batch, correct=torch.tensor([1.0]))
 
 
 def test_the_value_loss_pulls_however_far_the_value_has_gone() -> None:
@@ -154,18 +154,18 @@ def test_the_value_loss_pulls_however_far_the_value_has_gone() -> None:
 
 
 def test_low_precision_values_give_float32_advantages() -> None:
-    batch = row_batch([[0.25] * 30], [1.0], dtype=torch.bfloat16)
-    result = compute_advantages_and_targets(batch, Options())
+    batch = scored_rows([[0.25] * 30], [1.0], dtype=torch.bfloat16)
+    result = compute_advantages_and_targets(batch, AlgorithmSettings())
     assert result.advantages.dtype == torch.float32
     assert result.targets.dtype == torch.float32
 
 
 def test_masks_and_weights_carry_no_gradient() -> None:
     """With r = 1 the gradient is -(w A) / N; a gradient through w would add to it."""
-    batch = compute_advantages_and_targets(random_batch(5, [5]), Options(truncation="terminal"))
+    batch = compute_advantages_and_targets(random_batch(5, [5]), AlgorithmSettings(truncation="terminal"))
     current, behaviour, _ = random_log_probs(5, 5)
     current.requires_grad_()
-    options = Options(truncation="terminal", positive_example_weight=0.0, correction="decoupled")
+    options = AlgorithmSettings(truncation="terminal", positive_example_weight=0.0, correction="decoupled")
     policy_objective(current, behaviour, None, batch, count_denominators(batch), options).loss.backward()
     weights = (current.detach() - behaviour).exp()
     assert torch.allclose(current.grad, -weights * batch.advantages / 5)  # type: ignore[arg-type]

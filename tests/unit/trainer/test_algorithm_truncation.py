@@ -5,34 +5,30 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.support.algorithm_cases import row_batch
+from tests.support.algorithm_cases import scored_rows
 from trainer.algorithm.objective import (
-    AdvantageBatch,
+    LearningSignal,
     compute_advantages_and_targets,
     count_denominators,
     policy_objective,
     value_objective,
 )
-from trainer.algorithm.options import Options
 from trainer.algorithm.overlong import soft_overlong_punishment
+from vapo.settings import AlgorithmSettings
 from vapo.settings.truncation import Truncation
 
 VALUES = [0.1, 0.3, -0.2, 0.5]
 
 
-def treat(truncation: Truncation | str) -> AdvantageBatch:
+def treat(truncation: Truncation | str) -> LearningSignal:
     """Row 0 ended, row 1 was cut; both hold the worked values; lambda 0.5."""
-    options = Options(
-        length_adaptive_lambda=False,
-        lambda_policy=0.5,
-        truncation=truncation,
-        max_response_tokens=5,
-        overlong_buffer_tokens=2,
+    options = AlgorithmSettings(
+        length_adaptive_lambda=False, lambda_policy=0.5, truncation=truncation, overlong_buffer_tokens=2
     )
-    batch = row_batch(
+    batch = scored_rows(
         [VALUES, VALUES], [1.0, -1.0], correct=[True, True], truncated=[False, True], bootstrap=[9.0, 0.4]
     )
-    return compute_advantages_and_targets(batch, options)
+    return compute_advantages_and_targets(batch, options, max_new_tokens=5)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +77,7 @@ def test_masked_rows_leave_the_denominators() -> None:
 def test_gradients_reach_a_cut_row_exactly_where_its_treatment_says(truncation: Truncation) -> None:
     """Actor and critic gradients of both rows against the equations written out by hand."""
     batch = treat(truncation)
-    options = Options(truncation=truncation, max_response_tokens=5, overlong_buffer_tokens=2, correction="none")
+    options = AlgorithmSettings(truncation=truncation, overlong_buffer_tokens=2, correction="none")
     counts = count_denominators(batch)
     log_probs = torch.full((8,), -1.0, dtype=torch.float64, requires_grad=True)
     values = torch.tensor(VALUES * 2, dtype=torch.float64, requires_grad=True)
@@ -108,9 +104,14 @@ def test_gradients_reach_a_cut_row_exactly_where_its_treatment_says(truncation: 
 
 
 def test_bootstrap_without_values_is_refused() -> None:
-    batch = row_batch([VALUES], [1.0], truncated=[True])
+    batch = scored_rows([VALUES], [1.0], truncated=[True])
     with pytest.raises(ValueError, match="bootstrap_values is missing"):
-        compute_advantages_and_targets(batch, Options(truncation="bootstrap"))
+        compute_advantages_and_targets(batch, AlgorithmSettings(truncation="bootstrap"))
+
+
+def test_a_length_punishment_without_a_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_new_tokens is missing"):
+        compute_advantages_and_targets(scored_rows([VALUES], [1.0]), AlgorithmSettings(truncation="soft_punishment"))
 
 
 def test_soft_punishment_is_dapo_eq_13() -> None:

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from tests.support import reference_vapo as reference
-from tests.support.algorithm_cases import row_batch
+from tests.support.algorithm_cases import scored_rows
 from trainer.algorithm.advantages import generalised_advantages, lambda_returns
 from trainer.algorithm.lambdas import constant_lambda, length_adaptive_lambda
 from trainer.algorithm.objective import compute_advantages_and_targets
-from trainer.algorithm.options import Options
 from trainer.algorithm.policy_loss import clipped_surrogate
+from vapo.settings import AlgorithmSettings
 
 VALUES = [0.1, 0.3, -0.2, 0.5]
 
@@ -66,8 +66,8 @@ def test_truncated_worked_row() -> None:
 
 
 def test_forty_tokens_with_a_blank_critic() -> None:
-    batch = row_batch([[0.0] * 40], [1.0], correct=[True])
-    result = compute_advantages_and_targets(batch, Options()).advantages
+    batch = scored_rows([[0.0] * 40], [1.0], correct=[True])
+    result = compute_advantages_and_targets(batch, AlgorithmSettings()).advantages
     assert result[0].item() == pytest.approx(0.5**39)
     assert result[38].item() == 0.5
     assert result[39].item() == 1.0

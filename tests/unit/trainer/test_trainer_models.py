@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.trainer_cases import FORMS, random_rows, tiny_folder, tiny_policy
-from trainer.learning.batch import Batch, TrainingRow
-from trainer.learning.models import Policy, enable_gradient_checkpointing, load_policy
+from tests.support.trainer_cases import ALONE, FORMS, random_rows, tiny_folder, tiny_policy, trainer_settings
+from trainer.learning.batch import RolloutBatch, TrainingRow
+from trainer.learning.micro_batches import MicroBatch, micro_batches
+from trainer.learning.policy import Policy, enable_gradient_checkpointing, load_policy
 from vapo.model.critic import load_critic
 from vapo.model.folder import ModelFolderError
 from vapo.model.form import ModelFormError
@@ -26,13 +27,16 @@ def _reference(policy: Policy, row: TrainingRow) -> tuple[torch.Tensor, torch.Te
     return table[torch.arange(len(response)), response], -(table.exp() * table).sum(-1)
 
 
+def _packed(rows: list[TrainingRow], token_budget: int) -> list[MicroBatch]:
+    return micro_batches(RolloutBatch(rows), range(len(rows)), trainer_settings(token_budget=token_budget), ALONE)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("tied", [False, True])
 def test_log_probs_and_entropy_match_a_plain_forward(form: str, tied: bool) -> None:
     policy = tiny_policy(form, tied)
     rows = [dataclasses.replace(row, temperature=0.7 + 0.1 * (number % 4)) for number, row in enumerate(random_rows(9))]
-    batch = Batch(rows)
-    for micro in batch.micro_batches(range(9), 64):
+    for micro in _packed(rows, 64):
         scores = policy(micro)
         expected = [_reference(policy, rows[number]) for number in micro.rows.tolist()]
         torch.testing.assert_close(scores.log_probs, torch.cat([e[0] for e in expected]), atol=1e-5, rtol=1e-5)
@@ -40,7 +44,7 @@ def test_log_probs_and_entropy_match_a_plain_forward(form: str, tied: bool) -> N
 
 
 def test_chunked_logits_and_gradient_checkpointing_change_nothing() -> None:
-    (micro,) = Batch(random_rows(9)).micro_batches(range(9), 1000)
+    (micro,) = _packed(random_rows(9), 1000)
     plain, thrifty = tiny_policy().double(), tiny_policy().double()
     thrifty.chunk_elements = 61 * 5
     enable_gradient_checkpointing(thrifty.causal_lm)
@@ -57,7 +61,7 @@ def test_chunked_logits_and_gradient_checkpointing_change_nothing() -> None:
 def test_nothing_is_dropped_out_even_if_the_base_model_was_trained_so(tmp_path: Path, form: str) -> None:
     file = tiny_folder(tmp_path, form) / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "attention_dropout": 0.5}))
-    (micro,) = Batch(random_rows(4)).micro_batches(range(4), 1000)
+    (micro,) = _packed(random_rows(4), 1000)
     policy, critic = load_policy(tmp_path), load_critic(tmp_path)
     again = load_critic(tmp_path, critic.state_dict())
     assert torch.equal(policy(micro).log_probs, policy(micro).log_probs)
@@ -85,5 +89,5 @@ def test_a_folder_loads_in_float32(tmp_path: Path, tied: bool) -> None:
     policy = load_policy(tiny_folder(tmp_path, tied=tied))
     assert {parameter.dtype for parameter in policy.parameters()} == {torch.float32}
     original = tiny_policy(tied=tied)
-    (micro,) = Batch(random_rows(4)).micro_batches(range(4), 1000)
+    (micro,) = _packed(random_rows(4), 1000)
     torch.testing.assert_close(policy(micro).log_probs, original(micro).log_probs)

@@ -12,31 +12,30 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.trainer_cases import random_rows, tiny_critic, tiny_policy
+from tests.support.trainer_cases import random_rows, tiny_learner, tiny_policy, trainer_settings
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.diagnostics import explained_variance
-from trainer.algorithm.options import Options
-from trainer.checkpoint import Position
+from trainer.algorithm.objective import compute_advantages_and_targets
+from trainer.checkpoint import RunPosition
 from trainer.intake.coordinator import Coordinator
 from trainer.intake.order import Action, Order, decode_order, encode_order
-from trainer.learning.batch import Batch, RowError
-from trainer.learning.forward import Packing, state_values, token_log_probs
-from trainer.learning.optimiser import Optimiser, OptimiserOptions
-from trainer.learning.phase_times import Phases
+from trainer.learning.batch import RolloutBatch, RowError
+from trainer.learning.critic_steps import CriticSteps
+from trainer.learning.micro_batches import split_rows
+from trainer.learning.policy_steps import token_log_probs
 from trainer.learning.snapshots import WeightSnapshots
-from trainer.learning.step_record import StepRecord
-from trainer.learning.update import Learner, UpdateOptions, UpdateResult, update
+from trainer.learning.timer import StepTimer
+from trainer.learning.update import UpdateResult, update
 from trainer.learning.value_pretraining import pretrain
-from trainer.ranks.parallel import Ranks, split_rows
+from trainer.learning.values import scored_rows, state_values
+from trainer.ranks.parallel import Ranks
 from trainer.records import report
 from trainer.records.metrics_file import MetricsFile
 from trainer.records.mismatch import MismatchError, measure_mismatch, measure_past_mismatch, require_agreement
 from trainer.records.status import Requests, Status
 from trainer.run_lock import RunLocked, run_lock
 from vapo.messages import VersionSpan
-from vapo.settings import RunSettings, Settings
-
-ALONE = Ranks(0, 1, torch.device("cpu"))
+from vapo.settings import AlgorithmSettings, RunSettings, Settings, ValuePretrainingSettings
 
 
 @pytest.mark.parametrize(
@@ -121,13 +120,10 @@ def test_a_resumed_run_takes_back_the_rows_it_will_write_again(tmp_path: Path) -
 
 
 def test_the_metrics_row_is_plain_json_with_all_promised_names() -> None:
-    policy, critic = tiny_policy(), tiny_critic()
-    rate = OptimiserOptions(1e-3)
-    learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
-    batch, phases = Batch(random_rows(8)), Phases()
-    result = update(learner, batch, Options(), UpdateOptions(4, Packing(64)), ALONE, np.random.default_rng(0), phases)
-    row = report.batch_row(batch) | report.update_row(batch, result)
-    row |= report.time_row(phases.seconds, batch.response_tokens) | report.staleness_row([0, 2])
+    batch, timer = RolloutBatch(random_rows(8)), StepTimer()
+    result = update(tiny_learner(trainer=trainer_settings(mini_batch_rollouts=4)), batch, timer)
+    row = report.batch_metrics(batch) | report.update_metrics(batch, result)
+    row |= report.speed_metrics(timer.seconds, batch.response_tokens) | report.staleness_metrics([0, 2])
     row = json.loads(json.dumps(row, allow_nan=False))
     promised = {
         "reward",
@@ -166,7 +162,7 @@ def test_the_metrics_row_is_plain_json_with_all_promised_names() -> None:
 
 
 def test_behaviour_figures_are_of_known_tokens_and_apart_by_version_lag() -> None:
-    batch = Batch(
+    batch = RolloutBatch(
         [
             dataclasses.replace(row, version_spans=(VersionSpan(number % 2, 0, size),))
             for number, row in enumerate(random_rows(6))
@@ -178,7 +174,7 @@ def test_behaviour_figures_are_of_known_tokens_and_apart_by_version_lag() -> Non
     known = torch.arange(tokens) < tokens - 3
     nothing = torch.zeros(tokens)
     result = UpdateResult(None, nothing, nothing, proximal.where(known, torch.nan), known, 1, 0.0, {})
-    row = report.behaviour_row(batch, result)
+    row = report.behaviour_metrics(batch, result)
     by_lag = {entry["lag"]: entry for entry in row["behaviour_by_lag"]}
     assert by_lag[0]["behaviour_gap"] == pytest.approx(0.1, rel=1e-4)
     assert by_lag[1]["behaviour_gap"] == pytest.approx(0.3, rel=1e-4)
@@ -188,97 +184,81 @@ def test_behaviour_figures_are_of_known_tokens_and_apart_by_version_lag() -> Non
 
 
 def test_past_mismatch_scores_with_the_weights_that_sampled_and_puts_the_own_ones_back() -> None:
-    policy, critic = tiny_policy(), tiny_critic()
-    rate = OptimiserOptions(0.05)
-    learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
-    snapshots, packing = WeightSnapshots(2, torch.float32), Packing(64)
-    rows = random_rows(8)
-    drawn = token_log_probs(policy, Batch(rows), range(8), packing, ALONE)
+    settings = trainer_settings(rate=0.05, mini_batch_rollouts=4, mismatch_rows=3)
+    learner, snapshots = tiny_learner(trainer=settings), WeightSnapshots(2, torch.float32)
+    policy, rows = learner.policy, random_rows(8)
+    drawn = token_log_probs(learner, RolloutBatch(rows), range(8))
     parts = drawn.split([row.response_token_ids.size for row in rows])
-    batch = Batch(
+    batch = RolloutBatch(
         [
             dataclasses.replace(row, behaviour_log_probs=part.numpy() + 0.01)
             for row, part in zip(rows, parts, strict=True)
         ]
     )
     snapshots.keep(0, policy)
-    update(learner, batch, Options(), UpdateOptions(4, packing), ALONE, np.random.default_rng(0), Phases())
+    update(learner, batch, StepTimer())
     learner.version = 2
     before = [parameter.clone() for parameter in policy.parameters()]
-    mismatch = measure_past_mismatch(learner, batch, snapshots, 3, packing, ALONE)
+    mismatch = measure_past_mismatch(learner, batch, snapshots)
     assert mismatch.tokens == sum(row.response_token_ids.size for row in rows[:3])
     assert mismatch.lag == 2
     assert mismatch.magnitude == pytest.approx(0.01, abs=1e-4)
     assert mismatch.kl_k1 == pytest.approx(0.01, abs=1e-4)
-    now = token_log_probs(policy, batch, range(8), packing, ALONE)
+    now = token_log_probs(learner, batch, range(8))
     assert (now - drawn).abs().mean() > 0.05
     assert all(map(torch.equal, before, policy.parameters()))
 
 
 def test_snapshots_keep_the_newest_and_without_any_nothing_is_measured() -> None:
-    policy, critic = tiny_policy(), tiny_critic()
-    rate = OptimiserOptions(1e-3)
-    learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
-    snapshots = WeightSnapshots(2, torch.float32)
+    policy, snapshots = tiny_policy(), WeightSnapshots(2, torch.float32)
     for version in (3, 4, 5):
         snapshots.keep(version, policy)
     assert snapshots.versions == (4, 5)
     none = WeightSnapshots(0, torch.float32)
     none.keep(1, policy)
     assert none.versions == ()
-    batch = Batch(random_rows(4))
+    batch = RolloutBatch(random_rows(4))
     for empty in (none, snapshots):
-        assert measure_past_mismatch(learner, batch, empty, 3, Packing(64), ALONE).tokens == 0
+        assert measure_past_mismatch(tiny_learner(policy), batch, empty).tokens == 0
 
 
 def test_pretraining_fits_the_returns_and_leaves_the_actor_alone() -> None:
-    policy, critic = tiny_policy(), tiny_critic()
-    rate = OptimiserOptions(5e-3)
-    learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
-    before = [parameter.clone() for parameter in policy.parameters()]
-    batch, random = Batch(random_rows(12)), np.random.default_rng(0)
-    results = [
-        pretrain(learner, batch, Options(), UpdateOptions(4, Packing(64), epochs=2), ALONE, random, Phases())
-        for _ in range(10)
-    ]
+    learner = tiny_learner(trainer=trainer_settings(rate=5e-3, mini_batch_rollouts=4))
+    before = [parameter.clone() for parameter in learner.policy.parameters()]
+    batch, settings = RolloutBatch(random_rows(12)), ValuePretrainingSettings(epochs=2)
+    results = [pretrain(learner, batch, settings, StepTimer()) for _ in range(10)]
     assert results[-1].explained_variance > 0.5 > results[0].explained_variance
-    assert all(map(torch.equal, before, policy.parameters()))
+    assert all(map(torch.equal, before, learner.policy.parameters()))
     assert learner.policy_optimiser.steps_taken == 0
 
 
 def test_pretraining_is_measured_before_it_learns_and_against_returns_alone() -> None:
     """Whatever lambda the run's targets have; rows without an outcome of their own do not count."""
-    policy, critic = tiny_policy(), tiny_critic()
-    rate = OptimiserOptions(0.05)
-    learner = Learner(policy, Optimiser(policy, rate), critic, Optimiser(critic, rate))
-    batch, packing = Batch(random_rows(12, seed=3)), Packing(64)
-    before = state_values(critic, batch, range(12), packing, ALONE).before_tokens
+    algorithm = AlgorithmSettings(truncation="bootstrap", lambda_critic=0.5)
+    learner = tiny_learner(algorithm=algorithm, trainer=trainer_settings(rate=0.05, mini_batch_rollouts=12))
+    batch = RolloutBatch(random_rows(12, seed=3))
+    before = state_values(learner, batch, range(12)).before_tokens
     ended = (~batch.truncated).repeat_interleave(batch.lengths)
     values = before[ended]
     returns = batch.rewards.repeat_interleave(batch.lengths)[ended]
     assert not bool(ended.all())
-    result = pretrain(
-        learner,
-        batch,
-        Options(truncation="bootstrap", lambda_critic=0.5),
-        UpdateOptions(12, packing),
-        ALONE,
-        np.random.default_rng(0),
-        Phases(),
-    )
+    result = pretrain(learner, batch, ValuePretrainingSettings(), StepTimer())
     assert result.explained_variance == pytest.approx(explained_variance(values, returns), rel=1e-4)
     assert result.metrics["value/loss"] == pytest.approx(0.5 * float((values - returns).square().mean()), rel=1e-4)
 
 
 def test_losses_of_several_steps_are_averaged_and_other_figures_weighted_by_tokens() -> None:
-    record = StepRecord("value")
+    batch = RolloutBatch(random_rows(2))
+    learner = tiny_learner()
+    values = state_values(learner, batch, range(2))
+    signal = compute_advantages_and_targets(scored_rows(batch, values), learner.algorithm)
+    steps = CriticSteps(learner, batch, signal)
     for loss, value, tokens in ((1.0, 6.0, 3.0), (2.0, 10.0, 5.0)):
         for half in (0.25, 0.75):  # micro-batches
-            record.add_micro_batch({"value/loss": torch.tensor(loss * half), "value/value": torch.tensor(value * half)})
-        record.end_step(Denominators(0.0, 0.0, 0.0, tokens), gradient_norm=loss)
-    assert record.reduce(torch.device("cpu"), ALONE) == pytest.approx(
-        {"value/loss": 1.5, "value/value": 2.0, "value/gradient_norm": 2.0}
-    )
+            steps._metrics.append({"value/loss": torch.tensor(loss * half), "value/value": torch.tensor(value * half)})
+        steps._denominators.append(Denominators(0.0, 0.0, 0.0, tokens))
+        steps._gradient_norms.append(loss)
+    assert steps.reduced_metrics() == pytest.approx({"value/loss": 1.5, "value/value": 2.0, "value/gradient_norm": 2.0})
 
 
 def test_only_one_trainer_holds_a_run_directory(tmp_path: Path) -> None:
@@ -296,9 +276,9 @@ def test_a_long_pause_tells_the_other_ranks_to_wait_on(tmp_path: Path, monkeypat
     requests = Requests()
     requests.pause()
     coordinator = Coordinator(ledger, None, requests, Status())
-    assert coordinator.next_order(Position(), Phases()).action is Action.WAIT
+    assert coordinator.next_order(RunPosition(), StepTimer()).action is Action.WAIT
     requests.stop()
-    assert coordinator.next_order(Position(), Phases()).action is Action.STOP
+    assert coordinator.next_order(RunPosition(), StepTimer()).action is Action.STOP
 
 
 def test_a_model_that_will_be_sharded_is_loaded_off_the_accelerator() -> None:

@@ -1,4 +1,4 @@
-"""Wall-clock time of the named phases of a step."""
+"""Wall-clock time of the named parts of a step."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from contextlib import contextmanager
 import torch
 
 
-class Phases:
-    """Seconds per phase, added up over its visits."""
+class StepTimer:
+    """Seconds per part, added up over its visits."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._cuda = torch.device(device).type == "cuda"
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def measure(self, phase: str) -> Iterator[None]:
-        """Add the time spent inside to ``phase``; waits for the GPU so that its work is counted."""
+    def measure(self, part: str) -> Iterator[None]:
+        """Add the time spent inside to ``part``; waits for the GPU so that its work is counted."""
         start = self._now()
         try:
             yield
         finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + self._now() - start
+            self.seconds[part] = self.seconds.get(part, 0.0) + self._now() - start
 
     def _now(self) -> float:
         if self._cuda:

@@ -11,7 +11,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from trainer.learning.batch import MicroBatch
+from trainer.learning.micro_batches import MicroBatch
 from vapo.model.weights import load_causal_lm
 
 LOGIT_CHUNK_ELEMENTS = 2**24
@@ -114,10 +114,3 @@ def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
     """Recompute each layer's activations in the backward pass; needs training mode."""
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.train()
-
-
-def compute_precision(device: torch.device, sharded: bool) -> AbstractContextManager[object]:
-    """bfloat16 autocast on CUDA, nothing on CPU; sharded models bring their own mixed precision."""
-    if device.type != "cuda" or sharded:
-        return nullcontext()
-    return torch.autocast("cuda", dtype=torch.bfloat16)

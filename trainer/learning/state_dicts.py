@@ -16,35 +16,35 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from trainer.learning.models import Policy
 from trainer.learning.optimiser import Optimiser
+from trainer.learning.policy import Policy
 from vapo.model.critic import Critic
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 """AdamW's state of one parameter."""
 
 
-def policy_state(policy: Policy, keep: bool = True) -> dict[str, Tensor]:
+def policy_state_dict(policy: Policy, keep: bool = True) -> dict[str, Tensor]:
     """Weights under their Hugging Face names, on the CPU; a tied output head is left out."""
     return _gathered(_untied_weights(policy).items(), keep)
 
 
-def critic_state(critic: Critic, keep: bool = True) -> dict[str, Tensor]:
+def critic_state_dict(critic: Critic, keep: bool = True) -> dict[str, Tensor]:
     """Weights under their Hugging Face names plus ``value_head.*``, on the CPU."""
     return _gathered(critic.state_dict().items(), keep)
 
 
-def load_policy_state(policy: Policy, state: Mapping[str, Tensor]) -> None:
-    """Inverse of :func:`policy_state`. Raises ValueError when the names or shapes differ."""
+def load_policy_state_dict(policy: Policy, state: Mapping[str, Tensor]) -> None:
+    """Inverse of :func:`policy_state_dict`. Raises ValueError when the names or shapes differ."""
     _load(policy.causal_lm, _untied_weights(policy), state)
 
 
-def load_critic_state(critic: Critic, state: Mapping[str, Tensor]) -> None:
-    """Inverse of :func:`critic_state`. Raises ValueError when the names or shapes differ."""
+def load_critic_state_dict(critic: Critic, state: Mapping[str, Tensor]) -> None:
+    """Inverse of :func:`critic_state_dict`. Raises ValueError when the names or shapes differ."""
     _load(critic, critic.state_dict(), state)
 
 
-def optimiser_state(model: nn.Module, optimiser: Optimiser, keep: bool = True) -> dict[str, Tensor]:
+def optimiser_state_dict(model: nn.Module, optimiser: Optimiser, keep: bool = True) -> dict[str, Tensor]:
     """AdamW's moments as ``<parameter>.<moment>``, on the CPU; empty before the first step."""
     moments = (
         (f"{name}.{moment}", tensor)
@@ -54,8 +54,8 @@ def optimiser_state(model: nn.Module, optimiser: Optimiser, keep: bool = True) -
     return _gathered(moments, keep)
 
 
-def load_optimiser_state(model: nn.Module, optimiser: Optimiser, state: Mapping[str, Tensor]) -> None:
-    """Inverse of :func:`optimiser_state`.
+def load_optimiser_state_dict(model: nn.Module, optimiser: Optimiser, state: Mapping[str, Tensor]) -> None:
+    """Inverse of :func:`optimiser_state_dict`.
 
     Raises:
         ValueError: a parameter's moments are missing or have another shape.
