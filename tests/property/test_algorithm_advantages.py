@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support import reference_vapo as reference
 from tests.support.algorithm_cases import random_batch, rows_of, scored_rows
-from trainer.algorithm.advantages import generalised_advantages
+from trainer.algorithm.advantages import decoupled_gae
 from trainer.algorithm.objective import compute_advantages_and_targets
 from vapo.settings import AlgorithmSettings
 from vapo.settings.truncation import Truncation
@@ -94,8 +94,8 @@ def test_long_rows_in_float32_stay_within_1e_5() -> None:
     values = torch.rand(int(lengths.sum()), generator=generator) * 2 - 1
     lambdas = 1 - 1 / (0.05 * lengths.double()).clamp(min=1)
     rewards, none = torch.tensor([1.0, -1.0, 1.0, -1.0]), torch.zeros(4)
-    single = generalised_advantages(values, lengths, rewards, none, lambdas)
-    double = generalised_advantages(values.double(), lengths, rewards, none, lambdas)
+    single = decoupled_gae(values, lengths, rewards, none, lambdas, lambdas).advantages
+    double = decoupled_gae(values.double(), lengths, rewards, none, lambdas, lambdas).advantages
     assert (single.double() - double).abs().max().item() < 1e-5
     recursion = torch.zeros((), dtype=torch.float64)
     following = torch.zeros((), dtype=torch.float64)

@@ -78,18 +78,6 @@ def decoupled_gae(
     return AdvantagesAndTargets(*(tensor.to(values.device) for tensor in result))
 
 
-def generalised_advantages(
-    values: Tensor, lengths: Tensor, rewards: Tensor, final_values: Tensor, lambdas: Tensor
-) -> Tensor:
-    """A_t of Eq 3 for every token, [N]; arguments and errors as :func:`decoupled_gae`."""
-    return decoupled_gae(values, lengths, rewards, final_values, lambdas, lambdas).advantages
-
-
-def lambda_returns(values: Tensor, lengths: Tensor, rewards: Tensor, final_values: Tensor, lambdas: Tensor) -> Tensor:
-    """G_t of every token, [N]; arguments and errors as :func:`decoupled_gae`."""
-    return decoupled_gae(values, lengths, rewards, final_values, lambdas, lambdas).targets
-
-
 def _float64(tensor: Tensor) -> npt.NDArray[np.float64]:
     array: npt.NDArray[np.float64] = tensor.detach().to("cpu", torch.float64).numpy()
     return array

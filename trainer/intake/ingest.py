@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from trainer.intake.dynamic_sampling import Discarded
-from trainer.learning.batch import RowError, TrainingRow
+from trainer.learning.batch import TrainingRow, UntrainableError
 from vapo.ledger import Lease, Ledger, Stage
 from vapo.ledger.keys import Field, State
 from vapo.ledger.patience import BLOCK_SECONDS
@@ -185,7 +185,7 @@ class Ingest:
     def _arrival(self, lease: Lease, rollout: Rollout) -> Arrival | None:
         try:
             return Arrival(lease, self._row(rollout), rollout.task.samples)
-        except RowError as error:
+        except UntrainableError as error:
             logger.warning("buried: %s", error)
             self._ledger.bury(lease, str(error))
             return None
@@ -195,7 +195,7 @@ class Ingest:
         for name in ("prompt_token_ids", "response_token_ids"):
             ids = getattr(row, name)
             if ids.min() < 0 or ids.max() >= self._vocabulary_size:
-                raise RowError(
+                raise UntrainableError(
                     f"rollout {row.rollout_id}: {name} holds ids {ids.min()} to {ids.max()}, but "
                     f"the model has {self._vocabulary_size}; it was made with another tokenizer"
                 )
@@ -288,10 +288,10 @@ def training_row(rollout: Rollout, temperature: float) -> TrainingRow:
         temperature: the run's, where the task has none of its own.
 
     Raises:
-        RowError: it has no reward, or arrays that do not fit.
+        UntrainableError: it has no reward, or arrays that do not fit.
     """
     if rollout.verdict is None or rollout.verdict.reward is None:
-        raise RowError(f"rollout {rollout.id} has no reward; it must pass the verifier first")
+        raise UntrainableError(f"rollout {rollout.id} has no reward; it must pass the verifier first")
     own = rollout.task.sampling.temperature
     return TrainingRow(
         rollout_id=rollout.id,

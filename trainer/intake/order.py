@@ -6,7 +6,7 @@ holds the same batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,6 +17,9 @@ import numpy as np
 from trainer.learning.batch import TrainingRow
 from trainer.ranks.parallel import Ranks, broadcast_bytes
 from vapo.messages import VersionSpan
+
+ARRAYS = {"prompt_token_ids": "<i4", "response_token_ids": "<i4", "behaviour_log_probs": "<f4", "values": "<f4"}
+"""Fields of a row that travel as raw bytes, and their type."""
 
 
 class Action(StrEnum):
@@ -59,53 +62,14 @@ def decode_order(data: bytes) -> Order:
     return Order(Action(action), tuple(_unpack(row) for row in rows))
 
 
-def _pack(row: TrainingRow) -> list[Any]:
-    return [
-        row.rollout_id,
-        row.task_id,
-        _bytes(row.prompt_token_ids, "<i4"),
-        _bytes(row.response_token_ids, "<i4"),
-        _bytes(row.behaviour_log_probs, "<f4"),
-        [[span.version, span.start, span.end] for span in row.version_spans],
-        row.reward,
-        row.correct,
-        row.truncated,
-        None if row.values is None else _bytes(row.values, "<f4"),
-        row.critic_version,
-        row.temperature,
-    ]
+def _pack(row: TrainingRow) -> dict[str, Any]:
+    fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    for name, dtype in ARRAYS.items():
+        if fields[name] is not None:
+            fields[name] = fields[name].astype(dtype, copy=False).tobytes()
+    return {**fields, "version_spans": [dataclasses.astuple(span) for span in row.version_spans]}
 
 
-def _unpack(fields: Sequence[Any]) -> TrainingRow:
-    (
-        rollout_id,
-        task_id,
-        prompt,
-        response,
-        behaviour,
-        spans,
-        reward,
-        correct,
-        truncated,
-        values,
-        critic_version,
-        temperature,
-    ) = fields
-    return TrainingRow(
-        rollout_id,
-        task_id,
-        np.frombuffer(prompt, "<i4"),
-        np.frombuffer(response, "<i4"),
-        np.frombuffer(behaviour, "<f4"),
-        tuple(VersionSpan(*span) for span in spans),
-        reward,
-        correct,
-        truncated,
-        None if values is None else np.frombuffer(values, "<f4"),
-        critic_version,
-        temperature,
-    )
-
-
-def _bytes(array: np.ndarray[Any, Any], dtype: str) -> bytes:
-    return array.astype(dtype, copy=False).tobytes()
+def _unpack(fields: dict[str, Any]) -> TrainingRow:
+    arrays = {name: np.frombuffer(fields[name], ARRAYS[name]) for name in ARRAYS if fields[name] is not None}
+    return TrainingRow(**fields | arrays | {"version_spans": tuple(VersionSpan(*s) for s in fields["version_spans"])})

@@ -22,7 +22,7 @@ from vapo.messages import VersionSpan
 from vapo.model.packing import TokenSequence
 
 
-class RowError(ValueError):
+class UntrainableError(ValueError):
     """A rollout cannot be trained on; the text names it, the field and the value."""
 
 
@@ -31,7 +31,7 @@ class TrainingRow:
     """One response with all that an update needs.
 
     Raises:
-        RowError: an array is empty, of the wrong length or not finite.
+        UntrainableError: an array is empty, of the wrong length or not finite.
     """
 
     rollout_id: str
@@ -81,7 +81,7 @@ class TrainingRow:
 
     def _require(self, holds: bool, field: str, value: str) -> None:
         if not holds:
-            raise RowError(f"rollout {self.rollout_id}: {field} is {value}; drop the rollout")
+            raise UntrainableError(f"rollout {self.rollout_id}: {field} is {value}; drop the rollout")
 
     @property
     def sequence(self) -> TokenSequence:
@@ -105,9 +105,9 @@ class RolloutBatch:
     """The rows of one rollout batch, identical on every rank, with their flat arrays."""
 
     def __init__(self, rows: Sequence[TrainingRow], device: torch.device | str = "cpu") -> None:
-        """Raises RowError when ``rows`` is empty."""
+        """Raises UntrainableError when ``rows`` is empty."""
         if not rows:
-            raise RowError("a batch needs at least one rollout")
+            raise UntrainableError("a batch needs at least one rollout")
         self.rows = tuple(rows)
         self.device = torch.device(device)
         self.sequences = [row.sequence for row in self.rows]

@@ -10,18 +10,16 @@ from trainer.learning.micro_batches import MicroBatch
 from trainer.learning.optimiser_steps import OptimiserSteps
 
 
-class CriticSteps(OptimiserSteps):
+def critic_steps(learner: Learner, batch: RolloutBatch, signal: LearningSignal) -> OptimiserSteps:
     """The critic's optimiser steps, in training and in value pretraining alike."""
+    critic, optimiser = learner.required_critic()
 
-    def __init__(self, learner: Learner, batch: RolloutBatch, signal: LearningSignal) -> None:
-        self._critic, optimiser = learner.required_critic()
-        super().__init__("value", optimiser, learner, batch, signal)
-
-    def objective(self, micro: MicroBatch, signal: LearningSignal, denominators: Denominators) -> Objective:
-        """The value loss of one micro-batch."""
-        with self.learner.ranks.precision():
-            values = self._critic(micro.input_ids, micro.position_ids, micro.action_index)
+    def objective(micro: MicroBatch, signal: LearningSignal, denominators: Denominators) -> Objective:
+        with learner.ranks.precision():
+            values = critic(micro.input_ids, micro.position_ids, micro.action_index)
         return value_objective(values, signal, denominators)
+
+    return OptimiserSteps("value", optimiser, objective, learner, batch, signal)
 
 
 def train_critic(learner: Learner, batch: RolloutBatch, signal: LearningSignal, epochs: int) -> dict[str, float]:
@@ -33,8 +31,8 @@ def train_critic(learner: Learner, batch: RolloutBatch, signal: LearningSignal, 
     Raises:
         FloatingPointError: a gradient is not finite.
     """
-    steps = CriticSteps(learner, batch, signal)
+    steps = critic_steps(learner, batch, signal)
     size = learner.trainer.critic_mini_batch_rollouts or learner.trainer.mini_batch_rollouts
     for rows in batch.mini_batches(size, epochs, learner.random):
-        steps.train(rows)
+        steps.train_on(rows)
     return steps.reduced_metrics()

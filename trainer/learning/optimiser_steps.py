@@ -8,8 +8,7 @@ Invariants:
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -22,55 +21,60 @@ from trainer.learning.micro_batches import MicroBatch, micro_batches
 from trainer.learning.optimiser import Optimiser
 from trainer.ranks.parallel import sum_over_ranks
 
+MicroBatchObjective = Callable[[MicroBatch, LearningSignal, Denominators], Objective]
+"""Forward pass and loss of one micro-batch, given its part of the signal."""
 
-class OptimiserSteps(ABC):
+
+class OptimiserSteps:
     """Trains a model on any rows of one batch, any number of times; targets are constants."""
 
     def __init__(
-        self, name: str, optimiser: Optimiser, learner: Learner, batch: RolloutBatch, signal: LearningSignal
+        self,
+        name: str,
+        optimiser: Optimiser,
+        objective: MicroBatchObjective,
+        learner: Learner,
+        batch: RolloutBatch,
+        signal: LearningSignal,
     ) -> None:
         """``name``: ``policy`` or ``value``, before the slash of ``gradient_norm``."""
-        self.learner, self.batch, self.signal = learner, batch, signal
-        self._name, self._optimiser = name, optimiser
+        self._name, self._optimiser, self._objective = name, optimiser, objective
+        self._learner, self._batch, self._signal = learner, batch, signal
         self._metrics: list[MetricSums] = []  # of each micro-batch of this rank
         self._denominators: list[Denominators] = []  # of each optimiser step
         self._gradient_norms: list[float] = []
 
-    @abstractmethod
-    def objective(self, micro: MicroBatch, signal: LearningSignal, denominators: Denominators) -> Objective:
-        """Forward pass and loss of one micro-batch, whose part of the signal is ``signal``."""
-
     @property
-    def steps(self) -> int:
+    def done(self) -> int:
         """Optimiser steps done."""
         return len(self._denominators)
 
-    def train(self, rows: Sequence[int]) -> None:
+    def train_on(self, rows: Sequence[int]) -> None:
         """One optimiser step on ``rows``.
 
         Raises:
             FloatingPointError: the gradient is not finite.
         """
-        denominators = count_denominators(self.signal.select_rows(rows))
+        denominators = count_denominators(self._signal.select_rows(rows))
         self.accumulate_gradient(rows, denominators)
         self._gradient_norms.append(self._optimiser.step())
         self._denominators.append(denominators)
 
     def accumulate_gradient(self, rows: Sequence[int], denominators: Denominators) -> None:
         """Add this rank's gradient of the loss of ``rows``."""
-        for micro in micro_batches(self.batch, rows, self.learner.trainer, self.learner.ranks):
-            objective = self.objective(micro, self.signal.select_rows(micro.rows), denominators)
+        for micro in micro_batches(self._batch, rows, self._learner.trainer, self._learner.ranks):
+            objective = self._objective(micro, self._signal.select_rows(micro.rows), denominators)
             objective.loss.backward()
             self._metrics.append(objective.metrics)
 
     def reduced_metrics(self) -> dict[str, float]:
         """Means over all steps and ranks; losses are means over optimiser steps, the gradient norm
         is the largest. Empty when no step was done. Every rank must call this."""
-        if not self.steps:
+        if not self.done:
             return {}
         sums = add_metrics(self._metrics)  # the same names on every rank
-        stacked = torch.stack([sums[name].to(self.batch.device) for name in sorted(sums)])
-        totals = dict(zip(sorted(sums), sum_over_ranks(stacked, self.learner.ranks).cpu(), strict=True))
-        means = {name: total / self.steps if name.endswith("loss") else total for name, total in totals.items()}
+        stacked = torch.stack([sums[name].to(self._batch.device) for name in sorted(sums)])
+        totals = dict(zip(sorted(sums), sum_over_ranks(stacked, self._learner.ranks).cpu(), strict=True))
+        means = {name: total / self.done if name.endswith("loss") else total for name, total in totals.items()}
         metrics = reduce_metrics(means, add_denominators(self._denominators))
         return metrics | {f"{self._name}/gradient_norm": max(self._gradient_norms)}

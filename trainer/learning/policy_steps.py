@@ -23,11 +23,11 @@ from trainer.ranks.parallel import sum_over_ranks
 from vapo.settings.corrections import CORRECTIONS
 
 
-class PolicySteps(OptimiserSteps):
+class PolicySteps:
     """The actor's optimiser steps."""
 
     def __init__(self, learner: Learner, batch: RolloutBatch, signal: LearningSignal) -> None:
-        super().__init__("policy", learner.policy_optimiser, learner, batch, signal)
+        self._learner, self._batch = learner, batch
         self._needs_proximal = CORRECTIONS[learner.algorithm.correction].needs_proximal
         self.log_probs = no_log_probs(learner.policy, batch)
         """float[N] log-prob of each token when its mini-batch was last trained on."""
@@ -36,13 +36,14 @@ class PolicySteps(OptimiserSteps):
         self.proximal_known = torch.zeros_like(self.log_probs, dtype=torch.bool)
         """bool[N] where ``proximal`` is known."""
         self._current = torch.zeros_like(self.log_probs)  # of this rank's tokens of this mini-batch
+        self.steps = OptimiserSteps("policy", learner.policy_optimiser, self._objective, learner, batch, signal)
 
     def score_proximal(self, mini_batches: Sequence[Sequence[int]]) -> None:
         """Fill ``proximal`` for all rows but the first mini-batch's, if the correction needs it."""
-        later = sorted(set(range(len(self.batch))) - set(mini_batches[0]))
+        later = sorted(set(range(len(self._batch))) - set(mini_batches[0]))
         if later and self._needs_proximal:
-            self.proximal = token_log_probs(self.learner, self.batch, later)
-            self.proximal_known[self.batch.tokens_of(later)] = True
+            self.proximal = token_log_probs(self._learner, self._batch, later)
+            self.proximal_known[self._batch.tokens_of(later)] = True
 
     def train(self, rows: Sequence[int]) -> None:
         """One optimiser step on ``rows``, whose log-probs before it are kept.
@@ -51,25 +52,25 @@ class PolicySteps(OptimiserSteps):
             FloatingPointError: the gradient is not finite.
         """
         self._current = torch.zeros_like(self.log_probs)
-        super().train(rows)
-        tokens = self.batch.tokens_of(rows)
-        self.log_probs[tokens] = sum_over_ranks(self._current, self.learner.ranks)[tokens]
-        if self.steps == 1:
+        self.steps.train_on(rows)
+        tokens = self._batch.tokens_of(rows)
+        self.log_probs[tokens] = sum_over_ranks(self._current, self._learner.ranks)[tokens]
+        if self.steps.done == 1:
             self.proximal[tokens] = self.log_probs[tokens]
             self.proximal_known[tokens] = True
 
-    def objective(self, micro: MicroBatch, signal: LearningSignal, denominators: Denominators) -> Objective:
+    def _objective(self, micro: MicroBatch, signal: LearningSignal, denominators: Denominators) -> Objective:
         """The actor loss (Eq 10) of one micro-batch."""
-        with self.learner.ranks.precision():
-            scores = self.learner.policy(micro)
+        with self._learner.ranks.precision():
+            scores = self._learner.policy(micro)
         self._current[micro.tokens] = scores.log_probs.detach()
         return policy_objective(
             scores.log_probs,
-            self.batch.behaviour_log_probs[micro.tokens],
-            self.proximal[micro.tokens] if self.steps and self._needs_proximal else None,
+            self._batch.behaviour_log_probs[micro.tokens],
+            self.proximal[micro.tokens] if self.steps.done and self._needs_proximal else None,
             signal,
             denominators,
-            self.learner.algorithm,
+            self._learner.algorithm,
             scores.entropy,
         )
 

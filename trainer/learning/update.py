@@ -58,9 +58,10 @@ def update(learner: Learner, batch: RolloutBatch, timer: StepTimer) -> UpdateRes
     algorithm, trainer = learner.algorithm, learner.trainer
     with timer.measure("values"):
         values, rescored = batch_values(learner, batch)
-        signal = compute_advantages_and_targets(scored_rows(batch, values), algorithm, learner.max_new_tokens)
-    policy = PolicySteps(learner, batch, signal)
+        scored = scored_rows(batch, values)
+        signal = compute_advantages_and_targets(scored, algorithm, learner.max_new_tokens)
     mini_batches = batch.mini_batches(trainer.mini_batch_rollouts, trainer.epochs, learner.random)
+    policy = PolicySteps(learner, batch, signal)
     with timer.measure("proximal"):
         policy.score_proximal(mini_batches)
     value_metrics: dict[str, float] = {}
@@ -79,5 +80,5 @@ def update(learner: Learner, batch: RolloutBatch, timer: StepTimer) -> UpdateRes
         proximal_known=policy.proximal_known,
         version=learner.version,
         rescored_fraction=rescored,
-        metrics=policy.reduced_metrics() | value_metrics,
+        metrics=policy.steps.reduced_metrics() | value_metrics,
     )

@@ -12,7 +12,7 @@ from tests.support.trainer_cases import random_rows, tiny_config, tiny_critic, t
 from trainer.algorithm.objective import LearningSignal, compute_advantages_and_targets, count_denominators
 from trainer.learning.batch import RolloutBatch
 from trainer.learning.critic_replay import CriticReplay
-from trainer.learning.critic_steps import CriticSteps
+from trainer.learning.critic_steps import critic_steps
 from trainer.learning.learner import Learner
 from trainer.learning.timer import StepTimer
 from trainer.learning.update import update
@@ -85,7 +85,7 @@ def test_a_replayed_step_does_not_depend_on_packing_or_order(bounds: tuple[float
             batch = RolloutBatch(random_rows(ROWS, seed))
             rows, targets = replay.extend(batch, _targets(batch, seed))
         cut = trainer_settings(token_budget=budget, attention="flash_attention_2" if flat else "sdpa")
-        step = CriticSteps(tiny_learner(critic=critic, trainer=cut), rows, targets)
+        step = critic_steps(tiny_learner(critic=critic, trainer=cut), rows, targets)
         step.accumulate_gradient(list(range(2 * ROWS))[::order], count_denominators(targets))
         gradients.append(torch.cat([p.grad.flatten() for p in critic.parameters()]))
     assert float(gradients[0].norm()) > 0
@@ -97,12 +97,12 @@ def test_each_step_averages_over_the_tokens_of_its_own_mini_batch() -> None:
     """At a rate of nearly 0: the logged loss is the mean of the two steps' token means."""
     learner, batch = tiny_learner(trainer=trainer_settings(rate=1e-12)), RolloutBatch(random_rows(ROWS))
     targets = _targets(batch, 5)
-    step = CriticSteps(learner, batch, targets)
+    step = critic_steps(learner, batch, targets)
     values = state_values(learner, batch, range(ROWS)).before_tokens
     errors = (0.5 * (values - targets.targets).square()).split(batch.lengths.tolist())
     halves = [list(range(4)), list(range(4, ROWS))]
     for rows in halves:
-        step.train(rows)
+        step.train_on(rows)
     means = [torch.cat([errors[row] for row in rows]).mean().item() for rows in halves]
     assert step.reduced_metrics()["value/loss"] == pytest.approx(sum(means) / 2, rel=1e-4)
 
@@ -121,9 +121,9 @@ def test_a_fresh_bounded_critic_says_the_middle_and_learns() -> None:
     values = state_values(learner, batch, range(ROWS)).before_tokens
     assert values.tolist() == [0.0] * batch.response_tokens
     targets = _targets(batch, 0)
-    step = CriticSteps(learner, batch, targets)
+    step = critic_steps(learner, batch, targets)
     for _ in range(30):
-        step.train(range(ROWS))
+        step.train_on(range(ROWS))
     after = state_values(learner, batch, range(ROWS)).before_tokens
     assert after.abs().max() <= 1.0
     assert (after - targets.targets).abs().mean() < 0.5

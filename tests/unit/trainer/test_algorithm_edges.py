@@ -22,7 +22,7 @@ from trainer.algorithm.objective import (
     policy_objective,
     value_objective,
 )
-from trainer.learning.batch import RolloutBatch, RowError
+from trainer.learning.batch import RolloutBatch, UntrainableError
 from trainer.learning.micro_batches import idle_micro_batch
 from vapo.settings import AlgorithmSettings
 from vapo.settings.corrections import CORRECTIONS
@@ -238,10 +238,10 @@ def test_log_probs_that_are_no_numbers_never_reach_a_batch(value: float) -> None
     row = random_rows(1)[0]
     broken = row.behaviour_log_probs.copy()
     broken[-1] = value
-    with pytest.raises(RowError, match="behaviour_log_probs is not finite"):
+    with pytest.raises(UntrainableError, match="behaviour_log_probs is not finite"):
         replace(row, behaviour_log_probs=broken)
     broken[-1] = 0.25
-    with pytest.raises(RowError, match="behaviour_log_probs is above 0"):
+    with pytest.raises(UntrainableError, match="behaviour_log_probs is above 0"):
         replace(row, behaviour_log_probs=broken)
 
 

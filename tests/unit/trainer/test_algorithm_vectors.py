@@ -9,7 +9,7 @@ import torch
 
 from tests.support import reference_vapo as reference
 from tests.support.algorithm_cases import scored_rows
-from trainer.algorithm.advantages import generalised_advantages, lambda_returns
+from trainer.algorithm.advantages import AdvantagesAndTargets, decoupled_gae
 from trainer.algorithm.lambdas import constant_lambda, length_adaptive_lambda
 from trainer.algorithm.objective import compute_advantages_and_targets
 from trainer.algorithm.policy_loss import clipped_surrogate
@@ -19,25 +19,19 @@ VALUES = [0.1, 0.3, -0.2, 0.5]
 
 
 def advantages(values: list[float], reward: float, lam: float, final: float = 0.0) -> list[float]:
-    lengths = torch.tensor([len(values)])
-    return generalised_advantages(
-        torch.tensor(values, dtype=torch.float64),
-        lengths,
-        torch.tensor([reward]),
-        torch.tensor([final], dtype=torch.float64),
-        constant_lambda(lengths, lam),
-    ).tolist()
+    return gae(values, reward, lam, final).advantages.tolist()
 
 
 def targets(reward: float, lam: float, final: float = 0.0) -> list[float]:
-    lengths = torch.tensor([len(VALUES)])
-    return lambda_returns(
-        torch.tensor(VALUES, dtype=torch.float64),
-        lengths,
-        torch.tensor([reward]),
-        torch.tensor([final], dtype=torch.float64),
-        constant_lambda(lengths, lam),
-    ).tolist()
+    return gae(VALUES, reward, lam, final).targets.tolist()
+
+
+def gae(values: list[float], reward: float, lam: float, final: float) -> AdvantagesAndTargets:
+    lengths = torch.tensor([len(values)])
+    lambdas = constant_lambda(lengths, lam)
+    known = torch.tensor(values, dtype=torch.float64)
+    after = torch.tensor([final], dtype=torch.float64)
+    return decoupled_gae(known, lengths, torch.tensor([reward]), after, lambdas, lambdas)
 
 
 @pytest.mark.parametrize(

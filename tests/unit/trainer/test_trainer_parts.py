@@ -19,8 +19,8 @@ from trainer.algorithm.objective import compute_advantages_and_targets
 from trainer.checkpoint import RunPosition
 from trainer.intake.coordinator import Coordinator
 from trainer.intake.order import Action, Order, decode_order, encode_order
-from trainer.learning.batch import RolloutBatch, RowError
-from trainer.learning.critic_steps import CriticSteps
+from trainer.learning.batch import RolloutBatch, UntrainableError
+from trainer.learning.critic_steps import critic_steps
 from trainer.learning.micro_batches import split_rows
 from trainer.learning.policy_steps import token_log_probs
 from trainer.learning.snapshots import WeightSnapshots
@@ -60,7 +60,7 @@ def test_a_broken_row_is_refused_by_name(field: str, value: object) -> None:
         values=np.zeros(4, np.float32),
         critic_version=1,
     )
-    with pytest.raises(RowError, match=f"rollout task0.0: {field}"):
+    with pytest.raises(UntrainableError, match=f"rollout task0.0: {field}"):
         dataclasses.replace(row, **{field: value})
 
 
@@ -252,7 +252,7 @@ def test_losses_of_several_steps_are_averaged_and_other_figures_weighted_by_toke
     learner = tiny_learner()
     values = state_values(learner, batch, range(2))
     signal = compute_advantages_and_targets(scored_rows(batch, values), learner.algorithm)
-    steps = CriticSteps(learner, batch, signal)
+    steps = critic_steps(learner, batch, signal)
     for loss, value, tokens in ((1.0, 6.0, 3.0), (2.0, 10.0, 5.0)):
         for half in (0.25, 0.75):  # micro-batches
             steps._metrics.append({"value/loss": torch.tensor(loss * half), "value/value": torch.tensor(value * half)})

@@ -11,7 +11,7 @@ import torch
 from tests.support.trainer_cases import random_rows, tiny_critic, tiny_learner, tiny_policy, trainer_settings
 from trainer.algorithm.objective import compute_advantages_and_targets, count_denominators
 from trainer.learning.batch import RolloutBatch, TrainingRow
-from trainer.learning.critic_steps import CriticSteps
+from trainer.learning.critic_steps import critic_steps
 from trainer.learning.policy_steps import PolicySteps, token_log_probs
 from trainer.learning.timer import StepTimer
 from trainer.learning.update import update
@@ -33,14 +33,14 @@ def _gradients(
     learner, batch = tiny_learner(*models, algorithm=algorithm, trainer=trainer), RolloutBatch(rows)
     values, _ = batch_values(learner, batch)
     signal = compute_advantages_and_targets(scored_rows(batch, values), algorithm)
-    policy, critic = PolicySteps(learner, batch, signal), CriticSteps(learner, batch, signal)
+    policy, critic = PolicySteps(learner, batch, signal), critic_steps(learner, batch, signal)
     policy.proximal = batch.behaviour_log_probs.double()
     denominators = count_denominators(signal)
-    for steps in (critic, policy):
+    for steps in (critic, policy.steps):
         steps._denominators.append(denominators)
         steps._gradient_norms.append(0.0)
         steps.accumulate_gradient(range(len(rows)), denominators)
-    metrics = policy.reduced_metrics() | critic.reduced_metrics()
+    metrics = policy.steps.reduced_metrics() | critic.reduced_metrics()
     return metrics, [p.grad for model in models for p in model.parameters()]
 
 
