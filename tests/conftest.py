@@ -18,8 +18,8 @@ from tests.support.parts import Parts
 from vapo.ledger import Ledger
 from vapo.local.environment import CPU_DEFAULTS, OFFLINE_DEFAULTS
 from vapo.local.ports import free_ports
-from vapo.local.redis_server import PrivateRedis, prepare, process_spec, wait_ready
-from vapo.local.supervisor import Supervisor
+from vapo.local.private_redis import PrivateRedis, prepare, process_spec, wait_ready
+from vapo.local.supervision.supervisor import Supervisor
 from vapo.settings import Settings
 
 # Before any test module imports torch: one thread, so that tests share the cores as parts do.

@@ -17,7 +17,7 @@ from trainer.ranks.parallel import Ranks
 from trainer.records.status import Requests, Status
 from vapo.ledger import Ledger
 from vapo.model.critic import WEIGHTS_NAME, Critic, load_critic
-from vapo.model.tokenizer import tokenizer_fingerprint
+from vapo.model.text.tokenizer import tokenizer_fingerprint
 from vapo.settings import Settings
 from vapo.weights import WeightChannel
 

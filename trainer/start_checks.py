@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vapo.model.critic import WEIGHTS_NAME
-from vapo.model.folder import check_model_folder, check_tensors, model_description, tensors_in
-from vapo.model.form import critic_tensors
+from vapo.model.folder.contents import check_model_folder, check_tensors, model_description, tensors_in
+from vapo.model.folder.form import critic_tensors
 from vapo.settings import Settings
 from vapo.startup import StartupError, check_writable
 

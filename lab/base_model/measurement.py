@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from vapo.demo.chain.answers import boxed_integer
+from lab.base_model.boxed_integer import boxed_integer
 from vapo.demo.chain.chain import ChainProblem
 
 _SEQUENCES_AT_ONCE = 200

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from vapo.ledger import Ledger
 from vapo.ledger.audit import audit
-from vapo.local.redis_server import prepare, process_spec, wait_ready
-from vapo.local.run_folder import RunFolder
-from vapo.local.supervisor import Supervisor
+from vapo.local.private_redis import prepare, process_spec, wait_ready
+from vapo.local.run_folders.run_folder import RunFolder
+from vapo.local.supervision.supervisor import Supervisor
 
 KILLED = ("verifier", "gateway", "value", "redis", "generator", "trainer")
 SECONDS_BETWEEN_KILLS = 25.0

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.generator.engine import engine_options
-from vapo.model.tokenizer import load_tokenizer
+from vapo.model.text.tokenizer import load_tokenizer
 from vapo.settings import Settings, load_settings
 from vapo.weights.canary import canary_token_ids
 

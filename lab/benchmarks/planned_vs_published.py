@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from vapo.planning.arithmetic import best_split, with_split
+from vapo.planning.closed_forms import best_split, with_split
 from vapo.planning.quantities import ModelSize, Rates, Workload
 from vapo.planning.simulation import simulate
 

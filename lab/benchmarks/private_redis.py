@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vapo.local.redis_server import prepare, process_spec, wait_ready
-from vapo.local.supervisor import Supervisor
+from vapo.local.private_redis import prepare, process_spec, wait_ready
+from vapo.local.supervision.supervisor import Supervisor
 from vapo.settings import RedisSettings
 
 

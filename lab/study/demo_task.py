@@ -16,8 +16,8 @@ from pathlib import Path
 from transformers import Qwen3ForCausalLM
 
 import vapo
+from lab.base_model.boxed_integer import boxed_integer
 from vapo.demo.chain import chain, problem_sets
-from vapo.demo.chain.answers import boxed_integer
 from vapo.demo.chain.splits import Split
 
 ASSETS = Path(vapo.__file__).parent / "assets"

@@ -76,7 +76,7 @@ class ChatProxy:
                 raise Problem(502, f"the generator at {url} failed: {error!r}") from None
             else:
                 if answer.status_code not in NO_ROOM:
-                    return _passed_through(answer)
+                    return StreamingResponse(_chunks(answer), answer.status_code, _headers(answer))
                 await answer.aread()
                 refusal = answer
         if refusal is None:
@@ -92,10 +92,6 @@ def in_turn(generators: Sequence[Member], turn: int) -> list[str]:
         first = turn % max(1, len(alike))
         urls += alike[first:] + alike[:first]
     return urls
-
-
-def _passed_through(answer: httpx.Response) -> StreamingResponse:
-    return StreamingResponse(_chunks(answer), answer.status_code, _headers(answer))
 
 
 def _headers(answer: httpx.Response) -> dict[str, str]:

@@ -21,9 +21,9 @@ from vapo.ledger import Ledger
 from vapo.ledger.patience import REQUEST_SECONDS
 from vapo.ledger.run_memory import open_ledger, remember
 from vapo.ledger.trouble import Kind
-from vapo.model.folder import check_model_description
-from vapo.model.tokenizer import PromptTokenizer, policy_tokenizer
-from vapo.model.tokenizer_files import NO_TEMPLATE
+from vapo.model.folder.contents import check_model_description
+from vapo.model.text.tokenizer import PromptTokenizer, policy_tokenizer
+from vapo.model.text.tokenizer_files import NO_TEMPLATE
 from vapo.service.problem_details import Problem
 from vapo.settings import Settings
 from vapo.startup import check_writable
@@ -62,29 +62,29 @@ class Gateway:
         """
         datasets = settings.run.directory / "datasets"
         check_writable("run.directory", datasets)
-        patient = open_ledger(settings)
+        for_threads = open_ledger(settings)
         check_model_description(settings.model.path, context_tokens=settings.model.max_context_tokens)
         tokenizer = policy_tokenizer(settings.model)
         if tokenizer.render is None:
             logger.warning("%s: %s", settings.model.path, NO_TEMPLATE)
-        patient.control.agree("tokenizer", tokenizer.fingerprint, settings.model.path)
-        hasty = patient.briefly(REQUEST_SECONDS)
-        verifiers = VerifierNames(lambda: hasty.fleet.members("verifier"))
+        for_threads.control.agree("tokenizer", tokenizer.fingerprint, settings.model.path)
+        for_requests = for_threads.briefly(REQUEST_SECONDS)
+        verifiers = VerifierNames(lambda: for_requests.fleet.alive("verifier"))
         builder = TaskBuilder(settings, tokenizer, verifiers)
-        remember(patient)
+        remember(for_threads)
         store = DatasetStore(datasets, builder.check, settings.gateway.max_dataset_bytes)
         return cls(
             settings,
-            hasty,
+            for_requests,
             tokenizer,
             builder,
             store,
-            Feeder(patient, store, builder),
-            Evaluations(hasty, builder),
-            Housekeeping(patient, Evaluations(patient, builder)),
-            EventFeed(patient),
-            WeightChannel(hasty.redis, hasty.keys),
-            ChatProxy(settings, hasty),
+            Feeder(for_threads, store, builder),
+            Evaluations(for_requests, builder),
+            Housekeeping(for_threads, Evaluations(for_threads, builder)),
+            EventFeed(for_threads),
+            WeightChannel(for_requests.redis, for_requests.keys),
+            ChatProxy(settings, for_requests),
         )
 
     def start(self) -> None:

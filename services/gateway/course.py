@@ -16,7 +16,7 @@ def training_course(gateway: Gateway) -> dict[str, Any]:
     journal, fleet = gateway.ledger.journal, gateway.ledger.fleet
     said = journal.course() or {"state": "not started"}
     rows = journal.metrics(last=ROWS)
-    alive = [member for member in fleet.members("trainer") if member.state != "DEAD"]
+    alive = fleet.alive("trainer")
     details = alive[0].details if alive else {}
     return course(said, rows, details, gateway.settings.trainer.max_steps)
 

@@ -107,7 +107,7 @@ class DatasetStore:
         if not checked.rows:
             left = f" ({checked.too_long} too long ones were left out)" if checked.too_long else ""
             raise Problem(422, f"the data set holds no rows{left}")
-        lines = b"".join(_line(row) for row in checked.rows)
+        lines = b"".join(row.model_dump_json(exclude_defaults=True).encode() + b"\n" for row in checked.rows)
         dataset = Dataset(name, split, len(checked.rows), hashlib.sha256(lines).hexdigest(), time.time())
         return Added(*self._keep(dataset, lines), checked.too_long)
 
@@ -192,10 +192,6 @@ def _checked_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise Problem(422, f"data set name {name!r}: use 1 to 64 letters, digits, '-' or '_'")
     return name
-
-
-def _line(row: Row) -> bytes:
-    return row.model_dump_json(exclude_defaults=True).encode() + b"\n"
 
 
 def _read_at(stream: IO[bytes], offset: int) -> Row:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from services.gateway import scores
 from services.gateway.rows.row import Row, RowSampling
-from services.gateway.rows.task_builder import Belonging, TaskBuilder
+from services.gateway.rows.task_builder import TaskBuilder, TaskOrigin
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict
 from vapo.ledger.keys import Key, State
@@ -155,11 +155,11 @@ class Evaluations:
 
     def _tasks(self, record: EvaluationRecord, rows: Sequence[Row]) -> list[Task]:
         imposed = RowSampling(temperature=record.temperature, top_p=record.top_p, max_new_tokens=record.max_new_tokens)
-        belonging = Belonging("eval", record.id, record.dataset, record.samples, imposed)
+        origin = TaskOrigin("eval", record.id, record.dataset, record.samples, imposed)
         tasks, errors = [], []
         for index, row in enumerate(rows):
             try:
-                tasks.append(self._builder.build(index + 1, row, task_id(record.id, index), belonging))
+                tasks.append(self._builder.build(index + 1, row, task_id(record.id, index), origin))
             except RowError as error:
                 errors.append(error)
         if errors:

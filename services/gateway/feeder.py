@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from services.gateway.dataset_store import Dataset, DatasetStore
-from services.gateway.rows.task_builder import Belonging, TaskBuilder
+from services.gateway.rows.task_builder import TaskBuilder, TaskOrigin
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note, NoteConflict, QueueFull
 from vapo.ledger.keys import Key
@@ -35,7 +35,7 @@ leaves out."""
 
 
 @dataclass(frozen=True)
-class Position:
+class DatasetPosition:
     """How far training has come in one data set."""
 
     epoch: int = 0
@@ -43,7 +43,7 @@ class Position:
     """Rows of this epoch served."""
 
     @classmethod
-    def parse(cls, text: str) -> Position:
+    def parse(cls, text: str) -> DatasetPosition:
         """Inverse of ``str``; the empty text is the beginning."""
         epoch, _, row = (text or "0:0").partition(":")
         return cls(int(epoch), int(row))
@@ -51,10 +51,10 @@ class Position:
     def __str__(self) -> str:
         return f"{self.epoch}:{self.row}"
 
-    def advanced(self, by: int, rows: int) -> Position:
+    def advanced(self, by: int, rows: int) -> DatasetPosition:
         """The position ``by`` rows further on."""
         row = self.row + by
-        return Position(self.epoch, row) if row < rows else Position(self.epoch + 1, 0)
+        return DatasetPosition(self.epoch, row) if row < rows else DatasetPosition(self.epoch + 1, 0)
 
 
 class Feeder:
@@ -82,9 +82,9 @@ class Feeder:
         """Look at once, for example after an upload."""
         self._loop.wake()
 
-    def position(self, dataset: Dataset) -> Position:
+    def position(self, dataset: Dataset) -> DatasetPosition:
         """How far training has come in ``dataset``."""
-        return Position.parse(self._stated(dataset))
+        return DatasetPosition.parse(self._stated(dataset))
 
     def top_up(self) -> int:
         """Serve rows until the backlog is at its low-water mark; returns the tasks queued."""
@@ -121,7 +121,7 @@ class Feeder:
         return self._serve(dataset, self._stated(dataset), most)
 
     def _serve(self, dataset: Dataset, stated: str, most: int) -> int:
-        position = Position.parse(stated)
+        position = DatasetPosition.parse(stated)
         order = epoch_order(self._seed, dataset.name, position.epoch, dataset.rows)
         numbers = order[position.row : position.row + most]
         after = position.advanced(len(numbers), dataset.rows)
@@ -141,7 +141,7 @@ class Feeder:
         for number, row in zip(numbers, self._store.read(dataset, numbers), strict=True):
             task_id = f"{dataset.name}-{dataset.sha256[:8]}-e{epoch}-{number}"
             try:
-                tasks.append(self._builder.build(number + 1, row, task_id, Belonging(dataset=dataset.name)))
+                tasks.append(self._builder.build(number + 1, row, task_id, TaskOrigin(dataset=dataset.name)))
             except RowError as error:  # the run's limits were lowered since the upload
                 left_out.append(error)
         if left_out:

@@ -10,12 +10,12 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from services.generator.front import Front
-from services.generator.openai.openai_front import OpenAIFront
-from services.generator.openai.requests import ChatRequest, CompletionRequest
-from services.generator.requests import GenerateRequest
+from services.generator.openai.openai_bodies import ChatRequest, CompletionRequest
+from services.generator.openai.openai_handler import OpenAIHandler
+from services.generator.request_bodies import GenerateRequest
+from services.generator.request_handler import RequestHandler
 from services.generator.runtime import Runtime
-from vapo.model.tokenizer import PromptTokenizer
+from vapo.model.text.tokenizer import PromptTokenizer
 from vapo.service import USER, create_app, require
 from vapo.telemetry import MappingCollector, new_registry
 
@@ -27,18 +27,18 @@ def build_app(runtime: Runtime, tokenizer: PromptTokenizer) -> FastAPI:
     app = create_app(
         "generator", runtime.settings, runtime.unready_reason, registry, on_start=runtime.start, on_stop=runtime.stop
     )
-    app.include_router(_routes(Front(runtime, tokenizer)), dependencies=[require(USER)])
+    app.include_router(_routes(RequestHandler(runtime, tokenizer)), dependencies=[require(USER)])
     return app
 
 
-def _routes(front: Front) -> APIRouter:
+def _routes(handler: RequestHandler) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["generation"])
-    openai = OpenAIFront(front)
+    openai = OpenAIHandler(handler)
 
     @router.post("/generate")
     async def generate(body: GenerateRequest) -> dict[str, Any]:
         """Token ids in; token ids, log-probs and weight-version spans out."""
-        return await front.generate(body)
+        return await handler.generate(body)
 
     @router.post("/completions")
     async def completions(body: CompletionRequest) -> Any:
@@ -53,6 +53,6 @@ def _routes(front: Front) -> APIRouter:
     @router.get("/weights")
     async def weights() -> dict[str, Any]:
         """Version, state, and the last load's proof: checksum, canary log-probs, timings."""
-        return front.runtime.weights()
+        return handler.runtime.weights()
 
     return router

@@ -8,11 +8,11 @@ import socket
 from services.generator.engine import engine_options
 from services.generator.engine.socket_folder import socket_folder
 from vapo.ledger.connection import trouble_at
-from vapo.model.folder import check_model_folder
-from vapo.model.tokenizer import PromptTokenizer, policy_tokenizer
+from vapo.model.folder.contents import check_model_folder
+from vapo.model.text.tokenizer import PromptTokenizer, policy_tokenizer
 from vapo.service import bind, bound_url, member_name, serve
 from vapo.settings import Settings
-from vapo.weights.assembly import check_cache
+from vapo.weights.from_settings import check_cache
 
 logger = logging.getLogger("services.generator")
 

@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 
 from services.generator.engine.vllm_engine import Engine, EngineError
 from services.generator.state import GeneratorState, State
-from services.generator.weight_files import base_shapes
 from services.generator.weight_follower import WeightFollower
+from services.generator.weight_shapes import base_shapes
 from services.generator.worker import GenerationWorker
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import MISSED_HEARTBEATS, Member
@@ -29,12 +29,12 @@ from vapo.ledger.patience import LOOP_CALL_SECONDS
 from vapo.ledger.patient_loop import patiently
 from vapo.ledger.run_watch import RunWatch
 from vapo.ledger.trouble import trouble_of
-from vapo.model.tokenizer import PromptTokenizer
+from vapo.model.text.tokenizer import PromptTokenizer
 from vapo.service import Heartbeat
 from vapo.settings import Settings
 from vapo.telemetry.quiet_log import QuietLog
 from vapo.weights import WeightChannel
-from vapo.weights.assembly import transport_for
+from vapo.weights.from_settings import transport_for
 
 logger = logging.getLogger(__name__)
 

@@ -51,7 +51,7 @@ class GeneratorState:
     @property
     def state(self) -> State:
         """The state now, silence included."""
-        if self._state is not State.DEAD and self._silence() > self._limit:
+        if self._state is not State.DEAD and self._clock() - self._last_beat > self._limit:
             self._enter(State.DEAD, f"no heartbeat for more than {self._limit:g} s")
         return self._state
 
@@ -110,9 +110,6 @@ class GeneratorState:
         """The engine is gone; only a restart helps, heartbeats do not."""
         self._engine_failure = reason
         self._enter(State.DEAD, reason)
-
-    def _silence(self) -> float:
-        return self._clock() - self._last_beat
 
     def _require(self, *allowed: State, event: str) -> None:
         self.beat()

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from services.generator.engine.vllm_engine import Engine, EngineError, LoadTimings
 from services.generator.state import GeneratorState, State
-from services.generator.weight_files import Shapes, check_complete
+from services.generator.weight_shapes import Shapes, check_complete
 from vapo.ledger.patience import BLOCK_SECONDS, PAUSE_SECONDS
 from vapo.telemetry.quiet_log import QuietLog
 from vapo.weights import ACTOR, Announcement, Manifest, Transport, WeightsError

@@ -33,7 +33,7 @@ from vapo.ledger import Lease, Ledger
 from vapo.ledger.keys import TASK_STAGES
 from vapo.ledger.patient_loop import Result, patiently
 from vapo.messages import Floats, Generated, MessageError, Task, float_array, token_array
-from vapo.model.tokenizer import PromptTokenizer
+from vapo.model.text.tokenizer import PromptTokenizer
 from vapo.telemetry.failure_log import FailureLog, reason_of
 
 logger = logging.getLogger(__name__)

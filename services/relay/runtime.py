@@ -12,9 +12,9 @@ from vapo.ledger.patience import LOOP_CALL_SECONDS
 from vapo.ledger.run_watch import RunWatch
 from vapo.service import Heartbeat, member_name
 from vapo.settings import Settings
-from vapo.weights.assembly import open_cache, open_source
 from vapo.weights.download import FileDownload
 from vapo.weights.file_response import ServedBytes
+from vapo.weights.from_settings import open_cache, open_source
 from vapo.weights.manifest import Manifest
 from vapo.weights.rate_limit import TokenBucket
 

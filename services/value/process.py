@@ -9,11 +9,11 @@ from services.value.replica import Replica
 from services.value.runtime import Runtime
 from vapo.ledger.connection import wait_for_redis
 from vapo.model.devices import choose_device
-from vapo.model.folder import check_model_folder
+from vapo.model.folder.contents import check_model_folder
 from vapo.service import bind, bound_url, serve
 from vapo.settings import Settings
 from vapo.telemetry import new_registry
-from vapo.weights.assembly import check_cache
+from vapo.weights.from_settings import check_cache
 
 
 def run(settings: Settings) -> int:

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from vapo.messages import Floats
 from vapo.model.critic import load_critic, load_weights, score
-from vapo.model.folder import model_description
-from vapo.model.form import longest_sequence
+from vapo.model.folder.contents import model_description
+from vapo.model.folder.form import longest_sequence
 from vapo.model.packing import TokenSequence
 from vapo.weights import CRITIC, Manifest
 

@@ -17,7 +17,7 @@ from vapo.service import Heartbeat, member_name
 from vapo.settings import Settings
 from vapo.telemetry import MappingCollector
 from vapo.weights import WeightChannel
-from vapo.weights.assembly import transport_for
+from vapo.weights.from_settings import transport_for
 
 
 class Runtime:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from services.verifier import registry
 from services.verifier.judgement.verdicts import Judgement
@@ -68,7 +68,7 @@ def _judge_all(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> C
     with output as file, Pool(limits) as pool:
         for row in judged(pool, rows, options.verifier, RULES[options.rules], options.workers):
             counts[str(row["verdict"])] += 1
-            _write(file, row)
+            file.write(json.dumps(row) + "\n")
         file.flush()
     return counts
 
@@ -119,10 +119,6 @@ def _row(line: str, place: str) -> dict[str, Any]:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise BadRow(f"{place}: the field {name!r} must be a string or a number")
     return {**row, "gold": str(row["gold"]), "prediction": str(row["prediction"])}
-
-
-def _write(file: TextIO, row: dict[str, Any]) -> None:
-    file.write(json.dumps(row) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vapo.model.float_types import TORCH_NAMES, WIDTHS, converted
+from vapo.weights.float_types import TORCH_NAMES, WIDTHS, converted
 
 KINDS = st.sampled_from(sorted(WIDTHS))
 NUMBERS = st.lists(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vapo.planning import arithmetic
+from vapo.planning import closed_forms
 from vapo.planning.lengths import draw_lengths
 from vapo.planning.quantities import Rates, Workload
 from vapo.planning.simulation import simulate
@@ -53,7 +53,7 @@ def any_run(draw: st.DrawFn) -> tuple[Workload, Rates]:
 def test_equal_lengths_give_the_closed_form(run: tuple[Workload, Rates]) -> None:
     work, rates = run[0], replace(run[1], standstill_seconds=0.0)
     outcome = simulate(work, rates, STEPS, WARM_UP)
-    assert outcome.step_seconds == pytest.approx(arithmetic.step_seconds(work, rates), rel=ROUGHLY)
+    assert outcome.step_seconds == pytest.approx(closed_forms.step_seconds(work, rates), rel=ROUGHLY)
     assert outcome.dropped_fraction == 0
     if work.max_staleness == 0:
         assert outcome.staleness_max == 0
@@ -63,9 +63,9 @@ def test_equal_lengths_give_the_closed_form(run: tuple[Workload, Rates]) -> None
 @settings(max_examples=50)
 def test_a_standstill_costs_at_least_its_own_time_and_at_most_twice_that(run: tuple[Workload, Rates]) -> None:
     work, rates = run
-    assume(rates.standstill_seconds < arithmetic.training_seconds(work, rates))
+    assume(rates.standstill_seconds < closed_forms.training_seconds(work, rates))
     seconds = simulate(work, rates, STEPS, WARM_UP).step_seconds
-    least = arithmetic.step_seconds(work, rates)
+    least = closed_forms.step_seconds(work, rates)
     assert least * (1 - ROUGHLY) <= seconds <= (least + rates.standstill_seconds) * (1 + ROUGHLY)
 
 
@@ -74,7 +74,7 @@ def test_a_standstill_costs_at_least_its_own_time_and_at_most_twice_that(run: tu
 def test_as_many_generators_as_are_needed_keep_the_trainer_busy(run: tuple[Workload, Rates]) -> None:
     work = replace(run[0], max_staleness=max(1, run[0].max_staleness))
     rates = replace(run[1], standstill_seconds=0.0)
-    needed = arithmetic.generators_needed(work, rates)
+    needed = closed_forms.generators_needed(work, rates)
     assert needed is not None
     assume(needed < 10_000)
     enough = simulate(work, replace(rates, generators=needed), STEPS, WARM_UP)
@@ -82,8 +82,8 @@ def test_as_many_generators_as_are_needed_keep_the_trainer_busy(run: tuple[Workl
     if needed > 1:
         fewer = simulate(work, replace(rates, generators=needed - 1), STEPS, WARM_UP)
         assert fewer.step_seconds >= enough.step_seconds * (1 - ROUGHLY)
-    waiting = replace(rates, standstill_seconds=arithmetic.training_seconds(work, rates))
-    assert arithmetic.generators_needed(work, waiting) is None
+    waiting = replace(rates, standstill_seconds=closed_forms.training_seconds(work, rates))
+    assert closed_forms.generators_needed(work, waiting) is None
 
 
 @given(any_run())
@@ -114,13 +114,13 @@ def test_the_best_split_uses_no_gpu_twice_and_none_is_better(
     work, rates = run
     if gpus <= per_generator:
         with pytest.raises(ValueError, match="too few"):
-            arithmetic.best_split(work, rates, gpus, per_generator)
+            closed_forms.best_split(work, rates, gpus, per_generator)
         return
-    generators, trainer = arithmetic.best_split(work, rates, gpus, per_generator)
+    generators, trainer = closed_forms.best_split(work, rates, gpus, per_generator)
     assert generators >= 1
     assert trainer >= 1
     assert generators * per_generator + trainer == gpus
-    best = arithmetic.step_seconds(work, arithmetic.with_split(rates, generators, trainer))
+    best = closed_forms.step_seconds(work, closed_forms.with_split(rates, generators, trainer))
     for other in range(1, (gpus - 1) // per_generator + 1):
-        split = arithmetic.with_split(rates, other, gpus - other * per_generator)
-        assert arithmetic.step_seconds(work, split) >= best
+        split = closed_forms.with_split(rates, other, gpus - other * per_generator)
+        assert closed_forms.step_seconds(work, split) >= best

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vapo.local.environment import part_environment
-from vapo.local.managed import ManagedProcess, ProcessSpec
 from vapo.local.ports import free_ports
-from vapo.local.readiness import Awaited, wait_ready
+from vapo.local.supervision.managed_process import ManagedProcess, ProcessSpec
+from vapo.local.supervision.readiness import Awaited, wait_ready
 from vapo.settings import Settings, dump_settings
 
 

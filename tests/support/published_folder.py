@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from vapo.model.folder import INDEX, SINGLE
+from vapo.model.folder.contents import INDEX, SINGLE
 
 STRAYS = ("consolidated.safetensors", "adapter_model.safetensors", "optimizer.safetensors", "model-old.safetensors")
 """Files that no index names; vLLM takes the first for the weights, if it is let."""

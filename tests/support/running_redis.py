@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from vapo.local.redis_server import PrivateRedis, find_binary, prepare, wait_ready
+from vapo.local.private_redis import PrivateRedis, find_binary, prepare, wait_ready
 from vapo.settings import RedisSettings
 
 

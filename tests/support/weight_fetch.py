@@ -19,8 +19,8 @@ from vapo.service import service_headers
 from vapo.settings import WeightsSettings, load_settings
 from vapo.weights import ACTOR, WeightsError
 from vapo.weights.cache import WeightCache
-from vapo.weights.http_transport import HttpTransport
 from vapo.weights.source import WeightSource
+from vapo.weights.transport import HttpTransport
 
 
 def http_transport(url: str, folder: Path, **changes: Any) -> HttpTransport:

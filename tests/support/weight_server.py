@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 
 from vapo.local.ports import free_ports
-from vapo.local.readiness import Awaited, wait_ready
+from vapo.local.supervision.readiness import Awaited, wait_ready
 from vapo.service import bind, create_app, parse_arguments, serve
 from vapo.settings import Settings, dump_settings
 from vapo.telemetry import MappingCollector, new_registry

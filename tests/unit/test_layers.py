@@ -27,42 +27,52 @@ ALLOWED = {
     "vapo/settings": "vapo",
     "vapo/ledger": "vapo vapo/settings vapo/telemetry",
     "vapo/service": "vapo vapo/ledger vapo/settings vapo/telemetry",
-    "vapo/model": "vapo vapo/settings",
-    "vapo/weights": "vapo vapo/ledger vapo/model vapo/service vapo/settings",
-    "vapo/local": "vapo vapo/ledger vapo/model vapo/processes vapo/service vapo/settings",
+    "vapo/model/folder": "vapo",
+    "vapo/model/text": "vapo vapo/settings",
+    "vapo/model": "vapo vapo/model/folder vapo/settings",
+    "vapo/weights": "vapo vapo/ledger vapo/model/folder vapo/model/text vapo/service vapo/settings",
+    "vapo/local/run_folders": "vapo vapo/ledger vapo/local vapo/local/supervision vapo/model/folder vapo/service "
+    "vapo/settings",
+    "vapo/local/supervision": "vapo vapo/processes vapo/service",
+    "vapo/local": "vapo vapo/ledger vapo/local/run_folders vapo/local/supervision vapo/model/folder "
+    "vapo/model/text vapo/processes vapo/settings",
     "vapo/data_files": "vapo/processes",
-    "vapo/client": "vapo/local vapo/service",
-    "vapo/planning": "vapo/local vapo/settings",
+    "vapo/client": "vapo/local vapo/local/run_folders vapo/service",
+    "vapo/planning": "vapo/local/run_folders vapo/settings",
     "vapo/demo/chain": "vapo",
-    "vapo/cli": "vapo vapo/client vapo/ledger vapo/local vapo/processes vapo/settings",
+    "vapo/cli/output": "vapo/cli vapo/client vapo/ledger vapo/local/run_folders",
+    "vapo/cli": "vapo vapo/cli/output vapo/client vapo/ledger vapo/local vapo/local/run_folders vapo/processes "
+    "vapo/settings",
     "vapo/cli/sending": "vapo vapo/cli vapo/client vapo/data_files vapo/processes vapo/settings",
-    "vapo/cli/telling": "vapo/cli vapo/client vapo/ledger vapo/local",
-    "vapo/demo": "vapo vapo/cli vapo/client vapo/demo/chain vapo/local vapo/settings",
-    "vapo/cli/commands": "vapo vapo/cli vapo/cli/sending vapo/cli/telling vapo/client vapo/demo vapo/ledger vapo/local "
-    "vapo/model vapo/planning vapo/processes vapo/settings vapo/weights",
+    "vapo/demo": "vapo vapo/cli vapo/cli/output vapo/client vapo/demo/chain vapo/ledger vapo/local "
+    "vapo/local/run_folders vapo/local/supervision vapo/settings",
+    "vapo/cli/commands": "vapo vapo/cli vapo/cli/output vapo/cli/sending vapo/client vapo/demo vapo/ledger "
+    "vapo/local vapo/local/run_folders vapo/local/supervision vapo/model/folder vapo/planning vapo/processes "
+    "vapo/settings vapo/weights",
     "services": "",
-    "services/gateway/rows": "vapo vapo/data_files vapo/ledger vapo/model vapo/service vapo/settings",
+    "services/gateway/rows": "vapo vapo/data_files vapo/ledger vapo/model/text vapo/service vapo/settings",
     "services/gateway/routes": "services/gateway services/gateway/rows vapo vapo/ledger vapo/model vapo/service "
     "vapo/settings",
-    "services/gateway": "services/gateway/routes services/gateway/rows vapo vapo/data_files vapo/ledger vapo/model "
-    "vapo/service vapo/settings vapo/telemetry vapo/weights",
-    "services/generator/engine": "vapo vapo/model vapo/processes vapo/settings vapo/telemetry",
+    "services/gateway": "services/gateway/routes services/gateway/rows vapo vapo/data_files vapo/ledger "
+    "vapo/model/folder vapo/model/text vapo/service vapo/settings vapo/telemetry vapo/weights",
+    "services/generator/engine": "vapo vapo/model/folder vapo/processes vapo/settings vapo/telemetry",
     "services/generator/openai": "services/generator services/generator/engine vapo/model vapo/service vapo/settings",
     "services/generator": "services/generator/engine services/generator/openai vapo vapo/ledger vapo/model "
-    "vapo/service vapo/settings vapo/telemetry vapo/weights",
+    "vapo/model/folder vapo/model/text vapo/service vapo/settings vapo/telemetry vapo/weights",
     "services/verifier/judgement": "",
     "services/verifier/pool": "services/verifier services/verifier/judgement vapo/processes",
     "services/verifier": "services/verifier/judgement services/verifier/pool vapo vapo/ledger vapo/service "
     "vapo/settings vapo/telemetry",
-    "services/value": "vapo vapo/ledger vapo/model vapo/service vapo/settings vapo/telemetry vapo/weights",
+    "services/value": "vapo vapo/ledger vapo/model vapo/model/folder vapo/service vapo/settings vapo/telemetry "
+    "vapo/weights",
     "services/relay": "vapo vapo/ledger vapo/service vapo/settings vapo/telemetry vapo/weights",
     "trainer/algorithm": "vapo/settings",
     "trainer/ranks": "vapo/model",
-    "trainer/learning": "trainer/algorithm trainer/ranks vapo vapo/model vapo/settings",
-    "trainer/records": "trainer/algorithm trainer/learning vapo/ledger vapo/local",
+    "trainer/learning": "trainer/algorithm trainer/ranks vapo vapo/model vapo/model/folder vapo/settings",
+    "trainer/records": "trainer/algorithm trainer/learning vapo/ledger vapo/local/run_folders",
     "trainer/intake": "trainer trainer/learning trainer/ranks trainer/records vapo vapo/ledger vapo/weights",
-    "trainer": "trainer/intake trainer/learning trainer/ranks trainer/records vapo vapo/ledger "
-    "vapo/model vapo/service vapo/settings vapo/telemetry vapo/weights",
+    "trainer": "trainer/intake trainer/learning trainer/ranks trainer/records vapo vapo/ledger vapo/model "
+    "vapo/model/folder vapo/model/text vapo/service vapo/settings vapo/telemetry vapo/weights",
     "lab": "",
     "lab/base_model": "",
     "lab/study": "lab/base_model",

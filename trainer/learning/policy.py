@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from trainer.learning.micro_batches import MicroBatch
-from vapo.model.weights import load_causal_lm
+from vapo.model.folder.loading import load_causal_lm
 
 LOGIT_CHUNK_ELEMENTS = 2**24
 """Logits held at a time: 64 MiB of float32 (our choice)."""

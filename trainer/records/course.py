@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from vapo.ledger import Ledger
 from vapo.ledger.patience import LOOK_SECONDS
-from vapo.local.outcome import TrainingState, note_training
+from vapo.local.run_folders.run_outcome import TrainingState, note_training
 
 
 class Course:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vapo.cli.errors import CommandError
-from vapo.cli.progress import ProgressLine
+from vapo.cli.output.progress_line import PLAIN_SECONDS, ProgressLine
 from vapo.client import GatewayClient, GatewayError
-from vapo.local.run_folder import RunFolderError
-from vapo.local.runs import Run, all_runs, choose, look, overview
+from vapo.local.run_folders.known_runs import Run, all_runs, choose, look, overview
+from vapo.local.run_folders.run_folder import RunFolderError
 from vapo.option_types import path
 from vapo.settings import SettingsError
 
@@ -48,12 +48,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     """Add `--url`, `--run`, `--token` and `--token-file` to a command."""
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--url", type=_not_empty, help="gateway, e.g. http://127.0.0.1:8000 (default: $VAPO_URL)")
-    place.add_argument(
-        "--run",
-        type=path,
-        metavar="RUN",
-        help="folder or name of a run on this machine (default: the live one, else the newest)",
-    )
+    add_run_option(place)
     token = parser.add_mutually_exclusive_group()
     token.add_argument(
         "--token",
@@ -61,6 +56,24 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
         help="bearer token (default: the run's own; with --url or $VAPO_URL: $VAPO_TOKEN, which `ps` does not show)",
     )
     token.add_argument("--token-file", type=path, metavar="FILE", help="read the bearer token from FILE")
+
+
+def add_run_option(parser: argparse._ActionsContainer) -> None:
+    """Add `--run`, read by :func:`chosen_run`."""
+    parser.add_argument(
+        "--run",
+        type=path,
+        metavar="RUN",
+        help="folder or name of a run on this machine (default: the live one, else the newest)",
+    )
+
+
+def chosen_run(named: Path | None) -> Run:
+    """The run a command means; says on stderr which, where there was a choice. Raises RunFolderError."""
+    run, choice = choose(named)
+    if choice:
+        print(choice, file=sys.stderr)
+    return run
 
 
 def _not_empty(text: str) -> str:
@@ -86,6 +99,28 @@ def gateway(arguments: argparse.Namespace, patience_seconds: float = PATIENCE_SE
 def client_of(target: Target, patience_seconds: float, progress: ProgressLine) -> GatewayClient:
     """A client for `target` that shows what it waits for. Raises GatewayError."""
     return GatewayClient(target.url, target.token, patience_seconds, progress, expected=target.expected)
+
+
+def ask_run(
+    target: Target,
+    live: Callable[[GatewayClient, ProgressLine], int],
+    over: Callable[[Run], int],
+    plain_seconds: float = PLAIN_SECONDS,
+) -> int:
+    """The exit status of `live`; of `over` where the gateway does not answer because its run is over.
+
+    Raises:
+        CommandError: the gateway does not answer for another reason, or refused a request.
+    """
+    with ProgressLine(plain_seconds=plain_seconds) as progress, told_plainly(target):
+        try:
+            with client_of(target, PATIENCE_SECONDS, progress) as client:
+                return live(client, progress)
+        except GatewayError:
+            run = target.run and look(target.run.folder)
+            if run and run.over:
+                return over(run)
+            raise
 
 
 @contextmanager
@@ -160,9 +195,7 @@ def _of_url(url: str) -> Target:
 
 
 def _of_run(named: Path | None) -> Target:
-    run, choice = choose(named)
-    if choice:
-        print(choice, file=sys.stderr)
+    run = chosen_run(named)
     token = run.folder.read_settings().security.admin_token
     return Target(run.url or "", token.get_secret_value() if token else None, f"{run.where}/settings.json", run)
 

@@ -18,7 +18,7 @@ from typing import NoReturn
 from vapo import __version__
 from vapo.cli.errors import CommandError
 from vapo.cli.laboratory import become, is_here
-from vapo.cli.lasting_output import lead_nowhere, open_closed_streams
+from vapo.cli.output.lasting_output import lead_nowhere, open_closed_streams
 from vapo.cli.registry import COMMANDS, Command, find
 from vapo.installation import missing_package
 from vapo.startup import StartupError, one_line

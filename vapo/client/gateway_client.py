@@ -14,15 +14,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
 
 from vapo.local.addresses import is_loopback, reachable_url
-from vapo.local.run_folder import RunFolder
-from vapo.local.runs import choose
+from vapo.local.run_folders.known_runs import choose
+from vapo.local.run_folders.run_folder import RunFolder
 from vapo.service.http_clients import http_client
 
 RETRY_SECONDS = 0.5
@@ -57,7 +57,7 @@ class GatewayError(RuntimeError):
 
 
 class Progress(Protocol):
-    """Told what a client waits for; see `vapo.cli.progress`."""
+    """Told what a client waits for; see `vapo.cli.output.progress_line`."""
 
     def begin(self, what: str) -> None:
         """A wait begins."""
@@ -124,9 +124,7 @@ class GatewayClient:
     def __enter__(self) -> GatewayClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def get(self, path: str, **parameters: Any) -> Any:

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from vapo.data_files.content import utf8_fault
 from vapo.data_files.errors import DataFileError, RowError
+from vapo.data_files.file_signatures import utf8_fault
 
 DELIMITERS = (",", "\t", ";")
 LARGEST_CELL = 2**31 - 1

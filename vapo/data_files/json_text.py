@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from vapo.data_files.content import utf8_fault
 from vapo.data_files.errors import DataFileError, RowError
+from vapo.data_files.file_signatures import utf8_fault
 
 WRAPPERS = ("data", "rows", "problems", "prompts", "examples", "instances", "train", "test")
 """Keys under which a file that is one object keeps its rows."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vapo.data_files.answers import MARK, last_box
 from vapo.data_files.columns import INSIDE, TOGETHER, value_at
 from vapo.data_files.conversation import ends_with_an_answer
 from vapo.data_files.errors import DataFileError
+from vapo.data_files.reference_answers import MARK, last_box
 
 OWN_PROMPTS = ("prompt", "messages", "prompt_token_ids")
 """The gateway's own names; where one of them is taken, each row may use any of them."""
@@ -37,7 +37,7 @@ Reading = Literal["whole", "mark", "box"]
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileLayout:
     """The columns that were taken."""
 
     prompt: str
@@ -58,7 +58,7 @@ class Layout:
         return self.own and self.answer == "answer" and self.reading == "whole"
 
 
-def layout_of(rows: Sequence[Row], prompt: str | None, answer: str | None, has_pattern: bool) -> Layout:
+def layout_of(rows: Sequence[Row], prompt: str | None, answer: str | None, has_pattern: bool) -> FileLayout:
     """The layout of a file; ``prompt`` and ``answer`` are the columns that were named, if any.
 
     Raises:
@@ -74,7 +74,7 @@ def layout_of(rows: Sequence[Row], prompt: str | None, answer: str | None, has_p
         raise DataFileError(_unknown("answer", rows, names, ANSWERS))
     own = prompt is None and taken in OWN_PROMPTS
     named = answer is not None or has_pattern
-    return Layout(taken, found, "whole" if named else _reading(seen, found, own), own)
+    return FileLayout(taken, found, "whole" if named else _reading(seen, found, own), own)
 
 
 def absent(columns: Iterable[str], rows: Sequence[Row]) -> list[str]:

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vapo.data_files.answers import after_mark, answer_text, last_box
 from vapo.data_files.columns import value_at, without
 from vapo.data_files.conversation import appended, ends_with_an_answer
 from vapo.data_files.errors import RowError
-from vapo.data_files.layouts import OWN_PROMPTS, Layout
+from vapo.data_files.layouts import OWN_PROMPTS, FileLayout
+from vapo.data_files.reference_answers import after_mark, answer_text, last_box
 
 FURTHER_FIELDS = ("raw", "verifier", "samples", "sampling")
 """Fields of a problem that a file may give in columns of these names."""
@@ -40,7 +40,7 @@ class ColumnOptions:
     """Columns left out; ``*`` stands for all that are not used otherwise."""
 
 
-def problem_of(number: int, row: Any, layout: Layout, options: ColumnOptions) -> dict[str, Any]:
+def problem_of(number: int, row: Any, layout: FileLayout, options: ColumnOptions) -> dict[str, Any]:
     """The problem of one row. Raises RowError."""
     if isinstance(row, RowError):
         raise row
@@ -62,7 +62,7 @@ def left_over(row: Mapping[str, Any], ignored: Iterable[str]) -> dict[str, Any]:
     return rest
 
 
-def _prompt_column(number: int, row: Mapping[str, Any], layout: Layout) -> str:
+def _prompt_column(number: int, row: Mapping[str, Any], layout: FileLayout) -> str:
     if not layout.own:
         return layout.prompt
     given = [name for name in OWN_PROMPTS if row.get(name) not in (None, [])]
@@ -91,7 +91,7 @@ def _prompt(number: int, column: str, value: Any, append: str) -> dict[str, Any]
         raise RowError(number, column, str(error)) from None
 
 
-def _answer(number: int, row: Mapping[str, Any], layout: Layout, pattern: re.Pattern[str] | None) -> str:
+def _answer(number: int, row: Mapping[str, Any], layout: FileLayout, pattern: re.Pattern[str] | None) -> str:
     try:
         answer = answer_text(value_at(row, layout.answer))
         _check_answer(answer, layout.answer, row)

@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -24,12 +23,12 @@ from pydantic_core import from_json
 
 from vapo.data_files.errors import DataFileError, RowError
 from vapo.data_files.parquet_rows import MISSING_PACKAGE
+from vapo.processes.child import environment_without_secrets
 from vapo.processes.python_module import module_command
 
 READER = tuple(module_command("vapo.data_files.parquet_rows"))
 PIPE_BYTES = 2**16
 _ROOT = Path(__file__).resolve().parents[2]
-_KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def parquet_rows(upload: IO[bytes], limits: ReadingLimits) -> Generator[tuple[in
         [*READER, str(os.getpid()), str(limits.memory_mib)],
         stdin=upload.fileno(),
         stdout=subprocess.PIPE,
-        env=_environment(),
+        env=environment_without_secrets(_ROOT),
         cwd=_ROOT,
         bufsize=0,
     )
@@ -137,10 +136,3 @@ def _ended(status: int, count: int, limits: ReadingLimits) -> DataFileError:
         count,
         f"its reader ended with {how}; the file is damaged, or reading it needs more than {limits.memory_mib} MiB",
     )
-
-
-def _environment() -> dict[str, str]:
-    """What the process needs and nothing else: tokens and passwords stay with the gateway."""
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    paths = [str(_ROOT), *(path for path in sys.path if path)]
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"}

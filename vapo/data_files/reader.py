@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
-from vapo.data_files.content import GZIP_MAGIC, PARQUET_MAGIC, plain_text
 from vapo.data_files.csv_text import csv_rows, has_header
 from vapo.data_files.errors import DataFileError
+from vapo.data_files.file_signatures import GZIP_MAGIC, PARQUET_MAGIC, plain_text
 from vapo.data_files.json_text import counts_elements, json_lines, json_rows
 from vapo.data_files.parquet import ReadingLimits, parquet_rows
 

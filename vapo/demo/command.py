@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vapo.cli.errors import CommandError
-from vapo.cli.lasting_output import lasting_output
+from vapo.cli.output.lasting_output import lasting_output
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.client import GatewayError
 from vapo.demo.evaluation import EvaluationFailed
@@ -19,10 +19,10 @@ from vapo.demo.settings import DemoOptions, demo_base
 from vapo.demo.state import DemoState, load_state
 from vapo.installation import check_installed
 from vapo.local.interruption import interrupted_by_signals
-from vapo.local.readiness import NotReadyError
-from vapo.local.redis_server import RedisServerError
-from vapo.local.run_folder import RUNS, RunFolderError
+from vapo.local.private_redis import RedisServerError
+from vapo.local.run_folders.run_folder import RUNS, RunFolderError
 from vapo.local.stack import PARTS, StackError, changed
+from vapo.local.supervision.readiness import NotReadyError
 from vapo.option_types import above, path, whole
 from vapo.settings import Settings
 from vapo.startup import check_writable, file_trouble

@@ -1,18 +1,14 @@
-"""The metrics rows a run has written so far (`metrics.jsonl`), read while they are being written.
+"""The metrics rows a run has written so far, sorted out.
 
-Invariant: a row that is not written to its end yet is left for the next look; a step done again
-after a resume counts once, the later row.
+Invariant: a step done again after a resume counts once, the later row.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-METRICS_FILE = "metrics.jsonl"
-Row = dict[str, Any]
+from vapo.local.run_folders.metrics_rows import METRICS_FILE, Row, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +34,12 @@ class MetricsRows:
         return sum(int(row["tokens"]) for row in self.training)
 
 
-def read_rows(folder: Path) -> MetricsRows:
+def rows_so_far(folder: Path) -> MetricsRows:
     """All whole rows of the run in `folder`."""
     try:
-        text = (folder / METRICS_FILE).read_text(encoding="utf-8")
+        whole = read_rows(folder / METRICS_FILE)
     except FileNotFoundError:
-        return MetricsRows([], [])
-    whole = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        whole = []
     training = {row["step"]: row for row in whole if "step" in row}
     pretraining = {row["pretraining_step"]: row for row in whole if "pretraining_step" in row}
     return MetricsRows(

@@ -12,8 +12,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from vapo.demo.metrics_rows import Row
 from vapo.demo.state import DemoState
+from vapo.local.run_folders.metrics_rows import Row
 
 CURVES = (
     ("response_length", "response length", "tokens"),

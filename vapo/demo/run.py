@@ -8,7 +8,7 @@ from typing import Any
 
 from vapo.client import of_run
 from vapo.demo.display import Display
-from vapo.demo.metrics_rows import read_rows
+from vapo.demo.metrics_rows import rows_so_far
 from vapo.demo.plot import draw
 from vapo.demo.progress import Snapshot
 from vapo.demo.session import BEGIN_ESTIMATE_SECONDS, FINISH_ESTIMATE_SECONDS, Session
@@ -48,7 +48,7 @@ def run_session(settings: Settings, options: DemoOptions, state: DemoState, disp
 
 def conclude(state: DemoState, folder: Path) -> tuple[str, dict[str, Any]]:
     """Draw the plot of a finished run; returns the summary and the outcome."""
-    rows = read_rows(folder)
+    rows = rows_so_far(folder)
     plot = folder / PLOT_FILE
     draw(rows.training, state, plot)
     found = outcome(state, rows, folder)

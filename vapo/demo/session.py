@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 from vapo.client import GatewayClient
 from vapo.demo import evaluation, feed, problems
 from vapo.demo.clock import TrainingClock
-from vapo.demo.metrics_rows import MetricsRows, read_rows
+from vapo.demo.metrics_rows import MetricsRows, rows_so_far
 from vapo.demo.progress import Snapshot
 from vapo.demo.settings import DemoOptions
 from vapo.demo.state import CurvePoint, DemoState
+from vapo.ledger.steps import step_of_version
 from vapo.local.stack import Stack
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Session:
     def _spend_budget(self) -> None:
         while self._trainer_has_work():
             self.stack.check()
-            metrics, rows = self.client.get("/v1/metrics"), read_rows(self.folder)
+            metrics, rows = self.client.get("/v1/metrics"), rows_so_far(self.folder)
             self._note_start_of_training(metrics)
             self._measure_before()
             self._measure_on_the_way(rows)
@@ -135,7 +136,7 @@ class Session:
         name = self._curve_id(len(self.state.curve))
         summary = evaluation.progress(self.client, name)
         if evaluation.scored(summary):
-            step = step_of_version(self.folder, summary["newest_weight_version"])
+            step = step_of_version(rows_so_far(self.folder).training, summary["newest_weight_version"])
             self.state.curve.append(CurvePoint(step, summary["avg_at_k"]))
 
     def _curve_id(self, number: int) -> str:
@@ -179,7 +180,7 @@ class Session:
         self.stack.check()
         if time.monotonic() > deadline:
             raise DemoError(f"{phase} took more than {seconds:.0f} s; see the logs in {self.folder / 'logs'}")
-        self._show(phase, read_rows(self.folder), self.client.get("/v1/metrics"))
+        self._show(phase, rows_so_far(self.folder), self.client.get("/v1/metrics"))
         time.sleep(POLL_SECONDS)
 
     # Tell ------------------------------------------------------------------------------------
@@ -214,10 +215,3 @@ class Session:
         if not self.state.trained:
             self.state.rl_seconds = self._clock.seconds(now)
         self.state.save(self.folder)
-
-
-def step_of_version(folder: Path, version: int) -> int:
-    """The training step that published weight `version`; the last step when it is not known."""
-    rows = read_rows(folder)
-    steps = [int(row["step"]) for row in rows.training if int(row["version"]) <= version]
-    return steps[-1] if steps else 0

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vapo.local.run_folder import write_secret
+from vapo.local.run_folders.run_folder import write_secret
 
 STATE_FILE = "demo.json"
 

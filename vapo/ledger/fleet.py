@@ -77,6 +77,10 @@ class Fleet:
         ]
         return sorted(without_replaced(judged), key=lambda member: member.name)
 
+    def alive(self, part: str) -> list[Member]:
+        """The members of one part that live, by name."""
+        return [member for member in self.members(part) if member.state != DEAD]
+
     def now(self) -> float:
         """Seconds since the epoch, by Redis's clock."""
         seconds, microseconds = self._redis.time()

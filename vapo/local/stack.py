@@ -23,18 +23,18 @@ from vapo.ledger import Ledger
 from vapo.ledger.connection import wait_for_redis
 from vapo.local.addresses import reachable_url
 from vapo.local.environment import computes_on_gpu, part_environment
-from vapo.local.managed import ProcessSpec
-from vapo.local.outcome import kept
 from vapo.local.ports import claimed, free_ports, is_free
-from vapo.local.readiness import Awaited, wait_ready
-from vapo.local.redis_server import prepare, process_spec
-from vapo.local.redis_server import wait_ready as wait_redis_ready
-from vapo.local.run_folder import RunFolder
-from vapo.local.run_history import changes, check_model, describe_resume, newest_step, note_start
-from vapo.local.run_troubles import troubles_told
-from vapo.local.supervisor import Supervisor
-from vapo.model.folder import check_model_folder
-from vapo.model.tokenizer_files import NO_TEMPLATE, chat_template_source
+from vapo.local.private_redis import prepare, process_spec
+from vapo.local.private_redis import wait_ready as wait_redis_ready
+from vapo.local.run_folders.run_folder import RunFolder
+from vapo.local.run_folders.run_outcome import kept
+from vapo.local.run_folders.run_troubles import troubles_told
+from vapo.local.run_folders.start_history import changes, check_model, describe_resume, newest_step, note_start
+from vapo.local.supervision.managed_process import ProcessSpec
+from vapo.local.supervision.readiness import Awaited, wait_ready
+from vapo.local.supervision.supervisor import Supervisor
+from vapo.model.folder.contents import check_model_folder
+from vapo.model.text.tokenizer_files import NO_TEMPLATE, chat_template_source
 from vapo.processes.python_module import module_command
 from vapo.settings import SecuritySettings, Settings
 
@@ -173,7 +173,7 @@ def running_stack(
                 resolved = start_redis(resolved, folder, supervisor)
             forget_earlier_stop(resolved)
             accept = propose(folder, resolved, last, report)
-            specs, awaited = plan(resolved, folder, shape, without)
+            specs, awaited = parts_to_start(resolved, folder, shape, without)
             supervisor.start(specs)
             yield Stack(resolved, folder, supervisor, awaited, accept)
         finally:
@@ -185,7 +185,7 @@ def running_stack(
 
 @contextmanager
 def kept_unless_refused(folder: RunFolder, settings: Settings) -> Iterator[None]:
-    """Keep the run (`vapo.local.outcome`), if it was begun with this model.
+    """Keep the run (`vapo.local.run_folders.run_outcome`), if it was begun with this model.
 
     Raises:
         AnotherModelError: it was not; nothing was written.
@@ -300,7 +300,7 @@ def forget_earlier_stop(settings: Settings) -> None:
     ledger.redis.close()
 
 
-def plan(
+def parts_to_start(
     settings: Settings, folder: RunFolder, shape: Shape, without: Set[str]
 ) -> tuple[list[ProcessSpec], dict[str, Awaited]]:
     """What to start, and what to wait for; no value service in a run without a critic."""

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from vapo.ledger.connection import trouble_at, wait_for_redis
 from vapo.ledger.trouble import Kind
-from vapo.local.managed import ManagedProcess
-from vapo.local.redis_server import PrivateRedis, RedisServerError, prepare, process_spec, wait_ready
-from vapo.local.run_folder import RunFolder
-from vapo.local.runs import Run, look
+from vapo.local.private_redis import PrivateRedis, RedisServerError, prepare, process_spec, wait_ready
+from vapo.local.run_folders.known_runs import Run, look
+from vapo.local.run_folders.run_folder import RunFolder
+from vapo.local.supervision.managed_process import ManagedProcess
 from vapo.settings import RedisSettings, Settings, SettingsError
 from vapo.startup import UnavailableError
 

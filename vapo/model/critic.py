@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, PreTrainedModel
 
-from vapo.model.packing import Packed, TokenSequence, pack_all
-from vapo.model.weights import load_causal_lm, load_config
+from vapo.model.folder.loading import load_causal_lm, load_config
+from vapo.model.packing import TokenSequence, pack_all
 from vapo.startup import StartupError
 
 WEIGHTS_NAME = "critic.safetensors"
@@ -159,13 +159,9 @@ def score(critic: Critic, sequences: Sequence[TokenSequence], token_budget: int)
     device = critic.value_head.weight.device
     results: list[npt.NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(sequences)
     for packed in pack_all(sequences, token_budget):
-        values = critic(*_tensors(packed, device)).float().cpu().numpy()
+        arrays = (packed.input_ids, packed.position_ids, packed.state_index)
+        values = critic(*(torch.from_numpy(array).to(device) for array in arrays)).float().cpu().numpy()
         ends = np.cumsum(packed.response_lengths + 1)[:-1]
         for index, part in zip(packed.sequences, np.split(values, ends), strict=True):
             results[index] = part.copy()
     return results
-
-
-def _tensors(packed: Packed, device: torch.device) -> tuple[torch.Tensor, ...]:
-    arrays = (packed.input_ids, packed.position_ids, packed.state_index)
-    return tuple(torch.from_numpy(array).to(device) for array in arrays)

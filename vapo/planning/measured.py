@@ -7,12 +7,12 @@ then give the generators' rate yourself.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vapo.local.run_folder import RunFolder
+from vapo.local.run_folders.metrics_rows import METRICS_FILE, read_rows
+from vapo.local.run_folders.run_folder import RunFolder
 from vapo.planning.quantities import Rates, Workload
 from vapo.settings import Settings
 
@@ -31,7 +31,7 @@ def measure_run(directory: Path, generators: int = 1) -> tuple[Workload, Rates, 
         RunFolderError: no readable settings.
     """
     settings = RunFolder(directory).read_settings()
-    rows = policy_steps(directory / "metrics.jsonl")
+    rows = policy_steps(directory / METRICS_FILE)
     work = Workload(
         prompts_per_step=settings.trainer.prompts_per_step,
         samples_per_prompt=settings.sampling.samples_per_prompt,
@@ -59,7 +59,7 @@ def policy_steps(path: Path) -> list[dict[str, Any]]:
         MeasurementError: as above.
     """
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = read_rows(path)
     except (OSError, ValueError) as error:
         raise MeasurementError(f"{path} cannot be read: {error}") from None
     steps = [row for row in rows if "step" in row and "pretraining_step" not in row][1:]

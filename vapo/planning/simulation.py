@@ -39,7 +39,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SimulatedAverages:
     """Averages over the steps after the first few."""
 
     step_seconds: float
@@ -118,14 +118,14 @@ class _Run:
             self._begin_training()
             self._next_event()
 
-    def since(self, first: int) -> Outcome:
+    def since(self, first: int) -> SimulatedAverages:
         """Averages from step ``first`` on."""
         steps = self.steps[first:]
         last = steps[-1]
         seconds = last.begun + last.seconds - self._begin_of(first)
         tokens = sum(step.tokens for step in steps)
         rollouts = len(self.steps) * self._work.rollouts
-        return Outcome(
+        return SimulatedAverages(
             step_seconds=seconds / len(steps),
             trainer_busy=sum(step.seconds for step in steps) / seconds,
             generators_busy=min(1.0, self._fleet.made / (self._rates.fleet_tokens_per_second * self._now)),
@@ -189,7 +189,7 @@ class _Run:
         self._moves_at = self._now + self._rates.standstill_seconds
 
 
-def simulate(work: Workload, rates: Rates, steps: int = 40, warm_up: int = 10, seed: int = 0) -> Outcome:
+def simulate(work: Workload, rates: Rates, steps: int = 40, warm_up: int = 10, seed: int = 0) -> SimulatedAverages:
     """Simulate ``steps`` training steps and average over all but the first ``warm_up``.
 
     Raises:

@@ -13,11 +13,13 @@ import resource
 import signal
 import sys
 import threading
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 """linux/prctl.h."""
 KILLED = 128 + signal.SIGKILL
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 _watching: set[int] = set()
 """Ids of processes that watch their parent; ids, since a forked one inherits the set but no thread."""
 
@@ -75,6 +77,13 @@ def limit_resources(memory_mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def environment_without_secrets(root: Path) -> dict[str, str]:
+    """What a child needs to import the modules under ``root`` and nothing else: tokens and passwords stay here."""
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    paths = [str(root), *(path for path in sys.path if path)]
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"}
 
 
 def silence() -> None:

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 from vapo.weights.channel import Announcement, WeightChannel
 from vapo.weights.errors import SupersededError, WeightsError
-from vapo.weights.file_transport import FileTransport
 from vapo.weights.manifest import ACTOR, CRITIC, MANIFEST, FileEntry, Manifest, sha256_of
-from vapo.weights.transport import Transport
+from vapo.weights.transport import FileTransport, Transport
 from vapo.weights.versions import newest_on_disk, read_manifest, remove_old_versions, version_folder, write_version
 
 __all__ = [

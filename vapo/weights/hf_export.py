@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import struct
 from collections.abc import Iterator
@@ -18,14 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from vapo.model.float_types import TORCH_NAMES, WIDTHS, converted
-from vapo.model.folder import CONFIG as MODEL_CONFIG_FILE
-from vapo.model.folder import check_model_description, check_model_folder, check_tensors, stored_tensors, tensors_in
-from vapo.model.form import expected_tensors
-from vapo.model.tokenizer_files import CHAT_TEMPLATE_FOLDER
+from vapo.durable import sync
+from vapo.model.folder.contents import CONFIG as MODEL_CONFIG_FILE
+from vapo.model.folder.contents import (
+    check_model_description,
+    check_model_folder,
+    check_tensors,
+    stored_tensors,
+    tensors_in,
+)
+from vapo.model.folder.form import expected_tensors
+from vapo.model.text.tokenizer_files import CHAT_TEMPLATE_FOLDER
 from vapo.settings import RunSettings
 from vapo.startup import StartupError
 from vapo.weights import ACTOR, MANIFEST, sha256_of, version_folder
+from vapo.weights.float_types import TORCH_NAMES, WIDTHS, converted
 
 COPIED = (
     "generation_config.json",
@@ -110,16 +116,17 @@ def write_folder(source: Source, base_model: Path, output: Path, dtype: str | No
         check_model_folder(partial, "export")
     except StartupError as error:
         raise ExportError(str(error)) from None
-    _sync_all(partial)
+    for path in (*partial.rglob("*"), partial):
+        sync(path)
     partial.rename(output)
-    _sync(output.parent)
+    sync(output.parent)
     return TORCH_NAMES[chosen]
 
 
 def _check(source: Source, base_model: Path) -> None:
     """Raises ExportError or StartupError unless weights, configuration and tokenizer fit."""
     # Here, not above: `vapo export --help` works without the packages this takes.
-    from vapo.model.tokenizer import load_tokenizer, tokenizer_fingerprint
+    from vapo.model.text.tokenizer import load_tokenizer, tokenizer_fingerprint
 
     if not (base_model / MODEL_CONFIG_FILE).is_file():
         raise ExportError(
@@ -237,17 +244,3 @@ def _copy_description(base_model: Path, target: Path, dtype: str) -> None:
     config = json.loads((base_model / MODEL_CONFIG_FILE).read_text(encoding="utf-8"))
     config["torch_dtype" if "torch_dtype" in config else "dtype"] = dtype
     (target / MODEL_CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
-def _sync_all(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from services.gateway.context import Gateway, GatewayDependency
 from services.gateway.rows.documented_bodies import ANY_OBJECT, documented
-from vapo.model.names import listed_name, unknown_name
+from vapo.model.served_names import listed_name, unknown_name
 from vapo.service import USER, require
 from vapo.service.problem_details import Problem
 

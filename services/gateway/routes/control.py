@@ -62,7 +62,7 @@ def _told(gateway: Gateway, action: str) -> dict[str, Any]:
 def _trainer_url(gateway: Gateway) -> str:
     if gateway.settings.gateway.trainer_url:
         return gateway.settings.gateway.trainer_url.rstrip("/")
-    alive = [member for member in gateway.ledger.fleet.members("trainer") if member.state != "DEAD"]
+    alive = gateway.ledger.fleet.alive("trainer")
     if not alive:
         raise Problem(503, "no trainer is alive; GET /v1/fleet shows the parts", {"Retry-After": "5"})
     return alive[0].url

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vapo.data_files.content import plain_text
 from vapo.data_files.errors import DataFileError
+from vapo.data_files.file_signatures import plain_text
 from vapo.data_files.json_text import json_lines, json_value
 from vapo.data_files.reader import NumberedRow
 from vapo.service.problem_details import Problem

@@ -16,7 +16,7 @@ from services.gateway.rows.task_builder import TaskBuilder
 from services.gateway.rows.task_checks import dataset_check, prompt_check
 from services.gateway.rows.verifier_names import VerifierNames
 from vapo.data_files.reader import rows_of_text
-from vapo.model.tokenizer import policy_tokenizer
+from vapo.model.text.tokenizer import policy_tokenizer
 from vapo.option_types import path
 from vapo.settings import Settings, load_settings
 from vapo.startup import run_part

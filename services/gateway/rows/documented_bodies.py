@@ -32,11 +32,7 @@ def schema_of(model: type[BaseModel]) -> Schema:
             return node
         if "$ref" in node:
             name = node["$ref"].rpartition("/")[2]
-            return resolved({**definitions[name], **_without_reference(node)})
+            return resolved({**definitions[name], **{key: value for key, value in node.items() if key != "$ref"}})
         return {key: resolved(value) for key, value in node.items()}
 
     return resolved(schema)
-
-
-def _without_reference(node: Schema) -> Schema:
-    return {key: value for key, value in node.items() if key != "$ref"}

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 import msgpack
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vapo.data_files.answers import answer_text
 from vapo.data_files.conversation import ends_with_an_answer, plain_message
 from vapo.data_files.errors import RowError
+from vapo.data_files.reference_answers import answer_text
 from vapo.settings.sampling_bounds import NewTokens, Samples, Temperature, TopP
 
 _VALUE_ERROR = "Value error, "

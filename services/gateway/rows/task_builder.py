@@ -15,13 +15,13 @@ from services.gateway.rows.row import Row, RowSampling, check_task_id
 from services.gateway.rows.verifier_names import VerifierNames
 from vapo.data_files.errors import RowError
 from vapo.messages import MessageError, Purpose, SamplingOverrides, Task, token_array
-from vapo.model.tokenizer import PromptTokenizer, TokenizerError
+from vapo.model.text.tokenizer import PromptTokenizer, TokenizerError
 from vapo.settings import Settings
 from vapo.settings.sampling_bounds import training_refusal
 
 
 @dataclass(frozen=True)
-class Belonging:
+class TaskOrigin:
     """What a task is part of."""
 
     purpose: Purpose = "train"
@@ -42,13 +42,13 @@ class TaskBuilder:
         self._tokenizer, self._verifiers = tokenizer, verifiers
         self._context = settings.model.max_context_tokens
 
-    def build(self, number: int, row: Row, task_id: str | None = None, belonging: Belonging = Belonging()) -> Task:
+    def build(self, number: int, row: Row, task_id: str | None = None, origin: TaskOrigin = TaskOrigin()) -> Task:
         """The task of ``row``. Raises RowError naming what does not fit."""
-        if belonging.dataset is None:  # the rows of a data set were checked when it came
+        if origin.dataset is None:  # the rows of a data set were checked when it came
             self._check_verifier(number, row)
         token_ids = self._encode(number, row)
-        sampling = self._overrides(row, belonging)
-        self._check_temperature(number, sampling.temperature, belonging.purpose)
+        sampling = self._overrides(row, origin)
+        self._check_temperature(number, sampling.temperature, origin.purpose)
         self._check_length(number, len(token_ids), sampling.max_new_tokens)
         try:
             return Task(
@@ -57,11 +57,11 @@ class TaskBuilder:
                 prompt=self._shown(row, token_ids),
                 answer=row.answer,
                 verifier=row.verifier or self._verifier,
-                samples=belonging.samples or row.samples or self._sampling.samples_per_prompt,
+                samples=origin.samples or row.samples or self._sampling.samples_per_prompt,
                 sampling=sampling,
-                purpose=belonging.purpose,
-                evaluation=belonging.evaluation,
-                dataset=belonging.dataset,
+                purpose=origin.purpose,
+                evaluation=origin.evaluation,
+                dataset=origin.dataset,
                 metadata=_metadata(row, task_id),
                 created_at=time.time(),
             )
@@ -139,8 +139,8 @@ class TaskBuilder:
         return self._tokenizer.decode(token_ids)
 
     @staticmethod
-    def _overrides(row: Row, belonging: Belonging) -> SamplingOverrides:
-        own, imposed = row.sampling, belonging.sampling or RowSampling()
+    def _overrides(row: Row, origin: TaskOrigin) -> SamplingOverrides:
+        own, imposed = row.sampling, origin.sampling or RowSampling()
         return SamplingOverrides(
             **{name: _first(getattr(imposed, name), getattr(own, name)) for name in RowSampling.model_fields}
         )

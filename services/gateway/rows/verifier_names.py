@@ -21,9 +21,9 @@ REMEMBERED_SECONDS = 5.0
 class VerifierNames:
     """The announced names, remembered for a moment. Thread-safe: a race costs a second look."""
 
-    def __init__(self, members: Callable[[], Iterable[Member]]) -> None:
-        """Args: members: the fleet's verifiers, dead ones included."""
-        self._members = members
+    def __init__(self, alive: Callable[[], Iterable[Member]]) -> None:
+        """Args: alive: the fleet's verifiers that live."""
+        self._alive = alive
         self._names: frozenset[str] = frozenset()
         self._looked_at = 0.0
 
@@ -32,7 +32,7 @@ class VerifierNames:
         recent = time.monotonic() - self._looked_at < REMEMBERED_SECONDS
         if recent and name in self._names:
             return None
-        self._names = self._announced()
+        self._names = frozenset(str(name) for one in self._alive() for name in one.details.get("verifiers", ()))
         self._looked_at = time.monotonic()
         if name in self._names or not self._names:
             return None
@@ -41,7 +41,3 @@ class VerifierNames:
             f"no running verifier is named {name!r}; there are {known}. Leave it out for the "
             "default, or install a package with that verifier where the verifier runs"
         )
-
-    def _announced(self) -> frozenset[str]:
-        alive = (member for member in self._members() if member.state != "DEAD")
-        return frozenset(str(name) for one in alive for name in one.details.get("verifiers", ()))

@@ -20,8 +20,8 @@ from vllm.model_executor.model_loader import register_model_loader
 from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 
 from services.generator.engine.weight_plugin import LOAD_FORMAT
-from vapo.model.folder import model_description, stored_tensors
-from vapo.model.form import expected_tensors, is_tied
+from vapo.model.folder.contents import model_description, stored_tensors
+from vapo.model.folder.form import expected_tensors, is_tied
 
 
 class FolderLoader(BaseModelLoader):

@@ -78,3 +78,8 @@ class Piece:
     """With the first piece."""
     completion: Completion | None = None
     """With the last piece."""
+
+
+def newest_version(completions: Sequence[Completion]) -> int:
+    """Newest weight version any token was sampled under."""
+    return max(span.version for completion in completions for span in completion.version_spans)

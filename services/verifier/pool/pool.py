@@ -26,6 +26,7 @@ from typing import IO, Any, cast
 
 from services.verifier.judgement.verdicts import Fault, Judgement, Outcome
 from services.verifier.pool import pipe_messages
+from vapo.processes.child import environment_without_secrets
 
 START_LIMIT_SECONDS = 60.0
 """Longest start of a worker (it imports sympy)."""
@@ -40,7 +41,6 @@ MAXIMUM_RESPONSE_CHARACTERS = 200_000
 MAXIMUM_SEARCHED_CHARACTERS = 1_000_000
 """Of a text that a pattern is looked for in; a message holds so many in any script."""
 _ROOT = Path(__file__).resolve().parents[3]
-_KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ class _Worker:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(),
+            env={**environment_without_secrets(_ROOT), "OMP_NUM_THREADS": "1"},
             cwd=_ROOT,
             bufsize=0,
         )
@@ -327,10 +327,3 @@ def _failed(failure: WorkerFailure, limits: PoolLimits) -> Judgement:
         return Judgement(Outcome.TIMEOUT, reason, fault=fault)
     reason = f"{subject} needs more than {limits.memory_limit_mib} MiB"
     return Judgement(Outcome.ERROR, reason, fault=fault)
-
-
-def _environment() -> dict[str, str]:
-    """What a worker needs and nothing else: tokens and passwords stay with the service."""
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    paths = [str(_ROOT), *(path for path in sys.path if path)]
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}

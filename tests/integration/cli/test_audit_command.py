@@ -16,9 +16,9 @@ from tests.integration.ledger.test_ledger_moves import make_generated
 from tests.support.ledger_records import close, settings_for, task
 from vapo.cli.dispatch import main
 from vapo.ledger import Ledger, Stage
-from vapo.local.redis_server import prepare, process_spec, wait_ready
-from vapo.local.run_folder import RunFolder
-from vapo.local.supervisor import Supervisor
+from vapo.local.private_redis import prepare, process_spec, wait_ready
+from vapo.local.run_folders.run_folder import RunFolder
+from vapo.local.supervision.supervisor import Supervisor
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from tests.support.running_gateway import RunningGateway
 from vapo.client import GatewayClient, GatewayError, connection
 from vapo.local.ports import free_ports
-from vapo.local.run_folder import RunFolder, RunFolderError
+from vapo.local.run_folders.run_folder import RunFolder, RunFolderError
 
 PROMPT = {"id": "one", "prompt": "1+1=?", "answer": "2"}
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.running_gateway import RunningGateway
 from vapo.cli import main
-from vapo.local.outcome import kept, note_training
-from vapo.local.run_folder import RunFolder
+from vapo.local.run_folders.run_folder import RunFolder
+from vapo.local.run_folders.run_outcome import kept, note_training
 from vapo.settings import Settings, load_settings
 
 USER_TOKEN = "u" * 20

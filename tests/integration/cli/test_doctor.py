@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.running_redis import RunningRedis
 from vapo.cli.commands.doctor import add_arguments, run
-from vapo.cli.named_redis import findings_of
+from vapo.cli.redis_findings import findings_of
 from vapo.ledger.connection import connect
 from vapo.settings import RedisSettings
 

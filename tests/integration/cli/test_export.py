@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.support.trainer_cases import tiny_folder
 from vapo.cli import main
-from vapo.local.run_folder import RunFolder
-from vapo.local.run_history import note_start
+from vapo.local.run_folders.run_folder import RunFolder
+from vapo.local.run_folders.start_history import note_start
 from vapo.settings import Settings
 from vapo.weights import ACTOR, FileEntry, sha256_of, write_version
 

@@ -20,7 +20,7 @@ from tests.support.running_gateway import RunningGateway
 from vapo.cli import main
 from vapo.ledger.fleet import Member
 from vapo.ledger.keys import Stage
-from vapo.local.outcome import kept, note_training
+from vapo.local.run_folders.run_outcome import kept, note_training
 from vapo.service import Heartbeat
 
 NARROW = 80

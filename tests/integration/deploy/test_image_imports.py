@@ -32,9 +32,9 @@ PROGRAMS = {
     # The image of the gateway also makes the settings (vapo.cli init) and feeds the demo's prompts.
     "gateway": """
 import_all("services.gateway")
-import arro3.io, vapo.cli, vapo.local.container_run, vapo.demo.feed
+import arro3.io, vapo.cli, vapo.local.container_files, vapo.demo.feed
 from pathlib import Path
-from vapo.model.tokenizer import load_tokenizer
+from vapo.model.text.tokenizer import load_tokenizer
 tokenizer = load_tokenizer(Path("vapo/assets/chain-base"))
 ids = tokenizer.encode_prompt("1+1=?")
 assert "1+1=?" in tokenizer.decode(ids)

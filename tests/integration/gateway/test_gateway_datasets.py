@@ -11,11 +11,11 @@ from typing import Any, NoReturn
 
 import pytest
 
-from services.gateway.feeder import Feeder, Position, epoch_order
+from services.gateway.feeder import DatasetPosition, Feeder, epoch_order
 from tests.support.running_gateway import RunningGateway, gateway_settings
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 
 DEADLINE_SECONDS = 15
 
@@ -212,6 +212,6 @@ def test_a_conflicting_position_is_read_again(gateway: RunningGateway) -> None:
 
 
 def test_positions_as_text() -> None:
-    assert str(Position.parse("")) == "0:0"
-    assert Position.parse("3:7").advanced(3, 10) == Position(4, 0)
-    assert str(Position(1, 5).advanced(4, 10)) == "1:9"
+    assert str(DatasetPosition.parse("")) == "0:0"
+    assert DatasetPosition.parse("3:7").advanced(3, 10) == DatasetPosition(4, 0)
+    assert str(DatasetPosition(1, 5).advanced(4, 10)) == "1:9"

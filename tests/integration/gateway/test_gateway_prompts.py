@@ -15,7 +15,7 @@ from tests.support.ledger_records import CORRECT, NOT_JUDGED, generated
 from tests.support.running_gateway import RunningGateway, gateway_settings
 from vapo.ledger import Stage
 from vapo.ledger.fleet import Member
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 
 GOOD = {"prompt": "12+34=?", "answer": "46"}
 

@@ -366,7 +366,7 @@ def test_a_checkpoint_needs_a_trainer(gateway: RunningGateway) -> None:
     assert "no trainer is alive" in reply.json()["detail"]
 
 
-@pytest.mark.parametrize("module", ["services.gateway.process", "vapo.model.tokenizer", "services.gateway.scores"])
+@pytest.mark.parametrize("module", ["services.gateway.process", "vapo.model.text.tokenizer", "services.gateway.scores"])
 def test_no_torch(module: str) -> None:
     code = f"import sys, {module}\nprint([name for name in ('torch', 'transformers', 'vllm') if name in sys.modules])"
     done = subprocess.run(

@@ -18,7 +18,7 @@ from tests.support.ledger_records import close
 from tests.support.running_gateway import RunningGateway, gateway_settings
 from tests.support.running_redis import RunningRedis
 from vapo.ledger import Ledger
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 from vapo.settings import dump_settings
 
 

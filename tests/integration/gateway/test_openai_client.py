@@ -16,12 +16,12 @@ from openai import OpenAI
 from openai.types import completion_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
-from services.generator.openai.requests import ChatRequest, CompletionRequest
+from services.generator.openai.openai_bodies import ChatRequest, CompletionRequest
 from tests.support.parameter_table import Call, Parameter, parameters
 from tests.support.running_gateway import RunningGateway
 from tests.support.tiny_generator import TinyGenerator, tiny_settings
 from tests.support.tiny_models import log_probs_of, tiny_tokenizer
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 

@@ -16,7 +16,7 @@ import torch
 from tests.support.tiny_generator import CONTEXT_TOKENS, TinyGenerator, tiny_settings
 from tests.support.tiny_models import CHARACTERS, log_probs_of, tiny_tokenizer
 from vapo.ledger import Ledger
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 from vapo.messages import SamplingOverrides, Task, token_array
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]

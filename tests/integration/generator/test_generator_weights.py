@@ -18,7 +18,7 @@ import pytest
 from tests.support.published_folder import publish_like_others
 from tests.support.tiny_generator import TinyGenerator, tiny_settings
 from tests.support.tiny_models import log_probs_of, tiny_model
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 

@@ -18,7 +18,7 @@ from tests.support.ledger_records import task
 from tests.support.running_redis import RunningRedis
 from vapo.ledger import Ledger
 from vapo.messages import VersionSpan
-from vapo.model.tokenizer import PromptTokenizer, load_tokenizer
+from vapo.model.text.tokenizer import PromptTokenizer, load_tokenizer
 from vapo.settings import Settings, load_settings
 
 MODEL = Path(__file__).parents[3] / "vapo" / "assets" / "chain-base"

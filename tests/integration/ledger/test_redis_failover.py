@@ -16,9 +16,9 @@ from redis.exceptions import RedisError
 
 from tests.support.ledger_records import CORRECT, generated, task
 from vapo.ledger import Ledger, Stage
-from vapo.local.managed import ManagedProcess, ProcessSpec
 from vapo.local.ports import free_ports
-from vapo.local.redis_server import find_binary, server_configuration
+from vapo.local.private_redis import find_binary, server_configuration
+from vapo.local.supervision.managed_process import ManagedProcess, ProcessSpec
 from vapo.settings import Settings
 
 HOST = "127.0.0.1"

@@ -13,7 +13,7 @@ from vapo.ledger import Lease, Ledger, Stage
 from vapo.ledger.audit import audit
 from vapo.ledger.keys import TASK_STAGES, Key, State
 from vapo.ledger.routes import ENDS, TABLE, Event, Journey, Place, destinations, journey_of, next_place
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 
 PLACES: tuple[Place | None, ...] = (None, *dict.fromkeys(route.at for route in TABLE if route.at), *sorted(ENDS))
 HOLDING_SLOTS = {Stage.TASKS, Stage.GENERATED, Stage.VERIFIED, Stage.SCORED}

@@ -11,8 +11,8 @@ from tests.integration.ledger.test_ledger_moves import make_generated
 from tests.support.ledger_records import close, settings_for, task
 from vapo.ledger import Ledger
 from vapo.ledger.audit import audit
-from vapo.local.redis_server import PrivateRedis, prepare, process_spec, wait_ready
-from vapo.local.supervisor import Supervisor
+from vapo.local.private_redis import PrivateRedis, prepare, process_spec, wait_ready
+from vapo.local.supervision.supervisor import Supervisor
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vapo.local.managed import ManagedProcess, ProcessSpec
-from vapo.local.restarts import RestartPolicy
-from vapo.local.supervisor import Supervisor
+from vapo.local.supervision.managed_process import ManagedProcess, ProcessSpec
+from vapo.local.supervision.restarts import RestartPolicy
+from vapo.local.supervision.supervisor import Supervisor
 
 SLEEP = (sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(600)")
 STUBBORN = (
@@ -134,7 +134,7 @@ def test_nothing_outlives_an_owner_killed_with_sigkill(tmp_path: Path) -> None:
     owner_code = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from vapo.local.managed import ManagedProcess, ProcessSpec\n"
+        "from vapo.local.supervision.managed_process import ManagedProcess, ProcessSpec\n"
         f"folder, command = Path({str(tmp_path)!r}), {FAMILY!r}\n"
         "ManagedProcess(ProcessSpec('part', command, folder / 'part.log', folder / 'part.pid'))\n"
         "time.sleep(600)\n"

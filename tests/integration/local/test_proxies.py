@@ -12,7 +12,7 @@ import pytest
 from tests.support.recording_proxy import RecordingProxy
 from tests.support.running_gateway import RunningGateway
 from vapo.ledger.fleet import Member
-from vapo.local.readiness import Awaited, wait_ready
+from vapo.local.supervision.readiness import Awaited, wait_ready
 from vapo.weights.errors import WeightsError
 from vapo.weights.source import WeightSource
 

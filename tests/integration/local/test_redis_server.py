@@ -15,8 +15,8 @@ from redis import Redis
 from redis.exceptions import AuthenticationError
 
 from vapo.ledger.connection import connect
-from vapo.local.redis_server import PrivateRedis, find_binary, prepare, process_spec, wait_ready
-from vapo.local.supervisor import Supervisor
+from vapo.local.private_redis import PrivateRedis, find_binary, prepare, process_spec, wait_ready
+from vapo.local.supervision.supervisor import Supervisor
 
 
 @pytest.fixture

@@ -15,17 +15,17 @@ from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
 from vapo.ledger.keys import Stage
 from vapo.local.ports import free_ports
-from vapo.local.readiness import Awaited
-from vapo.local.run_folder import RunFolder
-from vapo.local.run_troubles import (
+from vapo.local.run_folders.run_folder import RunFolder
+from vapo.local.run_folders.run_troubles import (
     BETWEEN_CHANGES_SECONDS,
     BETWEEN_REPEATS_SECONDS,
     STILL_SECONDS,
     UNREADY_SECONDS,
+    RunTrouble,
     Teller,
-    Trouble,
-    Watch,
+    TroubleWatch,
 )
+from vapo.local.supervision.readiness import Awaited
 from vapo.service.http_clients import http_client
 
 
@@ -48,7 +48,7 @@ def bury(ledger: Ledger, name: str, reason: str) -> None:
 
 
 def texts(ledger: Ledger, http: httpx.Client, *running: str) -> dict[str, str]:
-    found = Watch(ledger, {}, lambda name: name in running).troubles(http)
+    found = TroubleWatch(ledger, {}, lambda name: name in running).troubles(http)
     return {trouble.subject: trouble.text for trouble in found}
 
 
@@ -72,7 +72,7 @@ def test_a_generator_that_refuses_new_weights_is_told(run: Ledger, http: httpx.C
 
 
 def test_rollouts_that_are_all_dropped_are_told(run: Ledger, http: httpx.Client) -> None:
-    watch = Watch(run, {}, lambda name: False)
+    watch = TroubleWatch(run, {}, lambda name: False)
     for number in range(20):
         run.submit([task(f"t{number}")])
         (lease,) = run.lease_tasks("worker", 1, 0)
@@ -87,7 +87,7 @@ def test_rollouts_that_are_all_dropped_are_told(run: Ledger, http: httpx.Client)
 
 def test_work_that_waits_and_does_not_move_is_told_and_movement_ends_it(run: Ledger, http: httpx.Client) -> None:
     run.submit([task("a")])
-    teller, watch = Teller(), Watch(run, {}, lambda name: name == "trainer")
+    teller, watch = Teller(), TroubleWatch(run, {}, lambda name: name == "trainer")
     assert not list(teller.lines(watch.troubles(http), 0.0))
     (line,) = teller.lines(watch.troubles(http), STILL_SECONDS)
     assert line.startswith("the run: nothing has moved for 10 min though work waits (backlog 1; a")
@@ -99,10 +99,10 @@ def test_work_that_waits_and_does_not_move_is_told_and_movement_ends_it(run: Led
 
 def test_a_part_that_is_not_ready_is_told_while_its_process_runs(run: Ledger, http: httpx.Client) -> None:
     parts = {"value": Awaited(f"http://127.0.0.1:{free_ports(1)[0]}", 1.0)}
-    (told,) = Watch(run, parts, lambda name: True).troubles(http)
+    (told,) = TroubleWatch(run, parts, lambda name: True).troubles(http)
     assert (told.subject, told.patience_seconds) == ("value", UNREADY_SECONDS)
     assert told.text.startswith("is not ready: no answer")
-    assert Watch(run, parts, lambda name: False).troubles(http) == []
+    assert TroubleWatch(run, parts, lambda name: False).troubles(http) == []
 
 
 def test_a_redis_that_is_away_is_a_trouble_and_no_error(
@@ -110,7 +110,7 @@ def test_a_redis_that_is_away_is_a_trouble_and_no_error(
 ) -> None:
     settings = make_ledger().settings.model_copy(update={"redis": own_redis.settings})
     ledger = Ledger.open(settings, patience_seconds=0.0)
-    watch = Watch(ledger, {}, lambda name: False)
+    watch = TroubleWatch(ledger, {}, lambda name: False)
     own_redis.kill()
     (told,) = watch.troubles(http)
     assert told.subject == "queues"
@@ -123,7 +123,7 @@ def test_a_redis_that_answers_and_has_lost_the_run_is_not_said_to_be_silent(
 ) -> None:
     settings = make_ledger().settings.model_copy(update={"redis": own_redis.settings})
     ledger = Ledger.open(settings)
-    watch = Watch(ledger, {}, lambda name: False)
+    watch = TroubleWatch(ledger, {}, lambda name: False)
     ledger.redis.flushall()
     (told,) = watch.troubles(http)
     assert told.subject == "queues"
@@ -134,7 +134,7 @@ def test_a_redis_that_answers_and_has_lost_the_run_is_not_said_to_be_silent(
 def test_a_trouble_is_told_once_and_again_when_it_changes_but_not_all_the_time() -> None:
     teller = Teller()
     told = {
-        second: list(teller.lines([Trouble("a", text, 0.0)], second))
+        second: list(teller.lines([RunTrouble("a", text, 0.0)], second))
         for second, text in (
             (0, "x"),
             (5, "x"),

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from vapo.local.environment import part_environment
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 
 DEADLINE_SECONDS = 120
 MODEL = Path(__file__).parents[3] / "vapo" / "assets" / "chain-base"

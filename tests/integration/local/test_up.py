@@ -19,7 +19,7 @@ import pytest
 
 import vapo
 from tests.support.stand_in_stack import command, environment, parts_of, read_until, started
-from vapo.local.run_folder import RunFolder, RunFolderError
+from vapo.local.run_folders.run_folder import RunFolder, RunFolderError
 
 RUN = ["up", "--run", "a"]
 BASE_MODEL = Path(vapo.__file__).parent / "assets" / "chain-base"

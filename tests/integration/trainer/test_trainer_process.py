@@ -22,7 +22,7 @@ from tests.support.torchrun import run_on_nodes
 from trainer.checkpoint import newest_checkpoint, read_manifest
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 from vapo.model.critic import load_critic
 from vapo.settings import Settings, dump_settings
 from vapo.startup import UnavailableError

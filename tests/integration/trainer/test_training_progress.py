@@ -18,7 +18,7 @@ from trainer.intake.dynamic_sampling import Discarded
 from trainer.intake.ingest import Arrival, Ingest
 from vapo.ledger import Lease, Ledger, Stage
 from vapo.ledger.audit import audit
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 from vapo.messages import Verdict
 from vapo.settings import Settings
 from vapo.weights import WeightChannel

@@ -17,7 +17,7 @@ from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
 from vapo.settings import Settings
 from vapo.weights import ACTOR, CRITIC, SupersededError, WeightChannel, WeightsError, sha256_of, version_folder
-from vapo.weights.http_transport import HttpTransport
+from vapo.weights.transport import HttpTransport
 
 pytestmark = pytest.mark.slow
 

@@ -18,8 +18,8 @@ from tests.support.weight_server import WeightServer
 from vapo.settings import Settings
 from vapo.weights import ACTOR, CRITIC, SupersededError, WeightsError, version_folder
 from vapo.weights import cache as cache_module
-from vapo.weights.http_transport import HttpTransport
 from vapo.weights.rate_limit import TokenBucket
+from vapo.weights.transport import HttpTransport
 
 MIB = 1 << 20
 SIZE = 8 * MIB

@@ -16,7 +16,7 @@ from tests.support.tiny_models import log_probs_of, tiny_model
 from tests.support.weight_server import WeightServer
 from vapo.ledger.fleet import Fleet, Member
 from vapo.ledger.keys import Keys
-from vapo.local.redis_server import PrivateRedis
+from vapo.local.private_redis import PrivateRedis
 from vapo.messages import token_array
 from vapo.model.critic import load_critic, score
 from vapo.model.packing import TokenSequence

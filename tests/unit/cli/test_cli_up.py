@@ -12,13 +12,13 @@ import pytest
 
 from vapo.cli.commands import up
 from vapo.cli.errors import CommandError
-from vapo.local.managed import ProcessSpec
-from vapo.local.outcome import note_training
-from vapo.local.restarts import RestartPolicy
-from vapo.local.run_folder import RunFolder
+from vapo.local.run_folders.run_folder import RunFolder
+from vapo.local.run_folders.run_outcome import note_training
 from vapo.local.stack import PARTS, Stack, StackError, names_redis, resolve
-from vapo.local.supervisor import Supervisor
-from vapo.model.folder import ModelFolderError
+from vapo.local.supervision.managed_process import ProcessSpec
+from vapo.local.supervision.restarts import RestartPolicy
+from vapo.local.supervision.supervisor import Supervisor
+from vapo.model.folder.contents import ModelFolderError
 from vapo.settings import Settings
 
 
@@ -103,7 +103,7 @@ def kept_running(stack: Stack, exit_when_done: bool) -> str:
         try:
             ending.result(timeout=6.0)
         except TimeoutError:
-            stack.supervisor._failure = "released by the test"
+            stack.supervisor.failure = "released by the test"
             with pytest.raises(StackError, match="released by the test"):
                 ending.result(timeout=10.0)
             return "goes on"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from vapo.cli.telling.evaluation_words import describe, has_failed
-from vapo.cli.telling.watch_lines import evaluation
+from vapo.cli.output.evaluation_words import describe, has_failed
+from vapo.cli.output.watch_lines import evaluation
 
 RESULT: dict[str, Any] = {
     "samples": 2,

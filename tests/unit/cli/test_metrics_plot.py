@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vapo.cli.dispatch import main
-from vapo.cli.telling.metrics_plot import PANELS, bias_by_length, by_position, curves, draw_metrics, held_out, plt
+from vapo.cli.output.metrics_plot import PANELS, bias_by_length, by_position, curves, draw_metrics, held_out, plt
 
 ROWS = [
     {

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vapo.cli.progress import ERASE, ProgressLine
-from vapo.cli.telling.eval_wait import reason_of_standstill
-from vapo.cli.telling.table import figure
-from vapo.cli.telling.watch_alarms import REPEAT_SECONDS, UNREADY_SECONDS, Alarms
+from vapo.cli.output.eval_wait import reason_of_standstill
+from vapo.cli.output.progress_line import ERASE, ProgressLine
+from vapo.cli.output.table import figure
+from vapo.cli.output.watch_alarms import REPEAT_SECONDS, UNREADY_SECONDS, Alarms
 from vapo.ledger.pace import seconds_left, words
 
 DEADLINE_SECONDS = 20.0

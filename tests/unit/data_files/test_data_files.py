@@ -21,11 +21,11 @@ from services.gateway.rows.row import parse_row
 from vapo.cli.errors import CommandError
 from vapo.cli.sending.problem_file import read_problems
 from vapo.cli.sending.row_errors import told
-from vapo.data_files.answers import answer_text, last_box
 from vapo.data_files.columns import value_at, without
 from vapo.data_files.errors import DataFileError, RowError
 from vapo.data_files.mapping import ColumnOptions
 from vapo.data_files.reader import read_file, rows_of_text, unit_of
+from vapo.data_files.reference_answers import answer_text, last_box
 
 NO_OPTIONS = ColumnOptions()
 TEXT_ROWS = [

@@ -14,11 +14,11 @@ from vapo.demo.display import LineDisplay
 from vapo.demo.session import DemoError, Session
 from vapo.demo.settings import DemoOptions
 from vapo.demo.state import DemoState, load_state
-from vapo.local.managed import ProcessSpec
-from vapo.local.restarts import RestartPolicy
-from vapo.local.run_folder import RunFolder
+from vapo.local.run_folders.run_folder import RunFolder
 from vapo.local.stack import Stack, StackError
-from vapo.local.supervisor import Supervisor
+from vapo.local.supervision.managed_process import ProcessSpec
+from vapo.local.supervision.restarts import RestartPolicy
+from vapo.local.supervision.supervisor import Supervisor
 from vapo.settings import Settings
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vapo.demo.clock import TrainingClock
-from vapo.demo.metrics_rows import MetricsRows, read_rows
+from vapo.demo.metrics_rows import MetricsRows, rows_so_far
 from vapo.demo.progress import Snapshot, clock, fields, line
 from vapo.demo.state import CurvePoint, DemoState, Example, Measurement, load_state
 from vapo.demo.summary import outcome, text
@@ -87,14 +87,14 @@ def test_rows_done_again_count_once_and_half_a_row_not_at_all(tmp_path: Path) ->
         ],
         end='{"step": 3, "tok',
     )
-    rows = read_rows(tmp_path)
+    rows = rows_so_far(tmp_path)
     assert (rows.step, rows.tokens, rows.newest) == (2, 300, {"step": 2, "tokens": 200})
     assert [row["tokens"] for row in rows.pretraining] == [5]
 
 
 def test_no_rows_yet(tmp_path: Path) -> None:
-    assert read_rows(tmp_path) == MetricsRows([], [])
-    assert read_rows(tmp_path).newest == {}
+    assert rows_so_far(tmp_path) == MetricsRows([], [])
+    assert rows_so_far(tmp_path).newest == {}
 
 
 def test_outcome_and_summary() -> None:

@@ -17,12 +17,12 @@ from services.generator.engine.engine_options import EngineMissing, check_device
 from services.generator.engine.merged import merged
 from services.generator.engine.vllm_engine import GenerationInterrupted, RequestRefused
 from services.generator.openai.log_probs import LOWEST, Tokens, chat_log_probs, completion_log_probs
-from services.generator.openai.openai_front import begun, turn_of
-from services.generator.openai.requests import ChatRequest, CompletionRequest
+from services.generator.openai.openai_bodies import ChatRequest, CompletionRequest
+from services.generator.openai.openai_handler import begun, turn_of
 from services.generator.prompts import PromptError, check_prompt
-from services.generator.requests import GenerateRequest, sampling_of
+from services.generator.request_bodies import GenerateRequest, sampling_of
 from services.generator.sample_seeds import sample_seed
-from services.generator.weight_files import base_shapes, check_complete
+from services.generator.weight_shapes import base_shapes, check_complete
 from vapo.service.problem_details import Problem
 from vapo.settings import SamplingSettings
 from vapo.settings.sampling_bounds import MAX_SEED

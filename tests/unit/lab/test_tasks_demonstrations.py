@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from lab.base_model.boxed_integer import boxed_integer
 from lab.base_model.demonstrations import InHeadErrors, demonstrate
-from vapo.demo.chain.answers import boxed_integer
 from vapo.demo.chain.chain import ChainProblem
 from vapo.demo.chain.problem_sets import problem_set
 from vapo.demo.chain.splits import Split

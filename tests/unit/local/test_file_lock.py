@@ -13,7 +13,7 @@ import pytest
 
 from trainer.run_lock import run_lock
 from vapo.file_lock import NoLocksError
-from vapo.local.run_folder import RunFolder
+from vapo.local.run_folders.run_folder import RunFolder
 from vapo.weights.errors import WeightsError
 from vapo.weights.host_lock import host_lock
 

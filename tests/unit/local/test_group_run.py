@@ -15,8 +15,8 @@ from trainer.learning.learner import Learner
 from trainer.learning.timer import StepTimer
 from trainer.learning.update import update
 from trainer.publish import Publisher
-from vapo.local.run_folder import RunFolder
-from vapo.local.stack import PARTS, Shape, plan, resolve
+from vapo.local.run_folders.run_folder import RunFolder
+from vapo.local.stack import PARTS, Shape, parts_to_start, resolve
 from vapo.settings import AlgorithmSettings, Settings, load_settings
 from vapo.settings.presets import preset
 
@@ -37,7 +37,7 @@ def test_no_critic_is_built_and_no_value_service_started(tmp_path: Path, name: s
     learner = build_learner(settings, ALONE)
     assert learner.critic is None
     folder = RunFolder(tmp_path / "run")
-    specs, awaited = plan(resolve(settings, folder), folder, Shape(), frozenset())
+    specs, awaited = parts_to_start(resolve(settings, folder), folder, Shape(), frozenset())
     assert {spec.name for spec in specs} == set(awaited) == {*PARTS} - {"value"}
 
 

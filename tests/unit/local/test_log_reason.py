@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vapo.local.log_reason import LONGEST, reason
-from vapo.local.restarts import of_one_cause
+from vapo.local.supervision.log_reason import LONGEST, reason
+from vapo.local.supervision.restarts import of_one_cause
 
 VLLM = """\
 (EngineCore pid=71) ERROR 11-29 10:00:01 [core.py:1100] EngineCore failed to start.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vapo.local.outcome import OUTCOME_FILE, Outcome, Training, kept, note_training, read_outcome
+from vapo.local.run_folders.run_outcome import OUTCOME_FILE, RunOutcome, Training, kept, note_training, read_outcome
 
 
 def keeper_of(folder: Path) -> tuple[str, str | None, bool]:
@@ -44,7 +44,7 @@ def test_trainer_and_keeper_leave_each_others_words_alone(tmp_path: Path) -> Non
 def test_a_killed_keeper_said_nothing_and_does_not_live(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib\n"
-        "from vapo.local.outcome import kept\n"
+        "from vapo.local.run_folders.run_outcome import kept\n"
         "with kept(pathlib.Path(sys.argv[1])):\n"
         "    print('kept', flush=True)\n"
         "    time.sleep(60)\n"
@@ -69,7 +69,7 @@ def test_a_process_id_given_out_again_is_not_the_keeper(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"keeper": {"other": 1}}'])
 def test_a_file_that_cannot_be_read_says_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / OUTCOME_FILE).write_text(text)
-    assert read_outcome(tmp_path) == Outcome()
+    assert read_outcome(tmp_path) == RunOutcome()
 
 
 def test_a_file_that_cannot_be_written_is_logged_and_ends_nothing(
@@ -79,5 +79,5 @@ def test_a_file_that_cannot_be_written_is_logged_and_ends_nothing(
     with kept(gone):
         note_training(gone, "failed", 1, 3, "disk full")
     assert "outcome.json cannot be written" in caplog.text
-    assert read_outcome(gone) == Outcome()
+    assert read_outcome(gone) == RunOutcome()
     assert Training("running").step is None

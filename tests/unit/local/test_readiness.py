@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vapo.local.ports import free_ports
-from vapo.local.readiness import Awaited, NotReadyError, wait_ready
+from vapo.local.supervision.readiness import Awaited, NotReadyError, wait_ready
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vapo.local.restarts import RestartPolicy, recent, restart_delay
+from vapo.local.supervision.restarts import RestartPolicy, recent, restart_delay
 
 POLICY = RestartPolicy(limit=5, window_seconds=60.0, first_delay_seconds=0.25, longest_delay_seconds=1.0)
 

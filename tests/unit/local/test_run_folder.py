@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from vapo.local.run_folder import RunFolder, RunFolderError, write_secret
+from vapo.local.run_folders.run_folder import RunFolder, RunFolderError, write_secret
 from vapo.settings import SecuritySettings, Settings
 from vapo.startup import file_trouble
 

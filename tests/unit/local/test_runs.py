@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from vapo.cli import main
-from vapo.local.outcome import kept, note_training
-from vapo.local.run_folder import RunFolder, RunFolderError
-from vapo.local.runs import all_runs, choose, look, newest_step
+from vapo.local.run_folders.known_runs import all_runs, choose, look, newest_step
+from vapo.local.run_folders.run_folder import RunFolder, RunFolderError
+from vapo.local.run_folders.run_outcome import kept, note_training
 from vapo.settings import Settings, load_settings
 
 CLOCK = 1.7e9
@@ -47,7 +47,7 @@ def made(name: str, age: float, steps: int = 0) -> Path:
 @contextlib.contextmanager
 def killed(folder: Path) -> Iterator[None]:
     code = (
-        "import sys, time, pathlib\nfrom vapo.local.outcome import kept\n"
+        "import sys, time, pathlib\nfrom vapo.local.run_folders.run_outcome import kept\n"
         "with kept(pathlib.Path(sys.argv[1])):\n print(flush=True)\n time.sleep(60)\n"
     )
     words = [sys.executable, "-c", code, str(folder)]

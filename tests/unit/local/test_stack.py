@@ -10,8 +10,8 @@ import pytest
 
 from vapo.local import environment
 from vapo.local.environment import part_environment
-from vapo.local.run_folder import RunFolder
-from vapo.local.stack import PARTS, Shape, StackError, launcher, names_redis, plan, resolve
+from vapo.local.run_folders.run_folder import RunFolder
+from vapo.local.stack import PARTS, Shape, StackError, launcher, names_redis, parts_to_start, resolve
 from vapo.settings import load_settings
 
 FREE_PORTS = [f"{part}.port=0" for part in PARTS]
@@ -45,7 +45,7 @@ def test_a_port_the_user_named_must_be_free_and_a_default_need_not(tmp_path: Pat
 def test_no_secret_is_on_a_command_line_or_in_the_environment(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     settings = resolve(load_settings(assignments=FREE_PORTS, environment={}), folder)
-    specs, awaited = plan(settings, folder, Shape(generators=2), without=frozenset())
+    specs, awaited = parts_to_start(settings, folder, Shape(generators=2), without=frozenset())
     names = {*PARTS, "generator-2"}
     assert {spec.name for spec in specs} == names == set(awaited)
     public = " ".join(word for spec in specs for word in (*spec.command, *spec.environment.values()))
@@ -57,7 +57,7 @@ def test_no_secret_is_on_a_command_line_or_in_the_environment(tmp_path: Path) ->
 def test_parts_can_be_left_out(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     settings = resolve(load_settings(assignments=FREE_PORTS, environment={}), folder)
-    specs, _ = plan(settings, folder, Shape(), without={"trainer", "value"})
+    specs, _ = parts_to_start(settings, folder, Shape(), without={"trainer", "value"})
     assert {spec.name for spec in specs} == {"gateway", "verifier", "generator"}
 
 
@@ -65,7 +65,7 @@ def test_parts_can_be_left_out(tmp_path: Path) -> None:
 def test_none_of_a_part_is_none(tmp_path: Path, count: str) -> None:
     folder = RunFolder(tmp_path)
     settings = resolve(load_settings(assignments=FREE_PORTS, environment={}), folder)
-    specs, awaited = plan(settings, folder, Shape(**{count: 0}), without=frozenset())
+    specs, awaited = parts_to_start(settings, folder, Shape(**{count: 0}), without=frozenset())
     left_out = {"trainer_ranks": "trainer"}.get(count, count[:-1])
     assert {spec.name for spec in specs} == set(PARTS) - {left_out} == set(awaited)
 

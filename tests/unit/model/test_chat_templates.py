@@ -16,8 +16,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoTokenizer
 
 from tests.unit.model.test_tokenizer import make_folder
-from vapo.model.chat_template import renderer
-from vapo.model.tokenizer import TokenizerError, load_tokenizer
+from vapo.model.text.chat_template import renderer
+from vapo.model.text.tokenizer import TokenizerError, load_tokenizer
 
 GENERATION = (
     "{% for message in messages %}{% if message.role == 'assistant' %}"

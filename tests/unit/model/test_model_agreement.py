@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vapo.model.agreement import ARCHITECTURES, check_agreement
-from vapo.model.form import SUPPORTED_MODEL_TYPES, ModelFormError
+from vapo.model.folder.agreement import ARCHITECTURES, check_agreement
+from vapo.model.folder.form import SUPPORTED_MODEL_TYPES, ModelFormError
 
 FACTORS = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
 LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}

@@ -16,9 +16,9 @@ from tests.support.trainer_cases import tiny_config, tiny_folder
 from trainer.learning.policy import load_policy
 from trainer.start_checks import check_models
 from vapo.model.critic import WEIGHTS_NAME, load_critic, save_critic
-from vapo.model.folder import INDEX, ModelFolderError, check_model_folder
-from vapo.model.form import ModelFormError
-from vapo.model.weights import load_causal_lm
+from vapo.model.folder.contents import INDEX, ModelFolderError, check_model_folder
+from vapo.model.folder.form import ModelFormError
+from vapo.model.folder.loading import load_causal_lm
 from vapo.settings import Settings
 
 

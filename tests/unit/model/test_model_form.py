@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from vapo.model.form import (
+from vapo.model.folder.form import (
     HEAD,
     SUPPORTED_MODEL_TYPES,
     ModelFormError,

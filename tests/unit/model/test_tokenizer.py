@@ -13,7 +13,7 @@ from tokenizers.pre_tokenizers import Split
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
-from vapo.model.tokenizer import TokenizerError, load_tokenizer, tokenizer_fingerprint
+from vapo.model.text.tokenizer import TokenizerError, load_tokenizer, tokenizer_fingerprint
 
 CHAIN_BASE = Path("vapo/assets/chain-base")
 CHATML = (

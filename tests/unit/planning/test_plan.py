@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from vapo.cli.dispatch import main
-from vapo.planning import arithmetic
+from vapo.planning import closed_forms
 from vapo.planning.measured import MeasurementError, measure_run
 from vapo.planning.plan import Plan, make_plan
+from vapo.planning.plan_table import size
 from vapo.planning.quantities import Deployment, ModelSize, Rates, Workload
-from vapo.planning.report import size
 from vapo.settings import Settings, dump_settings, load_settings
 
 WORK = Workload(4, 16, 1000, 4000, max_staleness=1)
@@ -33,16 +33,16 @@ def _limits(
 
 
 def test_figures_are_those_of_the_formulas() -> None:
-    assert arithmetic.generation_seconds(WORK, RATES) == 16.0
-    assert arithmetic.training_seconds(WORK, RATES) == 8.0
-    assert arithmetic.generators_needed(WORK, RATES) == 8
-    assert arithmetic.sync_bytes(MODEL, RATES, HERE, relay=False) == 14e9 * 5
-    assert arithmetic.sync_bytes(MODEL, RATES, HERE, relay=True) == 14e9 * 2
-    assert arithmetic.checkpoint_bytes(MODEL) == 168e9
+    assert closed_forms.generation_seconds(WORK, RATES) == 16.0
+    assert closed_forms.training_seconds(WORK, RATES) == 8.0
+    assert closed_forms.generators_needed(WORK, RATES) == 8
+    assert closed_forms.sync_bytes(MODEL, RATES, HERE, relay=False) == 14e9 * 5
+    assert closed_forms.sync_bytes(MODEL, RATES, HERE, relay=True) == 14e9 * 2
+    assert closed_forms.checkpoint_bytes(MODEL) == 168e9
     assert MODEL.cache_bytes_per_token == 2 * 28 * 4 * 128 * 2
-    assert arithmetic.redis_traffic(WORK) == (64 * 26_000, 64 * 43_000)
+    assert closed_forms.redis_traffic(WORK) == (64 * 26_000, 64 * 43_000)
     in_redis = (128 + 640 + 5000) * (1300 + 24_000) * 1.15
-    assert arithmetic.redis_bytes(WORK, HERE) == pytest.approx(in_redis)
+    assert closed_forms.redis_bytes(WORK, HERE) == pytest.approx(in_redis)
 
 
 @pytest.mark.parametrize(

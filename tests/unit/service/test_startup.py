@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vapo.model.folder import INDEX, ModelFolderError, check_model_folder
+from vapo.model.folder.contents import INDEX, ModelFolderError, check_model_folder
 from vapo.startup import StartupError, UnavailableError, check_writable, run_part
 
 MODEL = Path(__file__).parents[3] / "vapo" / "assets" / "chain-base"

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from services.gateway.routes.evaluations import EvaluationRequest
 from services.gateway.rows.row import RowError, parse_row
-from services.generator.openai.requests import ChatRequest, CompletionRequest
-from services.generator.requests import GenerateRequest
+from services.generator.openai.openai_bodies import ChatRequest, CompletionRequest
+from services.generator.request_bodies import GenerateRequest
 from vapo.settings import SettingsError, load_settings
 from vapo.settings.sampling_bounds import GREATEST_TEMPERATURE, LEAST_TRAINING_TEMPERATURE
 

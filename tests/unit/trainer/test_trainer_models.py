@@ -14,8 +14,8 @@ from trainer.learning.batch import RolloutBatch, TrainingRow
 from trainer.learning.micro_batches import MicroBatch, micro_batches
 from trainer.learning.policy import Policy, enable_gradient_checkpointing, load_policy
 from vapo.model.critic import load_critic
-from vapo.model.folder import ModelFolderError
-from vapo.model.form import ModelFormError
+from vapo.model.folder.contents import ModelFolderError
+from vapo.model.folder.form import ModelFormError
 
 
 def _reference(policy: Policy, row: TrainingRow) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,25 +10,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from redis.exceptions import RedisError
 
+from vapo.cli.connection_options import add_run_option, chosen_run
 from vapo.cli.errors import CommandError
-from vapo.cli.progress import ProgressLine
+from vapo.cli.output.progress_line import ProgressLine
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.ledger.audit import audit, is_empty
 from vapo.ledger.books import Books
 from vapo.ledger.connection import connect
 from vapo.ledger.keys import Keys
-from vapo.local.redis_server import RedisServerError
-from vapo.local.run_folder import RunFolderError
-from vapo.local.runs import choose
+from vapo.local.private_redis import RedisServerError
+from vapo.local.run_folders.run_folder import RunFolderError
 from vapo.local.stopped_ledger import PATIENCE_SECONDS, readable_redis
-from vapo.option_types import path
 from vapo.settings import RedisSettings, SettingsError
 from vapo.startup import StartupError
 
@@ -40,12 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = __doc__
-    parser.add_argument(
-        "--run",
-        type=path,
-        metavar="RUN",
-        help="folder or name of a run on this machine (default: the live one, else the newest)",
-    )
+    add_run_option(parser)
     add_settings_options(parser)
 
 
@@ -76,9 +69,7 @@ def _named_books(arguments: argparse.Namespace) -> Iterator[Books]:
 
 @contextmanager
 def _books_of_a_run(named: Path | None) -> Iterator[Books]:
-    chosen, choice = choose(named)
-    if choice:
-        print(choice, file=sys.stderr)
+    chosen = chosen_run(named)
     settings = chosen.folder.read_settings()
     with readable_redis(chosen, settings) as redis, _opened(redis, settings.run.name) as books:
         yield books

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from vapo.cli.output.table import aligned
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.demo.settings import demo_base
 from vapo.settings import dump_settings, load_settings
@@ -50,11 +51,7 @@ def _table(rows: Sequence[Difference]) -> str:
     """Columns as wide as their widest cell; the reason last."""
     lines = [("setting", "here", "paper", "why")]
     lines += [(row.setting, _shown(row.here), "?" if row.silent else _shown(row.paper), row.why) for row in rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(line[:3], widths, strict=True)), line[3]])
-        for line in lines
-    )
+    return "\n".join(aligned(lines))
 
 
 def _shown(value: Any) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from vapo.cli.connection_options import add_connection_options, gateway
 from vapo.cli.errors import UsageError
+from vapo.cli.output.table import aligned
 
 TITLES = ("name", "split", "rows", "epoch", "served", "uploaded")
 
@@ -41,9 +42,7 @@ def table(datasets: Sequence[Mapping[str, Any]]) -> list[str]:
     """The data sets as a person reads them."""
     if not datasets:
         return ["no data sets; send one with `vapo submit FILE --dataset NAME`"]
-    rows = [TITLES, *(_cells(dataset) for dataset in datasets)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return aligned([TITLES, *(_cells(dataset) for dataset in datasets)])
 
 
 def _cells(dataset: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 
-from vapo.cli.named_redis import findings_of
+from vapo.cli.redis_findings import findings_of
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.local.environment import has_nvidia_driver, installed_version
 from vapo.local.ports import is_free
-from vapo.local.redis_server import RedisServerError, binary_version, find_binary
+from vapo.local.private_redis import RedisServerError, binary_version, find_binary
 from vapo.local.stack import PARTS, names_redis
 from vapo.settings import Settings
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from vapo.cli.connection_options import add_connection_options, gateway
 from vapo.cli.errors import UsageError
+from vapo.cli.output.eval_wait import wait_for
+from vapo.cli.output.evaluation_words import describe, has_failed, warnings
 from vapo.cli.sending.dry_run import left_in
 from vapo.cli.sending.problem_file import ProblemFile, add_mapping_options, mapping_words, problems_from
 from vapo.cli.sending.row_requests import refused
-from vapo.cli.telling.eval_wait import wait_for
-from vapo.cli.telling.evaluation_words import describe, has_failed, warnings
 from vapo.client import GatewayClient, GatewayError
 from vapo.option_types import above, at_least, path, whole
 from vapo.startup import check_writable

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from vapo.cli.connection_options import add_run_option, chosen_run
 from vapo.cli.errors import CommandError
-from vapo.cli.progress import ProgressLine
-from vapo.local.run_folder import RunFolderError
-from vapo.local.run_history import AnotherModelError, check_model
-from vapo.local.runs import choose
+from vapo.cli.output.progress_line import ProgressLine
+from vapo.local.run_folders.run_folder import RunFolderError
+from vapo.local.run_folders.start_history import AnotherModelError, check_model
+from vapo.local.stack import changed
 from vapo.option_types import path, whole
 from vapo.settings import Settings, SettingsError
 from vapo.weights.hf_export import ExportError, Source, base_model_of, find_source, write_folder
@@ -18,9 +18,7 @@ from vapo.weights.hf_export import ExportError, Source, base_model_of, find_sour
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument(
-        "--run", type=path, metavar="RUN", help="folder or name of a run (default: the live one, else the newest)"
-    )
+    add_run_option(parser)
     parser.add_argument("--output", type=path, required=True, metavar="DIR", help="must not exist yet")
     parser.add_argument(
         "--model", type=path, metavar="FOLDER", help="where the run's base model lies now, if it was moved"
@@ -42,18 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
         source = find_source(settings.run, arguments.version, arguments.step)
         with ProgressLine() as progress, progress.waiting(f"writing {arguments.output}"):
             base = arguments.model or base_model_of(source, settings.model.path)
-            check_model(settings.run.directory, None, changed(settings, base))
+            check_model(settings.run.directory, None, changed(settings, {"model": {"path": base}}))
             dtype = write_folder(source, base.expanduser(), arguments.output, arguments.dtype)
     except (AnotherModelError, ExportError, RunFolderError, SettingsError, OSError) as error:
         raise CommandError(str(error)) from None
     print(f"{arguments.output}: the policy {describe(source)} in {dtype}, for transformers and vLLM")
     return 0
-
-
-def changed(settings: Settings, base_model: Path) -> Settings:
-    """The settings with another model folder."""
-    model = settings.model.model_copy(update={"path": base_model})
-    return settings.model_copy(update={"model": model})
 
 
 def describe(source: Source) -> str:
@@ -62,9 +54,5 @@ def describe(source: Source) -> str:
 
 
 def _settings(named: Path | None) -> Settings:
-    chosen, choice = choose(named)
-    if choice:
-        print(choice, file=sys.stderr)
-    settings = chosen.folder.read_settings()
-    here = settings.run.model_copy(update={"directory": chosen.folder.directory})
-    return settings.model_copy(update={"run": here})
+    chosen = chosen_run(named)
+    return changed(chosen.folder.read_settings(), {"run": {"directory": chosen.folder.directory}})

@@ -10,8 +10,8 @@ import argparse
 from vapo.cli.errors import CommandError
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.demo.settings import demo_base
-from vapo.local.container_run import write_shared_files
-from vapo.model.folder import check_model_description
+from vapo.local.container_files import write_shared_files
+from vapo.model.folder.contents import check_model_description
 from vapo.option_types import path
 from vapo.settings import Settings, SettingsError
 from vapo.startup import file_trouble

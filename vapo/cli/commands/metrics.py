@@ -25,10 +25,10 @@ from vapo.cli.connection_options import (
     told_plainly,
 )
 from vapo.cli.errors import CommandError
-from vapo.cli.progress import ProgressLine
-from vapo.cli.telling.table import aligned, figure
+from vapo.cli.output.progress_line import ProgressLine
+from vapo.cli.output.table import aligned, figure
 from vapo.client import GatewayClient, GatewayError
-from vapo.local.runs import METRICS_FILE
+from vapo.local.run_folders.metrics_rows import METRICS_FILE, read_rows
 from vapo.option_types import path, whole
 
 SHOWN = (
@@ -111,16 +111,14 @@ def _ask(client: GatewayClient, target: Target, last: int | None, with_evaluatio
 def _of_file(file: Path, last: int | None) -> Found:
     """Training rows of a `metrics.jsonl`; a line that is being written is left out."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+        training = [row for row in read_rows(file) if "step" in row]
     except (OSError, ValueError) as error:
         raise CommandError(f"--file {file}: {error}; name a run's metrics.jsonl") from None
-    training = [row for row in rows if "step" in row]
     return Found(training if last is None else training[-last:])
 
 
 def _draw(found: Found, file: Path) -> None:
-    from vapo.cli.telling.metrics_plot import draw_metrics  # matplotlib is slow to import and seldom needed
+    from vapo.cli.output.metrics_plot import draw_metrics  # matplotlib is slow to import and seldom needed
 
     try:
         draw_metrics(found.rows, file, found.name, found.evaluations)

@@ -7,13 +7,13 @@ import json
 from dataclasses import replace
 
 from vapo.cli.errors import CommandError
-from vapo.local.run_folder import RunFolderError
+from vapo.local.run_folders.run_folder import RunFolderError
 from vapo.option_types import above, amount, at_least, path, whole
-from vapo.planning.arithmetic import best_split, with_split
+from vapo.planning.closed_forms import best_split, with_split
 from vapo.planning.measured import MeasurementError, measure_run
 from vapo.planning.plan import make_plan
+from vapo.planning.plan_table import plan_table
 from vapo.planning.quantities import Deployment, ModelSize, Rates, Workload
-from vapo.planning.report import report
 
 GIGABIT = 1e9 / 8
 GIB = 2.0**30
@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         plan = make_plan(work, rates, _model(arguments), _deployment(arguments), arguments.steps, arguments.seed)
     except (MeasurementError, RunFolderError, ValueError) as error:
         raise CommandError(str(error)) from None
-    print(json.dumps(plan.as_json(), indent=2) if arguments.json else report(plan))
+    print(json.dumps(plan.as_json(), indent=2) if arguments.json else plan_table(plan))
     return 0
 
 

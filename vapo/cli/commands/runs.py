@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from vapo.cli.telling.table import aligned
-from vapo.local.runs import Run, all_runs
+from vapo.cli.output.table import aligned
+from vapo.local.run_folders.known_runs import Run, all_runs
 
 HEADINGS = ("run", "state", "step", "started", "folder", "gateway", "")
 NONE = "no run under runs/; `vapo up` starts one"

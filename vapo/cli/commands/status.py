@@ -9,21 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from vapo.cli.commands.runs import as_fields, moment
-from vapo.cli.connection_options import (
-    PATIENCE_SECONDS,
-    Target,
-    add_connection_options,
-    client_of,
-    find_target,
-    metrics_of,
-    told_plainly,
-)
-from vapo.cli.progress import ProgressLine
-from vapo.cli.telling.fleet_words import describe_fleet
-from vapo.cli.telling.queue_words import describe_failures, describe_queues, describe_totals
-from vapo.client import GatewayError
+from vapo.cli.connection_options import Target, add_connection_options, ask_run, find_target, metrics_of
+from vapo.cli.output.fleet_words import describe_fleet
+from vapo.cli.output.queue_words import describe_failures, describe_queues, describe_totals
+from vapo.client import GatewayClient
 from vapo.ledger.pace import words
-from vapo.local.runs import Run, look, steps
+from vapo.local.run_folders.known_runs import Run, steps
 
 STEP_FIELDS = {
     "reward": "reward",
@@ -47,28 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print step, queues, failures and parts; of a run that has ended, how."""
     target = find_target(arguments)
-    with ProgressLine() as progress, told_plainly(target):
-        try:
-            with client_of(target, PATIENCE_SECONDS, progress) as client:
-                metrics, fleet = metrics_of(client, target), client.get("/v1/fleet")["members"]
-        except GatewayError:
-            over = run_that_is_over(target)
-            if over is None:
-                raise
-            print(json.dumps(as_fields(over)) if arguments.json else ended(over))
-            return 0
-    if arguments.json:
-        print(json.dumps({**metrics, "fleet": fleet}))
-    else:
-        lines = [*describe_run(metrics), *_place(target), "", *describe_fleet(fleet)]
-        print("\n".join(lines))
-    return 0
 
+    def live(client: GatewayClient, _: object) -> int:
+        metrics, fleet = metrics_of(client, target), client.get("/v1/fleet")["members"]
+        if arguments.json:
+            print(json.dumps({**metrics, "fleet": fleet}))
+        else:
+            print("\n".join([*describe_run(metrics), *_place(target), "", *describe_fleet(fleet)]))
+        return 0
 
-def run_that_is_over(target: Target) -> Run | None:
-    """The run that was meant, if its end is why its gateway does not answer."""
-    run = target.run and look(target.run.folder)
-    return run if run and run.over else None
+    def over(run: Run) -> int:
+        print(json.dumps(as_fields(run)) if arguments.json else ended(run))
+        return 0
+
+    return ask_run(target, live, over)
 
 
 def ended(run: Run) -> str:

@@ -11,17 +11,17 @@ import json
 import threading
 
 from vapo.cli.errors import CommandError
-from vapo.cli.lasting_output import lasting_output
+from vapo.cli.output.lasting_output import lasting_output
 from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.installation import check_installed
 from vapo.local.interruption import interrupted_by_signals
-from vapo.local.outcome import read_outcome
-from vapo.local.readiness import NotReadyError
-from vapo.local.redis_server import RedisServerError
-from vapo.local.run_folder import RunFolderError
-from vapo.local.runs import end_of_training, place_of
+from vapo.local.private_redis import RedisServerError
+from vapo.local.run_folders.known_runs import end_of_training, place_of
+from vapo.local.run_folders.run_folder import RunFolderError
+from vapo.local.run_folders.run_outcome import read_outcome
 from vapo.local.stack import PARTS, Shape, Stack, StackError, running_stack
-from vapo.model.folder import check_model_description
+from vapo.local.supervision.readiness import NotReadyError
+from vapo.model.folder.contents import check_model_description
 from vapo.option_types import path, whole
 from vapo.settings import Settings
 from vapo.startup import file_trouble

@@ -18,18 +18,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from vapo.cli.commands.status import doing, ended, headline, run_that_is_over
-from vapo.cli.connection_options import Target, add_connection_options, client_of, find_target, metrics_of, told_plainly
-from vapo.cli.progress import ProgressLine
-from vapo.cli.telling.queue_words import describe_failures
-from vapo.cli.telling.watch_alarms import Alarms
-from vapo.cli.telling.watch_lines import Lines
+from vapo.cli.commands.status import doing, ended, headline
+from vapo.cli.connection_options import Target, add_connection_options, ask_run, find_target, metrics_of
+from vapo.cli.output.progress_line import ProgressLine
+from vapo.cli.output.queue_words import describe_failures
+from vapo.cli.output.watch_alarms import Alarms
+from vapo.cli.output.watch_lines import Lines
 from vapo.client import GatewayClient, GatewayError
 from vapo.client.event_stream import Event, follow
 from vapo.ledger.pace import ROWS
-from vapo.local.runs import look
+from vapo.local.run_folders.known_runs import Run, look
 
-PATIENCE_SECONDS = 2.0
 AWAY_SECONDS = 60.0
 LOOK_SECONDS = 5.0
 """Between two looks at failures and parts."""
@@ -50,16 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Follow the run's events until the trainer stops; Ctrl-C ends it."""
     target = find_target(arguments)
-    with ProgressLine(plain_seconds=PLAIN_SECONDS) as progress, told_plainly(target):
-        try:
-            with client_of(target, PATIENCE_SECONDS, progress) as client:
-                return watch(arguments, target, client, progress)
-        except GatewayError:
-            over = run_that_is_over(target)
-            if over is None:
-                raise
-            print(ended(over))
-            return int(over.state != "finished")
+
+    def over(run: Run) -> int:
+        print(ended(run))
+        return int(run.state != "finished")
+
+    return ask_run(target, lambda client, progress: watch(arguments, target, client, progress), over, PLAIN_SECONDS)
 
 
 def watch(arguments: argparse.Namespace, target: Target, client: GatewayClient, progress: ProgressLine) -> int:

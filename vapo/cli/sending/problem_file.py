@@ -22,7 +22,7 @@ from typing import Any
 from vapo.cli.errors import CommandError
 from vapo.cli.sending.row_errors import ROWS_SHOWN, told
 from vapo.data_files.errors import DataFileError, RowError
-from vapo.data_files.layouts import Layout, absent, check_named, layout_of
+from vapo.data_files.layouts import FileLayout, absent, check_named, layout_of
 from vapo.data_files.mapping import EVERY_OTHER_COLUMN, ColumnOptions, left_over, problem_of
 from vapo.data_files.reader import NumberedRow, read_file, unit_of
 
@@ -52,7 +52,7 @@ class ReadFile:
     """What a file holds."""
 
     problems: ProblemFile
-    layout: Layout
+    layout: FileLayout
     """The columns they were taken from."""
     errors: list[dict[str, Any]]
     """Documents of the rows that are wrong, which are not among the problems."""
@@ -209,11 +209,11 @@ def _expression(text: str) -> re.Pattern[str]:
     return pattern
 
 
-def _layout(rows: Sequence[NumberedRow], options: ColumnOptions) -> Layout:
+def _layout(rows: Sequence[NumberedRow], options: ColumnOptions) -> FileLayout:
     all_columns = [row for _, row in rows if isinstance(row, dict)]
     objects = [left_over(row, options.ignored) for row in all_columns]
     if not objects:  # every row is wrong, and will be told so
-        return Layout("prompt", "answer", own=True)
+        return FileLayout("prompt", "answer", own=True)
     check_named(options.id_field, all_columns)
     has_pattern = options.answer_pattern is not None
     return layout_of(objects, options.prompt_field, options.answer_field, has_pattern)
@@ -225,7 +225,7 @@ def _ignored_in_vain(rows: Sequence[NumberedRow], options: ColumnOptions) -> lis
 
 
 def _mapped(
-    file: Path, rows: Sequence[NumberedRow], layout: Layout, options: ColumnOptions
+    file: Path, rows: Sequence[NumberedRow], layout: FileLayout, options: ColumnOptions
 ) -> tuple[list[int], list[dict[str, Any]], list[RowError]]:
     numbers, problems, errors = [], [], []
     for number, row in rows:
