@@ -58,3 +58,10 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{name(page)}: {link}: no such file"
         assert not anchor or anchor in anchors(target), f"{name(page)}: {link}: no such heading"
+
+
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    linked = set(re.findall(r"^- \[[^]]+\]\(([\w/.-]+)\): \S", index, re.MULTILINE))
+    missing = {page.name for page in (ROOT / "docs").glob("*.md")} - linked - {"README.md"}
+    assert missing == set(), "docs/README.md: one line for each page"

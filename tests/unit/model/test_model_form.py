@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,3 +118,9 @@ def test_angles_that_depend_on_the_batch_are_refused(kind: str) -> None:
     config = {"model_type": "llama", "rope_scaling": {"type": kind, "factor": 2.0}}
     with pytest.raises(ModelFormError, match=f"rope type '{kind}' is not supported"):
         longest_sequence(config)
+
+
+def test_the_page_names_every_form() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8")
+    forms = page.split("**Forms**:")[1].split(", in float32")[0]
+    assert set(re.findall(r"`(\w+)`", forms)) == set(SUPPORTED_MODEL_TYPES), "docs/models.md, Forms"
