@@ -33,7 +33,9 @@ FAILURES = (StackError, NotReadyError, RedisServerError, RunFolderError, Gateway
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     defaults = DemoOptions()
-    parser.add_argument("--seed", type=whole(0), default=defaults.seed)
+    parser.add_argument(
+        "--seed", type=whole(0), default=defaults.seed, help="of problems, order and draws (default: %(default)s)"
+    )
     parser.add_argument(
         "--seconds",
         type=above(0),

@@ -26,10 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("file", type=path, nargs="?", help="JSON Lines, a JSON array, CSV or Parquet, with answers")
     parser.add_argument("--dataset", metavar="NAME", help="an uploaded data set instead of a file")
-    parser.add_argument("-k", "--samples", type=whole(1), help="responses per problem")
-    parser.add_argument("--temperature", type=at_least(0), help="0 to 2; 0 is greedy, with one response per problem")
-    parser.add_argument("--top-p", type=at_least(0), help="nucleus, above 0, at most 1")
-    parser.add_argument("--max-new-tokens", type=whole(1))
+    parser.add_argument("-k", "--samples", type=whole(1), help="responses per problem (default: evaluation.samples)")
+    parser.add_argument(
+        "--temperature",
+        type=at_least(0),
+        help="0 to 2; 0 is greedy, with one response per problem (default: evaluation.temperature)",
+    )
+    parser.add_argument("--top-p", type=at_least(0), help="nucleus, above 0, at most 1 (default: evaluation.top_p)")
+    parser.add_argument(
+        "--max-new-tokens",
+        type=whole(1),
+        metavar="N",
+        help="longest response, in tokens (default: sampling.max_new_tokens)",
+    )
     parser.add_argument(
         "--deadline",
         type=above(0),

@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fields", type=lambda text: text.split(","), metavar="A,B", help="columns of table and csv (csv: default all)"
     )
-    parser.add_argument("--format", choices=("table", "csv", "jsonl"), default="table")
+    parser.add_argument(
+        "--format", choices=("table", "csv", "jsonl"), default="table", help="of what is printed (default: table)"
+    )
     parser.add_argument(
         "--plot",
         type=path,

@@ -53,14 +53,16 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--layers", type=whole(0), default=0, help="for the key-value cache")
     group.add_argument("--kv-heads", type=whole(0), default=0, help="for the key-value cache")
-    group.add_argument("--head-size", type=whole(1), default=128)
+    group.add_argument(
+        "--head-size", type=whole(1), default=128, help="of an attention head, for the key-value cache (128)"
+    )
 
 
 def _add_workload(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("rollouts")
     group.add_argument("--prompts", type=whole(1), default=512, metavar="N", help="a step (512)")
     group.add_argument("--samples", type=whole(1), default=16, metavar="N", help="of each prompt (16)")
-    group.add_argument("--prompt-length", type=at_least(1), default=200, metavar="TOKENS")
+    group.add_argument("--prompt-length", type=at_least(1), default=200, metavar="TOKENS", help="of a prompt (200)")
     group.add_argument("--mean-length", type=at_least(1), default=8000, metavar="TOKENS", help="of responses (8000)")
     group.add_argument(
         "--max-length", type=whole(1), default=20000, metavar="TOKENS", help="responses are cut off here (20000)"
@@ -72,7 +74,7 @@ def _add_workload(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="standard deviation of the lengths over their mean (0.5); 0: all alike",
     )
-    group.add_argument("--max-staleness", type=whole(0), default=1, metavar="STEPS")
+    group.add_argument("--max-staleness", type=whole(0), default=1, metavar="STEPS", help="ledger.max_staleness (1)")
 
 
 def _add_rates(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +86,7 @@ def _add_rates(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--generators", type=whole(1), default=1, metavar="N", help="replicas")
     group.add_argument("--gpus", type=whole(1), metavar="N", help="to share out between the two")
-    group.add_argument("--gpus-per-generator", type=whole(1), default=1, metavar="N")
+    group.add_argument("--gpus-per-generator", type=whole(1), default=1, metavar="N", help="of one replica (1)")
     group.add_argument("--sequences", type=whole(1), default=256, metavar="N", help="at once in one replica (256)")
     group.add_argument(
         "--sequence-rate",
@@ -101,11 +103,15 @@ def _add_rates(parser: argparse.ArgumentParser) -> None:
 def _add_deployment(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("hosts")
     group.add_argument("--uplink", type=above(0), default=10.0, metavar="GBIT/S", help="of the trainer's host (10)")
-    group.add_argument("--generators-per-host", type=whole(1), default=8, metavar="N")
-    group.add_argument("--value-replicas", type=whole(0), default=1, metavar="N")
-    group.add_argument("--redis-memory", type=above(0), default=16.0, metavar="GIB")
+    group.add_argument(
+        "--generators-per-host", type=whole(1), default=8, metavar="N", help="replicas that share a host (8)"
+    )
+    group.add_argument("--value-replicas", type=whole(0), default=1, metavar="N", help="value services (1)")
+    group.add_argument("--redis-memory", type=above(0), default=16.0, metavar="GIB", help="of the Redis host (16)")
     group.add_argument("--retained", type=whole(0), default=5000, metavar="N", help="ledger.retained_rollouts (5000)")
-    group.add_argument("--checkpoint-every", type=whole(1), default=10, metavar="STEPS")
+    group.add_argument(
+        "--checkpoint-every", type=whole(1), default=10, metavar="STEPS", help="trainer.checkpoint_every_steps (10)"
+    )
     group.add_argument(
         "--cache-memory", type=at_least(0), default=0.0, metavar="GIB", help="for keys and values of one replica"
     )

@@ -32,15 +32,17 @@ CHECK_SECONDS = 1.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     add_settings_options(parser)
-    parser.add_argument("--model", type=path, metavar="FOLDER", help="Hugging Face causal LM")
+    parser.add_argument(
+        "--model", type=path, metavar="FOLDER", help="local Hugging Face folder of a causal language model"
+    )
     parser.add_argument("--run", metavar="RUN", help="name or folder of the run; the folder of a new name is runs/NAME")
-    for part in ("generators", "verifiers", "values"):
+    for option, parts in (("generators", "generators"), ("verifiers", "verifiers"), ("values", "value services")):
         parser.add_argument(
-            f"--{part}",
+            f"--{option}",
             type=whole(0),
             default=1,
             metavar="N",
-            help=f"how many {part}; 0: none here, some on another host",
+            help=f"how many {parts}; 0: none here, some on another host",
         )
     end = parser.add_mutually_exclusive_group()
     end.add_argument(
@@ -58,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(0),
         default=1,
         metavar="N",
-        help="GPUs the trainer is sharded over; 0: no trainer here",
+        help="processes the trainer is sharded over, one for each GPU; 0: no trainer here",
     )
 
 
