@@ -1,4 +1,7 @@
-"""The ledger: every rollout of a run, and who works on it.
+"""The ledger: every rollout of a run, from its submission to the checkpoint that holds its effect.
+
+What it reads is in :mod:`vapo.ledger.books`, who works on what in :mod:`vapo.ledger.leases`; here are
+the moves.
 
 Invariants:
 - payload once, ids in streams: a rollout is one hash; a stage adds fields to it and moves its id
@@ -16,39 +19,34 @@ All methods are synchronous and thread-safe; asynchronous callers use ``asyncio.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vapo.ledger import leases, submission
-from vapo.ledger.books import Books
+from vapo.ledger import submission
 from vapo.ledger.connection import RedisClient, connect
 from vapo.ledger.control import Control
 from vapo.ledger.dead_letters import DeadLetters
 from vapo.ledger.fleet import Fleet
 from vapo.ledger.journal import Journal
-from vapo.ledger.keys import GROUP, TASK_STAGES, Field, Key, Keys, Stage, State
-from vapo.ledger.leases import Lease
+from vapo.ledger.keys import GROUP, TASK_STAGES, Field, Key, Stage, State
+from vapo.ledger.leases import Lease, Leases, sample_numbers
 from vapo.ledger.patience import Seconds, no_seconds
-from vapo.ledger.records import read_rollouts
 from vapo.ledger.routes import Event, Journey, Place, journey_of, next_place
 from vapo.ledger.run_watch import MARK, RunWatch
-from vapo.ledger.scripts import Move, Scripts
+from vapo.ledger.scripts import Move
 from vapo.ledger.submission import Note, NoteConflict
-from vapo.messages import Generated, MessageError, Rollout, Task, Values, Verdict, encode
+from vapo.messages import Generated, Rollout, Task, Values, Verdict, encode
 from vapo.settings import Settings
 
 TRIM_PER_CALL = 200
 
 
-class Ledger(Books):
+class Ledger(Leases):
     """All that the parts do with Redis, for one run."""
 
     def __init__(self, redis: RedisClient, settings: Settings, watch: RunWatch | None = None) -> None:
-        super().__init__(redis, Keys(settings.run.name))
-        self.settings = settings
-        self._scripts = Scripts(redis)
+        super().__init__(redis, settings)
         self.dead_letters = DeadLetters(redis, self.keys, self._scripts)
         self.fleet = Fleet(redis, self.keys, settings.ledger.heartbeat_seconds)
         self.journal = Journal(redis, self.keys)
@@ -56,7 +54,7 @@ class Ledger(Books):
         self.watch = watch or RunWatch(settings)
         if watch is None:
             self.watch.begin(redis)
-            leases.make_groups(redis, self.keys)
+            self.make_groups()
 
     @classmethod
     def open(
@@ -126,12 +124,7 @@ class Ledger(Books):
             ],
         )
         return [
-            Lease(
-                Stage(stage.decode()),
-                entry.decode(),
-                task_id.decode(),
-                tuple(int(part) for part in samples.decode().split(",") if part),
-            )
+            Lease(Stage(stage.decode()), entry.decode(), task_id.decode(), sample_numbers(samples))
             for stage, entry, task_id, samples in reply
         ]
 
@@ -143,22 +136,12 @@ class Ledger(Books):
     def record_generated(self, task_id: str, sample: int, generated: Generated) -> bool:
         """Store one finished response and pass it to the verifier. False when known already."""
         rollout_id = f"{task_id}.{sample}"
-        return (
-            self._scripts(
-                "record_generated",
-                [self.keys.rollout(rollout_id), self.keys.task(task_id)],
-                [
-                    self.keys.prefix,
-                    rollout_id,
-                    task_id,
-                    sample,
-                    encode(generated),
-                    generated.token_ids.size,
-                    time.time(),
-                ],
-            )
-            == 1
+        stored = self._scripts(
+            "record_generated",
+            [self.keys.rollout(rollout_id), self.keys.task(task_id)],
+            [self.keys.prefix, rollout_id, task_id, sample, encode(generated), generated.token_ids.size, time.time()],
         )
+        return stored == 1
 
     def finish_task_lease(self, lease: Lease, give_back: bool = False) -> bool:
         """End a task lease when all its samples exist.
@@ -166,58 +149,14 @@ class Ledger(Books):
         With ``give_back`` it ends in any case and the missing samples are queued again, for a
         worker that shuts down. Returns False when samples are missing and the lease stays.
         """
-        return (
-            self._scripts(
-                "finish_lease",
-                [self.keys.stream(lease.stage)],
-                [self.keys.prefix, GROUP, lease.entry, lease.id, lease.sample_list, int(give_back)],
-            )
-            == 1
+        ended = self._scripts(
+            "finish_lease",
+            [self.keys.stream(lease.stage)],
+            [self.keys.prefix, GROUP, lease.entry, lease.id, lease.sample_list, int(give_back)],
         )
+        return ended == 1
 
-    # Stages ----------------------------------------------------------------------------------
-
-    def lease(self, stage: Stage, consumer: str, count: int, block_seconds: float) -> list[Lease]:
-        """Lease up to ``count`` rollouts waiting at ``stage``; waits for the first one."""
-        return leases.read_new(self.redis, self.keys, stage, consumer, count, block_seconds)
-
-    def pending(self, stage: Stage, consumer: str) -> list[Lease]:
-        """What ``consumer`` held when it last stopped, oldest first."""
-        return leases.read_pending(self.redis, self.keys, stage, consumer)
-
-    def renew(self, consumer: str, held: Sequence[Lease]) -> None:
-        """Keep leases alive; call at least every ``lease_seconds / 3``."""
-        for stage in {lease.stage for lease in held}:
-            leases.renew(
-                self.redis, self.keys, stage, consumer, [lease.entry for lease in held if lease.stage == stage]
-            )
-
-    def take_over(self, stage: Stage, consumer: str, count: int) -> list[Lease]:
-        """Lease what dead workers left; ids delivered too often become dead letters."""
-        limits = self.settings.ledger
-        expired = leases.expired(self.redis, self.keys, stage, limits.lease_seconds, count)
-        fresh = {entry: deliveries for entry, deliveries in expired if deliveries < limits.max_attempts}
-        worn = {entry: deliveries for entry, deliveries in expired if entry not in fresh}
-        for lease in leases.claim(self.redis, self.keys, stage, consumer, limits.lease_seconds, worn):
-            self.bury(
-                lease,
-                f"delivered {lease.deliveries - 1} times without a result "
-                f"(ledger.max_attempts={limits.max_attempts}){self._last_failure(lease)}",
-            )
-        return leases.claim(self.redis, self.keys, stage, consumer, limits.lease_seconds, fresh)
-
-    def load(self, held: Sequence[Lease]) -> list[tuple[Lease, Rollout]]:
-        """Records of leased rollouts. A lease whose record cannot be used is buried instead."""
-        loaded = []
-        records = read_rollouts(self.redis, self.keys, [lease.id for lease in held])
-        for lease, record in zip(held, records, strict=True):
-            if record is None:
-                self.bury(lease, f"the record of rollout {lease.id} is gone")
-            elif isinstance(record, MessageError):
-                self.bury(lease, f"the record of rollout {lease.id} is unreadable: {record}")
-            else:
-                loaded.append((lease, record))
-        return loaded
+    # Verifier and value service ----------------------------------------------------------------------------------
 
     def record_verdicts(self, judged: Sequence[tuple[Lease, Rollout, Verdict]]) -> int:
         """Store verdicts and pass the rollouts on; returns how many had not moved already.
@@ -244,51 +183,6 @@ class Ledger(Books):
         """
         moves = (self._leaving(lease, reason, int(requeue), time.time(), "", b"") for lease in held)
         return sum(self._scripts.many("drop", moves))
-
-    def bury(self, lease: Lease, reason: str) -> bool:
-        """Move a leased id to the dead letters, with its reason."""
-        is_task = lease.stage in TASK_STAGES
-        key = self.keys.task(lease.id) if is_task else self.keys.rollout(lease.id)
-        return (
-            self._scripts(
-                "bury",
-                [key, self.keys.stream(lease.stage)],
-                [
-                    self.keys.prefix,
-                    GROUP,
-                    lease.entry,
-                    str(lease.stage),
-                    lease.id,
-                    lease.sample_list,
-                    reason[:2000],
-                    time.time(),
-                ],
-            )
-            == 1
-        )
-
-    def fail(self, lease: Lease, reason: str) -> bool:
-        """An attempt ended with ``reason``. The last one allowed buries the id; until then it stays
-        leased, to be delivered again. Returns whether it was buried.
-        """
-        limit = self.settings.ledger.max_attempts
-        if lease.deliveries >= limit:
-            return self.bury(lease, f"failed {lease.deliveries} times (ledger.max_attempts={limit}); last: {reason}")
-        self.note_failure(lease, reason)
-        return False
-
-    def note_failure(self, lease: Lease, reason: str) -> None:
-        """Remember why an attempt ended, for the dead letter of an id delivered too often."""
-        limits = self.settings.ledger
-        seconds = math.ceil(limits.lease_seconds * (limits.max_attempts + 1)) + 60
-        self.redis.set(self._failure_key(lease), reason[:1000], ex=seconds)
-
-    def _last_failure(self, lease: Lease) -> str:
-        reason = self.redis.get(self._failure_key(lease))
-        return f"; last failure: {reason.decode()}" if reason else ""
-
-    def _failure_key(self, lease: Lease) -> str:
-        return self.keys.named(f"{Key.FAILURE}{lease.stage}:{lease.entry}")
 
     # Trainer ---------------------------------------------------------------------------------
 
