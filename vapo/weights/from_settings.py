@@ -12,6 +12,7 @@ from vapo.ledger.keys import Keys
 from vapo.ledger.patience import LOOP_CALL_SECONDS
 from vapo.service import service_headers
 from vapo.settings import Settings
+from vapo.settings.transports import TRANSPORTS
 from vapo.startup import check_writable
 from vapo.weights.cache import WeightCache
 from vapo.weights.channel import WeightChannel
@@ -21,18 +22,28 @@ from vapo.weights.transport import FileTransport, HttpTransport, Transport
 
 
 def check_cache(settings: Settings) -> None:
-    """Raise StartupError when a replica that fetches over HTTP has nowhere to write."""
-    if settings.weights.transport == "http":
+    """Raise StartupError when a replica that keeps a cache has nowhere to write."""
+    if TRANSPORTS[settings.weights.transport].is_served:
         check_writable("weights.cache_directory", settings.weights_cache_directory)
 
 
 def transport_for(settings: Settings) -> Transport:
     """The transport a replica uses (``weights.transport``). Opens no connection yet."""
-    if settings.weights.transport == "file":
-        return FileTransport(settings.run.weights_directory)
+    return MAKERS[settings.weights.transport](settings)
+
+
+def _file_transport(settings: Settings) -> Transport:
+    return FileTransport(settings.run.weights_directory)
+
+
+def _http_transport(settings: Settings) -> Transport:
     redis = connect(settings.redis, LOOP_CALL_SECONDS)
     source = open_source(settings, redis, settings.weights.relay_url)
     return HttpTransport(open_cache(settings, redis, source, settings.weights_cache_directory), source)
+
+
+MAKERS: dict[str, Callable[[Settings], Transport]] = {"file": _file_transport, "http": _http_transport}
+"""Value of ``weights.transport`` -> who makes it; their facts are in ``vapo.settings.transports``."""
 
 
 def open_source(settings: Settings, redis: RedisClient, relay_url: str | None) -> WeightSource:
