@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 MOST_REJECTED = 3
 """Tries of one version before waiting for another, and failed loads before a new engine."""
-UNSETTLED = -1
+NONE_DEALT_WITH = -1
 BASE = Announcement(version=0, step=0)
 AGREEMENT_FLOAT32 = 2e-4
 """Nats per token; float32 kernels were seen to agree to 5e-6."""
@@ -85,7 +85,7 @@ class WeightFollower:
         self._engine, self._state, self._transport = engine, state, transport
         self._expected = expected
         self._tokens = canary_token_ids(engine.vocabulary_size)
-        self._settled = UNSETTLED
+        self._dealt_with = NONE_DEALT_WITH
         """Version last proven or given up."""
         self._rejected = 0
         self._refusals = QuietLog(logger)
@@ -129,12 +129,12 @@ class WeightFollower:
         return await self._prove(manifest, fetched, timings)
 
     async def _target(self, announcements: Announcements) -> Announcement | None:
-        proven = self.proof is not None and self._settled == self.proof.version
+        proven = self.proof is not None and self._dealt_with == self.proof.version
         if proven and self._state.state is State.STALE:  # it was away
-            self._settled = UNSETTLED
-        if self._settled == UNSETTLED:
+            self._dealt_with = NONE_DEALT_WITH
+        if self._dealt_with == NONE_DEALT_WITH:
             return await asyncio.to_thread(announcements.newest) or BASE
-        return await asyncio.to_thread(announcements.wait_newer, self._settled, BLOCK_SECONDS)
+        return await asyncio.to_thread(announcements.wait_newer, self._dealt_with, BLOCK_SECONDS)
 
     def _fetch(self, version: int) -> tuple[Path, Manifest]:
         folder, manifest = self._transport.fetch(version, only=ACTOR)
@@ -165,12 +165,12 @@ class WeightFollower:
             version = manifest.version if manifest else 0
             await self._reject(version, str(error))
             if self._rejected >= MOST_REJECTED:
-                self._settled = version
+                self._dealt_with = version
             raise
         self.proof = replace(proof, timings=replace(timings, prove=time.monotonic() - started))
         self._state.load_proved(self.proof.version)
         self._engine.prove_load()
-        self._settled, self._rejected, self.trouble = self.proof.version, 0, ""
+        self._dealt_with, self._rejected, self.trouble = self.proof.version, 0, ""
         self.loads += 1
         logger.info(
             "weights version %d in use: standstill %.3f s, proof %.3f s",

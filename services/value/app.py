@@ -31,7 +31,7 @@ RETRY_LATER = {"Retry-After": "1"}
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class Item(BaseModel):
+class ResponseToScore(BaseModel):
     """One response to score."""
 
     model_config = ConfigDict(extra="forbid")
@@ -42,12 +42,12 @@ class Item(BaseModel):
     )
 
 
-class Batch(BaseModel):
+class ResponsesToScore(BaseModel):
     """Several responses to score."""
 
     model_config = ConfigDict(extra="forbid")
 
-    items: list[Item] = Field(min_length=1, max_length=MAXIMUM_ITEMS)
+    items: list[ResponseToScore] = Field(min_length=1, max_length=MAXIMUM_ITEMS)
 
 
 class Scores(BaseModel):
@@ -76,9 +76,9 @@ def build_app(settings: Settings, scorer: Scorer, metrics: CollectorRegistry, ho
     room = WaitingRoom(settings.value.queue_limit, "value.queue_limit")
 
     @app.post("/v1/values", dependencies=[require(USER)], tags=["value"])
-    async def values(request: Item | Batch) -> Scores:
+    async def values(request: ResponseToScore | ResponsesToScore) -> Scores:
         """Score one response, or several under the same critic version."""
-        items = request.items if isinstance(request, Batch) else [request]
+        items = request.items if isinstance(request, ResponsesToScore) else [request]
         with room.enter(len(items)):
             scored = await score(scorer, [_sequence(item) for item in items])
         return Scores(critic_version=scored.critic_version, values=[array.tolist() for array in scored.values])
@@ -110,5 +110,5 @@ async def score(scorer: Scorer, sequences: list[TokenSequence]) -> Scored:
         raise Problem(503, detail, RETRY_LATER) from None
 
 
-def _sequence(item: Item) -> TokenSequence:
+def _sequence(item: ResponseToScore) -> TokenSequence:
     return TokenSequence(token_array(item.prompt_token_ids), token_array(item.response_token_ids))

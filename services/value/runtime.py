@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from services.value.calibration import Calibration
-from services.value.follower import WeightFollower
+from services.value.critic_follower import CriticFollower
 from services.value.replica import Replica
 from services.value.scorer import Scorer
 from services.value.worker import ValueWorker
@@ -30,7 +30,7 @@ class Runtime:
         self._calibration = Calibration()
         self.scorer = Scorer(replica, settings.value.token_budget)
         self._transport = transport_for(settings)
-        self._follower = WeightFollower(
+        self._follower = CriticFollower(
             WeightChannel(self._ledger.redis, self._ledger.keys), self._transport, self.scorer
         )
         self._worker = ValueWorker(self.scorer, self._ledger, self._name, self._calibration, self._follower.caught_up)

@@ -28,7 +28,7 @@ MAXIMUM_ITEMS = 1024
 RETRY_LATER = {"Retry-After": "1"}
 
 
-class Item(BaseModel):
+class ResponseToJudge(BaseModel):
     """One response to judge."""
 
     model_config = ConfigDict(extra="forbid")
@@ -38,12 +38,12 @@ class Item(BaseModel):
     verifier: str = Field("", max_length=200, description="Name of the verifier; default math.")
 
 
-class Batch(BaseModel):
+class ResponsesToJudge(BaseModel):
     """Several responses to judge."""
 
     model_config = ConfigDict(extra="forbid")
 
-    items: list[Item] = Field(min_length=1, max_length=MAXIMUM_ITEMS)
+    items: list[ResponseToJudge] = Field(min_length=1, max_length=MAXIMUM_ITEMS)
 
 
 class Answer(BaseModel):
@@ -77,9 +77,9 @@ def build_app(settings: Settings, service: VerifierService, metrics: CollectorRe
     threads = ThreadPoolExecutor(settings.verifier.workers, thread_name_prefix="judge")
 
     @app.post("/v1/verify", dependencies=[require(USER)], tags=["verifier"])
-    def verify(request: Item | Batch) -> Answers:
+    def verify(request: ResponseToJudge | ResponsesToJudge) -> Answers:
         """Judge one response, or several: verdicts come in the order of the items."""
-        items = request.items if isinstance(request, Batch) else [request]
+        items = request.items if isinstance(request, ResponsesToJudge) else [request]
         with room.enter(len(items)):
             verdicts = judge_all(service, threads, items)
         return Answers(verdicts=[Answer(**asdict(verdict)) for verdict in verdicts])
@@ -92,7 +92,7 @@ def build_app(settings: Settings, service: VerifierService, metrics: CollectorRe
     return app
 
 
-def judge_all(service: VerifierService, threads: ThreadPoolExecutor, items: list[Item]) -> list[Verdict]:
+def judge_all(service: VerifierService, threads: ThreadPoolExecutor, items: list[ResponseToJudge]) -> list[Verdict]:
     """Verdicts in order: the cheap ones here, the others in worker processes side by side.
 
     Raises:
@@ -107,6 +107,6 @@ def judge_all(service: VerifierService, threads: ThreadPoolExecutor, items: list
         raise Problem(503, str(error), RETRY_LATER) from None
 
 
-def _begin(service: VerifierService, threads: ThreadPoolExecutor, item: Item) -> Verdict | Future[Verdict]:
+def _begin(service: VerifierService, threads: ThreadPoolExecutor, item: ResponseToJudge) -> Verdict | Future[Verdict]:
     fields = item.verifier, item.response, item.reference
     return service.judge_cheaply(*fields) or threads.submit(service.judge_carefully, *fields)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from services.value.calibration import Calibration
-from services.value.follower import WeightFollower
+from services.value.critic_follower import CriticFollower
 from services.value.replica import CriticVersion, PreparedWeights, Replica, UnfitTokens
 from services.value.scorer import Scorer, ScorerClosed
 from tests.support.tiny_models import save_tiny_model
@@ -187,7 +187,7 @@ def test_files_removed_while_they_are_read_do_not_end_the_following(
     tensors = random_weights(model_folder, 1)
     write_version(tmp_path, 1, 1, {CRITIC: lambda path: save_file(tensors, path)})
     transport = VanishingFiles(tmp_path)
-    follower = WeightFollower(OneAnnouncement(), transport, scorer)  # type: ignore[arg-type]
+    follower = CriticFollower(OneAnnouncement(), transport, scorer)  # type: ignore[arg-type]
     follower.start()
     try:
         deadline = time.monotonic() + 20

@@ -28,7 +28,7 @@ SWAP_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
-class State(StrEnum):
+class FollowerState(StrEnum):
     """How the replica stands to the newest published version."""
 
     STALE = "STALE"
@@ -36,12 +36,12 @@ class State(StrEnum):
     READY = "READY"
 
 
-class WeightFollower:
+class CriticFollower:
     """A thread that waits for announcements and hands the weights to the scorer."""
 
     def __init__(self, channel: WeightChannel, transport: Transport, scorer: Scorer) -> None:
         self._channel, self._transport, self._scorer = channel, transport, scorer
-        self._settled = 0
+        self._dealt_with = 0
         """Newest version that needs no further work."""
         # Redis comes back; the heartbeat tells of it.
         self._loop = PatientLoop(
@@ -49,7 +49,7 @@ class WeightFollower:
         )
         self.caught_up = threading.Event()
         """Set once the version that was newest at the start is in use, or was refused."""
-        self.state = State.STALE
+        self.state = FollowerState.STALE
         self.failure: str | None = None
         self.swapped_at: float | None = None
 
@@ -82,28 +82,28 @@ class WeightFollower:
 
     def _step(self) -> None:
         block = BLOCK_SECONDS if self.caught_up.is_set() else 0.0
-        newer = self._channel.wait_newer(self._settled, block)
+        newer = self._channel.wait_newer(self._dealt_with, block)
         if newer is not None:
             self._take(newer)
         elif self.failure is None:
-            self.state = State.READY
+            self.state = FollowerState.READY
         self.caught_up.set()
 
     def _take(self, announced: Announcement) -> None:
-        self.state = State.LOADING
+        self.state = FollowerState.LOADING
         folder, manifest = self._transport.fetch(announced.version, only=CRITIC)
         try:
             if CRITIC in manifest.files:
                 self._scorer.swap(prepare(folder, manifest)).result(timeout=SWAP_SECONDS)
         except CriticError as error:
-            self._settled = announced.version
+            self._dealt_with = announced.version
             self._report(f"version {announced.version} refused: {error}")
             return
-        self._settled, self.swapped_at = announced.version, time.time()
-        self.state, self.failure = State.READY, None
+        self._dealt_with, self.swapped_at = announced.version, time.time()
+        self.state, self.failure = FollowerState.READY, None
         logger.info("critic version %d (step %d) in use", announced.version, announced.step)
 
     def _report(self, failure: str, level: int = logging.WARNING) -> None:
         if failure != self.failure:
             logger.log(level, "critic weights: %s", failure)
-        self.state, self.failure = State.STALE, failure
+        self.state, self.failure = FollowerState.STALE, failure
