@@ -29,7 +29,8 @@ import math_verify
 from services.verifier.judge_file import ANY_ANSWER, WHOLE_RESPONSE
 from services.verifier.judgement import MathVerifier
 from services.verifier.judgement.verdicts import Judgement, Outcome
-from services.verifier.pool import Pool, PoolLimits
+from services.verifier.pool import Pool
+from vapo.settings import VerifierSettings
 
 _TITLES = ("agreement", "precision", "recall", "math-verify")
 _FIELDS = ("gold", "prediction")
@@ -79,7 +80,7 @@ def main(arguments: list[str]) -> None:
     cases = [case for case in read(options.cases) if not wanted or case["kind"] in wanted]
     scores: defaultdict[str, Score] = defaultdict(Score)
     seconds = 0.0
-    with Pool(PoolLimits()) as pool:
+    with Pool(VerifierSettings(workers=1)) as pool:
         for case in cases:
             started = time.perf_counter()
             judgement = judge(pool, case)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.benchmarks.verifier_accuracy import judge, read
-from services.verifier.pool import Pool, PoolLimits
+from services.verifier.pool import Pool
+from vapo.settings import VerifierSettings
 
 KNOWN = Path(__file__).parents[2] / "tests" / "data" / "verifier_disagreements.jsonl"
 SHOWN_CHARACTERS = 60
@@ -39,7 +40,7 @@ def main(files: Sequence[str]) -> int:
 
 def disagreements(files: Iterable[Path]) -> Iterable[dict[str, Any]]:
     """The cases whose label differs from the verdict, with the ``verdict``."""
-    with Pool(PoolLimits()) as pool:
+    with Pool(VerifierSettings(workers=1)) as pool:
         for file in files:
             for case in read(file):
                 verdict = str(judge(pool, case).outcome)

@@ -29,11 +29,12 @@ from hypothesis import strategies as st
 from services.verifier.judge_file import ANY_ANSWER
 from services.verifier.judgement.math_answer import judge_cheaply
 from services.verifier.judgement.verdicts import Outcome
-from services.verifier.pool import Pool, PoolLimits
+from services.verifier.pool import Pool
 from tests.support import verifier_properties as properties
 from tests.support.formula_pieces import FORMULAS
 from tests.support.hostile_answers import hostile_answers
 from tests.support.verifier_answers import different, meanings
+from vapo.settings import VerifierSettings
 
 EXAMPLES = 300
 CPU_SECONDS = 1.0
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     deadline = time.monotonic() + 60 * options.minutes
     failures: dict[str, str] = {}
     rounds: Counter[str] = Counter()
-    with Pool(PoolLimits(workers=1, time_limit_seconds=TIME_LIMIT_SECONDS)) as pool:
+    with Pool(VerifierSettings(workers=1, time_limit_seconds=TIME_LIMIT_SECONDS)) as pool:
         while time.monotonic() < deadline:
             for name, check in _checks(number, pool):
                 rounds[name] += 1

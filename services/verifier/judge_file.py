@@ -22,9 +22,10 @@ from typing import Any
 
 from services.verifier import registry
 from services.verifier.judgement.verdicts import Judgement
-from services.verifier.pool import Pool, PoolLimits
+from services.verifier.pool import Pool
 from services.verifier.service import BOX_REQUIRED
 from vapo.option_types import above, path, whole
+from vapo.settings import VerifierSettings
 
 ANY_ANSWER = ("boxed", "hashes", "answer_phrase", "stated")
 """The prediction may be a bare answer, a sentence or a whole response."""
@@ -63,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _judge_all(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> Counter[str]:
     """Write every row with its verdict. Returns how often each verdict was given."""
     counts: Counter[str] = Counter()
-    limits = PoolLimits(workers=options.workers, time_limit_seconds=options.time_limit)
+    settings = VerifierSettings(workers=options.workers, time_limit_seconds=options.time_limit)
     output = nullcontext(sys.stdout) if options.output is None else options.output.open("w")
-    with output as file, Pool(limits) as pool:
+    with output as file, Pool(settings) as pool:
         for row in judged(pool, rows, options.verifier, RULES[options.rules], options.workers):
             counts[str(row["verdict"])] += 1
             file.write(json.dumps(row) + "\n")

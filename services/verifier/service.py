@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.verifier import registry
 from services.verifier.judgement.verdicts import Judgement
-from services.verifier.pool import Pool, PoolLimits
-from services.verifier.reward import Response, RewardMapping
+from services.verifier.pool import Pool
+from services.verifier.reward import verdict
 from vapo.messages import Verdict
 from vapo.settings import VerifierSettings
 from vapo.telemetry import MappingCollector
@@ -36,18 +36,12 @@ class VerifierService:
             UnknownVerifier: the default is not installed.
         """
         self._rules = BOX_REQUIRED if settings.require_box else WITHOUT_BOX
-        self._rewards = RewardMapping(
-            correct=settings.reward_correct,
-            wrong=settings.reward_wrong,
-            format_reward=settings.format_reward,
-            overlong_limit_tokens=settings.overlong_limit_tokens,
-            overlong_buffer_tokens=settings.overlong_buffer_tokens,
-        )
+        self._settings = settings
         self._pattern = settings.format_pattern if settings.format_reward else ""
         self._default = settings.default
         self._verifier = lru_cache(maxsize=64)(self._create)
         self._verifier(self._default)
-        self.pool = Pool(PoolLimits(settings.workers, settings.time_limit_seconds, settings.memory_limit_mib))
+        self.pool = Pool(settings)
         self._verdicts = Counter("vapo_verifier_verdicts", "Verdicts", ["verdict", "fault"], registry=metrics)
         self._unmatched = Counter(
             "vapo_verifier_format_timeouts",
@@ -59,14 +53,13 @@ class VerifierService:
         )
         metrics.register(MappingCollector("vapo_verifier", "Worker processes", self._pool_metrics))
 
-    def judge_cheaply(self, name: str, response: str, reference: str, tokens: int = 0) -> Verdict | None:
+    def judge_cheaply(self, name: str, response: str, reference: str) -> Verdict | None:
         """The verdict if it needs no worker process, else None.
 
         Args:
             name: of the verifier; empty for the default.
             response: what the model wrote.
             reference: the task's answer.
-            tokens: length of the response, for the overlong punishment; 0 when unknown.
 
         Raises:
             UnknownVerifier: no verifier is called ``name``.
@@ -78,9 +71,9 @@ class VerifierService:
         judgement = verifier.judge_cheaply(response, reference)
         if judgement is None:
             return None
-        return self._verdict(judgement, Response(tokens=tokens), "cheap", started)
+        return self._verdict(judgement, False, "cheap", started)
 
-    def judge_carefully(self, name: str, response: str, reference: str, tokens: int = 0) -> Verdict:
+    def judge_carefully(self, name: str, response: str, reference: str) -> Verdict:
         """The verdict of a worker process; arguments as for :meth:`judge_cheaply`.
 
         Raises:
@@ -88,8 +81,7 @@ class VerifierService:
         """
         started = time.perf_counter()
         judgement = self._judge(name or self._default, response, reference)
-        described = Response(self._is_well_formed(response), tokens)
-        return self._verdict(judgement, described, "careful", started)
+        return self._verdict(judgement, self._is_well_formed(response), "careful", started)
 
     def close(self) -> None:
         """End the worker processes."""
@@ -112,10 +104,10 @@ class VerifierService:
     def _create(self, name: str) -> registry.Verifier:
         return registry.create(name, {"rules": self._rules})
 
-    def _verdict(self, judgement: Judgement, response: Response, path: str, started: float) -> Verdict:
+    def _verdict(self, judgement: Judgement, well_formed: bool, path: str, started: float) -> Verdict:
         self._seconds.labels(path).observe(time.perf_counter() - started)
         self._verdicts.labels(str(judgement.outcome), str(judgement.fault)).inc()
-        return self._rewards.verdict(judgement, response)
+        return verdict(judgement, self._settings, well_formed)
 
     def _pool_metrics(self) -> dict[str, float]:
         return {"idle_workers": self.pool.ready_workers, "replaced_workers": self.pool.replaced}

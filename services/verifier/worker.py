@@ -72,6 +72,5 @@ class VerifierWorker:
             self._ledger.record_verdicts([(lease, rollout, verdict)])
 
 
-def _judged_fields(rollout: Rollout) -> tuple[str, str, str, int]:
-    generated = rollout.generated
-    return rollout.task.verifier, generated.text, rollout.task.answer, len(generated.token_ids)
+def _judged_fields(rollout: Rollout) -> tuple[str, str, str]:
+    return rollout.task.verifier, rollout.generated.text, rollout.task.answer

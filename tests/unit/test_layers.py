@@ -60,7 +60,7 @@ ALLOWED = {
     "services/generator": "services/generator/engine services/generator/openai vapo vapo/ledger vapo/model "
     "vapo/model/folder vapo/model/text vapo/service vapo/settings vapo/telemetry vapo/weights",
     "services/verifier/judgement": "",
-    "services/verifier/pool": "services/verifier services/verifier/judgement vapo/processes",
+    "services/verifier/pool": "services/verifier services/verifier/judgement vapo/processes vapo/settings",
     "services/verifier": "services/verifier/judgement services/verifier/pool vapo vapo/ledger vapo/service "
     "vapo/settings vapo/telemetry",
     "services/value": "vapo vapo/ledger vapo/model vapo/model/folder vapo/service vapo/settings vapo/telemetry "

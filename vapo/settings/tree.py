@@ -36,6 +36,7 @@ from pydantic import (
 )
 
 from vapo.settings.corrections import Bounds, correction_facts, resolve_bounds
+from vapo.settings.renamed import without_renamed
 from vapo.settings.sampling_bounds import (
     NewTokens,
     RunSeed,
@@ -291,10 +292,6 @@ class VerifierSettings(Section):
     """Regular expression that a well-formed response contains; empty: no format term."""
     format_reward: float = 0.0
     """Added to the reward of a well-formed response; the verdict stays as it is."""
-    overlong_limit_tokens: int = Field(0, ge=0)
-    """L_max of DAPO's soft overlong punishment (Eq 13), added to the reward; 0: off."""
-    overlong_buffer_tokens: int = Field(0, ge=0)
-    """L_cache of DAPO Eq 13: the punishment grows to -1 over these last tokens."""
     queue_limit: int = Field(4096, ge=1)
     """Judgements waiting over HTTP before 429."""
 
@@ -604,8 +601,8 @@ class Settings(Section):
         return self.algorithm.estimator == "gae"
 
     @property
-    def trainer_punishes_length(self) -> bool:
-        """Whether the trainer adds DAPO Eq 13 to the verifier's reward."""
+    def punishes_length(self) -> bool:
+        """Whether DAPO Eq 13 is added to the verifier's reward."""
         return self.algorithm.truncation in PUNISHING
 
     @property
@@ -613,9 +610,8 @@ class Settings(Section):
         """Lowest and highest reward a response can have."""
         verifier = self.verifier
         ends = (verifier.reward_wrong, verifier.reward_correct)
-        punished = verifier.overlong_limit_tokens > 0 or self.trainer_punishes_length
         return (
-            min(ends) + min(0.0, verifier.format_reward) - float(punished),
+            min(ends) + min(0.0, verifier.format_reward) - float(self.punishes_length),
             max(ends) + max(0.0, verifier.format_reward),
         )
 
@@ -660,21 +656,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _length_punishment_fits(self) -> Settings:
         buffer, limit = self.algorithm.overlong_buffer_tokens, self.sampling.max_new_tokens
-        if self.trainer_punishes_length and buffer > limit:
+        if self.punishes_length and buffer > limit:
             raise ValueError(
                 f"algorithm.overlong_buffer_tokens={buffer} is longer than sampling.max_new_tokens={limit}, "
                 f"so algorithm.truncation={self.algorithm.truncation} would punish responses of any length; "
                 "lower the first or raise the second"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _length_is_punished_once(self) -> Settings:
-        if self.trainer_punishes_length and self.verifier.overlong_limit_tokens > 0:
-            raise ValueError(
-                f"verifier.overlong_limit_tokens={self.verifier.overlong_limit_tokens} and "
-                f"algorithm.truncation={self.algorithm.truncation} would both punish the same "
-                "length; set the first to 0 or the second to terminal or mask_policy"
             )
         return self
 
@@ -760,9 +746,11 @@ def load_settings(
     for layer in layers:
         _merge(merged, layer)
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(without_renamed(merged))
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def dump_settings(settings: Settings, reveal_secrets: bool = False) -> dict[str, Any]:

@@ -20,13 +20,15 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from services.verifier.judgement.verdicts import Fault, Judgement, Outcome
 from services.verifier.pool import pipe_messages
 from vapo.processes.child import environment_without_secrets
+
+if TYPE_CHECKING:  # the workers import this room and need no settings
+    from vapo.settings import VerifierSettings
 
 START_LIMIT_SECONDS = 60.0
 """Longest start of a worker (it imports sympy)."""
@@ -68,21 +70,12 @@ class WorkerDied(WorkerFailure):
         self.out_of_memory = status == pipe_messages.MEMORY_STATUS
 
 
-@dataclass(frozen=True)
-class PoolLimits:
-    """Limits of one judgement and of the pool."""
-
-    workers: int = 1
-    time_limit_seconds: float = 2.0
-    memory_limit_mib: int = 1024
-
-
 class Pool:
     """A fixed number of worker processes. Thread-safe; use as a context manager."""
 
-    def __init__(self, limits: PoolLimits) -> None:
-        """Start the workers in the background: judgements wait for the first that is ready."""
-        self._limits = limits
+    def __init__(self, settings: VerifierSettings) -> None:
+        """Start ``settings.workers`` in the background: judgements wait for the first that is ready."""
+        self._settings = settings
         self._idle: queue.Queue[_Worker] = queue.Queue()
         self._orders: queue.Queue[bool] = queue.Queue()
         self._workers: set[_Worker] = set()
@@ -90,7 +83,7 @@ class Pool:
         self._closed = threading.Event()
         self.replaced = 0
         """Workers killed or lost so far."""
-        for _ in range(limits.workers):
+        for _ in range(settings.workers):
             self._orders.put(True)
         self._starter = threading.Thread(target=self._start_workers, name="verifier-pool", daemon=True)
         self._starter.start()
@@ -116,7 +109,7 @@ class Pool:
             return Judgement.from_dict(reply["judgement"])
         if isinstance(reply, WorkerDied) and not reply.out_of_memory:
             return Judgement(Outcome.ERROR, f"two workers died: {reply}", fault=Fault.VERIFIER)
-        return _failed(reply, self._limits)
+        return _failed(reply, self._settings)
 
     def search(self, pattern: str, text: str) -> bool | None:
         """Whether ``text`` contains the regular expression ``pattern`` (a dot is any character).
@@ -166,7 +159,7 @@ class Pool:
     def _attempt(self, message: bytes) -> dict[str, Any] | WorkerFailure:
         worker = self._take()
         try:
-            reply = worker.ask(message, self._limits.time_limit_seconds)
+            reply = worker.ask(message, self._settings.time_limit_seconds)
         except WorkerFailure as failure:
             self._replace(worker)
             if self._closed.is_set():
@@ -181,7 +174,7 @@ class Pool:
 
     def _take(self) -> _Worker:
         """An idle worker that lives. Waits in short steps so that closing ends the wait."""
-        deadline = time.monotonic() + START_LIMIT_SECONDS + self._limits.time_limit_seconds
+        deadline = time.monotonic() + START_LIMIT_SECONDS + self._settings.time_limit_seconds
         while not self._closed.is_set() and time.monotonic() < deadline:
             try:
                 worker = self._idle.get(timeout=CLOSING_CHECK_SECONDS)
@@ -192,7 +185,7 @@ class Pool:
             self._replace(worker)
         if self._closed.is_set():
             raise PoolError("the pool is closed")
-        raise PoolError(f"none of {self._limits.workers} workers became free; raise verifier.workers")
+        raise PoolError(f"none of {self._settings.workers} workers became free; raise verifier.workers")
 
     def _replace(self, worker: _Worker) -> None:
         self._dispose(worker)
@@ -208,7 +201,7 @@ class Pool:
 
     def _start_workers(self) -> None:
         while self._orders.get() and not self._closed.is_set():
-            worker = _Worker(self._limits)
+            worker = _Worker(self._settings)
             with self._lock:
                 self._workers.add(worker)
             threading.Thread(target=self._welcome, args=(worker,), daemon=True).start()
@@ -227,15 +220,15 @@ class Pool:
 class _Worker:
     """One worker process and its pipes."""
 
-    def __init__(self, limits: PoolLimits) -> None:
+    def __init__(self, settings: VerifierSettings) -> None:
         self.process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
                 "services.verifier.pool.worker_process",
                 str(os.getpid()),
-                str(limits.memory_limit_mib),
-                str(SOFT_SHARE * limits.time_limit_seconds),
+                str(settings.memory_limit_mib),
+                str(SOFT_SHARE * settings.time_limit_seconds),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -317,13 +310,13 @@ def _message(verifier: str, rules: tuple[str, ...], response: str, reference: st
     )
 
 
-def _failed(failure: WorkerFailure, limits: PoolLimits) -> Judgement:
+def _failed(failure: WorkerFailure, settings: VerifierSettings) -> Judgement:
     """The verdict on an input that broke a limit, and whether the reference alone broke it."""
     done = failure.reference_done
     fault = Fault.RESPONSE if done else Fault.REFERENCE
     subject = "comparing the answer" if done else "reading the reference"
     if isinstance(failure, WorkerLate):
-        reason = f"{subject} took longer than {limits.time_limit_seconds:g} s"
+        reason = f"{subject} took longer than {settings.time_limit_seconds:g} s"
         return Judgement(Outcome.TIMEOUT, reason, fault=fault)
-    reason = f"{subject} needs more than {limits.memory_limit_mib} MiB"
+    reason = f"{subject} needs more than {settings.memory_limit_mib} MiB"
     return Judgement(Outcome.ERROR, reason, fault=fault)

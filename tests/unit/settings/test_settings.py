@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from vapo.settings import Settings, SettingsError, dump_settings, load_settings
+from vapo.settings.renamed import RENAMED
 
 TOKEN = "a-token-long-enough-for-the-rule"
 
@@ -51,12 +53,37 @@ def test_refusals_name_thing_value_and_remedy(assignment: str, words: list[str])
 
 
 @pytest.mark.parametrize("truncation", ["soft_punishment", "mask_and_punish"])
-def test_a_length_is_not_punished_by_verifier_and_trainer_both(truncation: str) -> None:
-    twice = [f"algorithm.truncation={truncation}", "verifier.overlong_limit_tokens=200"]
-    with pytest.raises(SettingsError, match="overlong_limit_tokens=200 and"):
-        load_settings(assignments=twice, environment={})
-    for once in twice:
-        assert load_settings(assignments=[once], environment={}).reward_range == (-2.0, 1.0)
+def test_a_punished_length_lowers_the_least_reward(truncation: str) -> None:
+    settings = load_settings(assignments=[f"algorithm.truncation={truncation}"], environment={})
+    assert settings.reward_range == (-2.0, 1.0)
+    assert Settings().reward_range == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_a_setting_of_an_earlier_version_is_refused_with_what_took_its_place(name: str) -> None:
+    refusal = rf"{name}=7 is a setting of an earlier version; set {re.escape(RENAMED[name].instead)} instead"
+    with pytest.raises(SettingsError, match=refusal):
+        load_settings(assignments=[f"{name}=7"], environment={})
+    section, _, key = name.partition(".")
+    with pytest.raises(SettingsError, match=refusal):
+        load_settings(environment={f"VAPO__{section}__{key}".upper(): "7"})
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_a_resolved_file_of_an_earlier_version_is_still_read(name: str, tmp_path: Path) -> None:
+    section, _, key = name.partition(".")
+    tree = dump_settings(Settings())
+    tree[section][key] = RENAMED[name].default
+    (tmp_path / "settings.json").write_text(json.dumps(tree))
+    assert load_settings(tmp_path / "settings.json", environment={}) == Settings()
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_what_became_of_a_setting_exists_and_is_told(name: str) -> None:
+    told = (Path(__file__).parents[3] / "docs" / "upgrading.md").read_text("utf-8")
+    assert f"`{name}`" in told
+    section, _, key = re.match(r"[a-z_.]+", RENAMED[name].instead)[0].partition(".")  # type: ignore[index]
+    assert key in dump_settings(Settings())[section]
 
 
 def test_unreadable_file_is_named(tmp_path: Path) -> None:

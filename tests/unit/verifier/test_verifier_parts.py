@@ -9,7 +9,7 @@ from services.verifier.judgement.measures import same_measure
 from services.verifier.judgement.parser_limits import refusal
 from services.verifier.judgement.verdicts import Fault, Judgement, Outcome
 from services.verifier.pool import pipe_messages
-from services.verifier.reward import Response, RewardMapping, soft_overlong_punishment
+from services.verifier.reward import reward, verdict
 from vapo.settings import VerifierSettings
 
 
@@ -39,7 +39,7 @@ def test_ordinary_formulas_are_admitted(latex: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("judgement", "reward"),
+    ("judgement", "worth"),
     [
         (Judgement(Outcome.CORRECT, ""), 1.0),
         (Judgement(Outcome.WRONG, ""), -1.0),
@@ -50,32 +50,26 @@ def test_ordinary_formulas_are_admitted(latex: str) -> None:
         (Judgement(Outcome.ERROR, "", fault=Fault.VERIFIER), None),
     ],
 )
-def test_no_response_is_punished_for_the_fault_of_another(judgement: Judgement, reward: float | None) -> None:
-    verdict = RewardMapping().verdict(judgement)
-    assert verdict.reward == reward
-    assert verdict.verdict == judgement.outcome
+def test_no_response_is_punished_for_the_fault_of_another(judgement: Judgement, worth: float | None) -> None:
+    kept = verdict(judgement, VerifierSettings())
+    assert kept.reward == worth
+    assert kept.verdict == judgement.outcome
 
 
 def test_correct_is_decided_by_the_verdict_and_not_by_the_reward() -> None:
-    mapping = RewardMapping(correct=0.0, wrong=0.5)
-    assert mapping.verdict(Judgement(Outcome.CORRECT, "")).correct
-    assert not mapping.verdict(Judgement(Outcome.WRONG, "")).correct
+    settings = VerifierSettings(reward_correct=0.0, reward_wrong=0.5)
+    assert verdict(Judgement(Outcome.CORRECT, ""), settings).correct
+    assert not verdict(Judgement(Outcome.WRONG, ""), settings).correct
 
 
-@pytest.mark.parametrize(("tokens", "punishment"), [(0, 0.0), (80, 0.0), (90, -0.5), (100, -1.0), (500, -1.0)])
-def test_soft_overlong_punishment_is_dapo_equation_13(tokens: int, punishment: float) -> None:
-    assert soft_overlong_punishment(tokens, limit=100, buffer=20) == punishment
-    assert soft_overlong_punishment(tokens, limit=0, buffer=20) == 0.0
-
-
-def test_shaping_changes_the_reward_and_not_the_verdict() -> None:
-    mapping = RewardMapping(format_reward=0.25, overlong_limit_tokens=100, overlong_buffer_tokens=20)
-    correct = Judgement(Outcome.CORRECT, "")
-    long = mapping.verdict(correct, Response(True, 100))
-    assert (long.reward, long.correct) == (0.25, True)
-    assert mapping.reward(correct, Response(False, 10)) == 1.0
+def test_the_format_term_changes_the_reward_and_not_the_verdict() -> None:
+    settings = VerifierSettings(format_reward=0.25)
+    wrong = Judgement(Outcome.WRONG, "")
+    kept = verdict(wrong, settings, well_formed=True)
+    assert (kept.reward, kept.correct) == (-0.75, False)
+    assert reward(wrong, settings) == -1.0
     excluded = Judgement(Outcome.ERROR, "", fault=Fault.REFERENCE)
-    assert mapping.reward(excluded, Response(True, 500)) is None
+    assert reward(excluded, settings, well_formed=True) is None
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "(?P<x", "a{99999999999999}", "(" * 20_000])

@@ -38,7 +38,7 @@ def test_the_service_and_the_examples_use_the_public_names_alone() -> None:
 
 def test_the_faces_are_small() -> None:
     assert judgement.__all__ == ["MathVerifier", "extract", "verdicts"]
-    assert pool.__all__ == ["Pool", "PoolError", "PoolLimits"]
+    assert pool.__all__ == ["Pool", "PoolError"]
 
 
 def test_a_worker_is_sent_all_that_the_mathematics_searches() -> None:
