@@ -35,13 +35,10 @@ def configure(variant: str, seed: int, regime: Regime) -> Configuration:
 
 def _differences(variant: str) -> Mapping[str, Mapping[str, Any]]:
     name = variant.replace("no_", "without_") if variant in LEAVE_ONE_OUT else variant
-    merged: dict[str, dict[str, Any]] = {}
-    for part in COMBINED.get(variant, (name,)):
-        if part not in PRESETS | ABLATIONS:
-            raise ValueError(f"variant={variant!r} is unknown; use one of {', '.join((*VARIANTS, *COMBINED))}")
-        for section, differences in preset(part).items():
-            merged.setdefault(section, {}).update(differences)
-    return merged
+    parts = COMBINED.get(variant, (name,))
+    if not PRESETS.keys() | ABLATIONS.keys() >= set(parts):
+        raise ValueError(f"variant={variant!r} is unknown; use one of {', '.join((*VARIANTS, *COMBINED))}")
+    return preset(*parts)
 
 
 def _apply(differences: Mapping[str, Mapping[str, Any]], base: Configuration) -> Configuration:

@@ -46,7 +46,7 @@ ALLOWED = {
     "vapo/cli/sending": "vapo vapo/cli vapo/client vapo/data_files vapo/processes vapo/settings",
     "vapo/demo": "vapo vapo/cli vapo/cli/output vapo/client vapo/demo/chain vapo/ledger vapo/local "
     "vapo/local/run_folders vapo/local/supervision vapo/settings",
-    "vapo/cli/commands": "vapo vapo/cli vapo/cli/output vapo/cli/sending vapo/client vapo/demo vapo/ledger "
+    "vapo/cli/commands": "vapo vapo/cli vapo/cli/output vapo/cli/sending vapo/client vapo/ledger "
     "vapo/local vapo/local/run_folders vapo/local/supervision vapo/model/folder vapo/planning vapo/processes "
     "vapo/settings vapo/weights",
     "services": "",

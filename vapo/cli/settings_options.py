@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
 
 from vapo.cli.errors import CommandError
 from vapo.option_types import path
 from vapo.settings import Settings, SettingsError, load_settings
-from vapo.settings.presets import preset
+from vapo.settings.loader import merged
+from vapo.settings.presets import Preset, preset
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, `--preset` and `--set` to a command."""
     parser.add_argument("--config", type=path, metavar="FILE", help="settings file, TOML or JSON")
     parser.add_argument(
-        "--preset", metavar="NAME", help="vapo (default), ppo, vanilla_ppo, grpo, dapo, bpco, sao, or without_PIECE"
+        "--preset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="vapo (default), ppo, vanilla_ppo, grpo, dapo, bpco, sao, without_PIECE; demo may lie under one",
     )
     parser.add_argument(
         "--set",
@@ -27,16 +30,26 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_from(arguments: argparse.Namespace, base: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
-    """Resolve the settings a command was given; the preset lies over `base`.
+def add_demo_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--demo`, another spelling of `--preset demo`."""
+    parser.add_argument("--demo", action="append_const", dest="preset", const="demo", help="the same as --preset demo")
+
+
+def method_from(arguments: argparse.Namespace) -> str | None:
+    """The preset that is not the demo's; of several the last."""
+    methods = [name for name in arguments.preset if name != "demo"]
+    return methods[-1] if methods else None
+
+
+def settings_from(arguments: argparse.Namespace, base: Preset | None = None) -> Settings:
+    """Resolve the settings a command was given; its presets lie over ``base``.
 
     Raises:
         CommandError: an unknown preset or key, an unreadable file or an impossible value.
     """
-    merged: dict[str, dict[str, Any]] = {name: dict(keys) for name, keys in (base or {}).items()}
+    demo = ["demo"] if "demo" in arguments.preset else []
     try:
-        for section, keys in preset(arguments.preset or "vapo").items():
-            merged.setdefault(section, {}).update(keys)
-        return load_settings(arguments.config, arguments.set, base=merged)
+        presets = preset(*demo, method_from(arguments) or "vapo")
+        return load_settings(arguments.config, arguments.set, base=merged(base or {}, presets))
     except (SettingsError, ValueError) as error:
         raise CommandError(str(error)) from None

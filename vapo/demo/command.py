@@ -15,7 +15,7 @@ from vapo.cli.settings_options import add_settings_options, settings_from
 from vapo.client import GatewayError
 from vapo.demo.evaluation import EvaluationFailed
 from vapo.demo.session import DemoError
-from vapo.demo.settings import DemoOptions, demo_base
+from vapo.demo.settings import DemoOptions
 from vapo.demo.state import DemoState, load_state
 from vapo.installation import check_installed
 from vapo.local.interruption import interrupted_by_signals
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", type=path, help="run folder (default: runs/demo-NUMBER)")
     parser.add_argument("--fresh", action="store_true", help="do not resume an unfinished run")
     add_settings_options(parser)
+    parser.set_defaults(preset=["demo"])
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -106,5 +107,4 @@ def run_number(folder: Path) -> int:
 
 def demo_settings(arguments: argparse.Namespace, folder: Path, seed: int) -> Settings:
     """The demo's settings with the user's laid over them."""
-    settings = settings_from(arguments, demo_base())
-    return changed(settings, {"run": {"directory": folder, "seed": seed}})
+    return changed(settings_from(arguments), {"run": {"directory": folder, "seed": seed}})

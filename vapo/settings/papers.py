@@ -147,8 +147,8 @@ SILENT: dict[str, str] = {
 
 REASONS: dict[str, str] = {
     "ledger.max_staleness": "responses are made while the trainer trains; the paper waits in turn",
-    "trainer.critic_version_lag": "a response is scored as soon as it is whole; values older than "
-    "this many versions are made again",
+    "trainer.critic_version_lag": "a response is scored as soon as it is whole, and again if its critic "
+    "is more than this many versions older than the trainer's newest",
     "trainer.max_steps": "rounded from 5,000 gradient updates",
     "dapo trainer.max_steps": "as long as VAPO's run, so that a comparison compares algorithms",
     "trainer.warmup_steps": "in optimiser steps; sizes and rates are the same for all presets",

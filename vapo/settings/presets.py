@@ -1,14 +1,16 @@
-"""Baselines and ablations as differences from VAPO's defaults.
+"""Baselines, ablations and the demo as differences from VAPO's defaults.
 
 Each is a nested dictionary in the form of the settings file (``section -> key -> value``), laid
-under the user's own settings. Sizes and learning rates are not in here: they are the same for all,
-so that a comparison compares algorithms. The one exception is ``vanilla_ppo``, which has the
+under the user's own settings. Sizes and learning rates are those of the demo alone: methods share
+them, so that a comparison compares algorithms. The one exception is ``vanilla_ppo``, which has the
 paper's. :mod:`vapo.settings.papers` has the papers' values and why a preset differs from them.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from vapo.settings.loader import merged
 
 Preset = dict[str, dict[str, Any]]
 
@@ -65,7 +67,7 @@ PRESETS: dict[str, Preset] = {
         "trainer": {"critic_epochs": 2},
     },
 }
-"""Name -> differences from the defaults."""
+"""Name of a method -> differences from the defaults."""
 
 ABLATIONS: dict[str, Preset] = {
     "without_value_pretraining": {"value_pretraining": {"enabled": False}},
@@ -80,13 +82,38 @@ ABLATIONS: dict[str, Preset] = {
 step by the group size: raise ``trainer.prompts_per_step`` by as much to compare like with like."""
 
 
-def preset(name: str) -> Preset:
-    """Differences of preset or ablation ``name``.
+DEMO: Preset = {
+    "run": {"name": "demo"},
+    "model": {"max_context_tokens": 320},
+    "sampling": {"samples_per_prompt": 8, "max_new_tokens": 224},
+    "ledger": {"max_staleness": 1, "lease_seconds": 8.0, "heartbeat_seconds": 1.0},
+    "generator": {"max_concurrent_sequences": 256, "cpu_kv_cache_gib": 0.25},
+    "algorithm": {"alpha": 0.5},
+    "value_pretraining": {"max_steps": 4},
+    "trainer": {
+        "prompts_per_step": 16,
+        "mini_batch_rollouts": 64,
+        "max_steps": 1000,
+        "actor_learning_rate": 3e-4,
+        "critic_learning_rate": 1e-3,
+        "warmup_steps": 2,
+        "token_budget": 1024,
+        "checkpoint_every_steps": 10,
+    },
+    "evaluation": {"samples": 4, "top_p": 1.0},
+}
+"""The preset ``demo``: our choice for the default model, of 0.6 million parameters, on two CPU
+cores. A method's differences lie over it."""
+
+
+def preset(*names: str) -> Preset:
+    """Differences of methods, ablations or ``demo``, later names over earlier ones.
 
     Raises:
-        ValueError: no preset has that name.
+        ValueError: no preset has such a name.
     """
-    known = PRESETS | ABLATIONS
-    if name not in known:
-        raise ValueError(f"preset={name!r} is unknown; use one of {', '.join(known)}")
-    return known[name]
+    known = PRESETS | {"demo": DEMO} | ABLATIONS
+    for name in names:
+        if name not in known:
+            raise ValueError(f"preset={name!r} is unknown; use one of {', '.join(known)}")
+    return merged(*(known[name] for name in names))

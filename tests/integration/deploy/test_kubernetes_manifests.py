@@ -30,11 +30,11 @@ from tests.support.kubernetes.objects import (
     selects,
 )
 from tests.support.kubernetes.rendering import Manifest
-from vapo.demo.settings import demo_base
 from vapo.ledger.keys import Stage
 from vapo.local.stack import MODULES, PARTS
 from vapo.service import create_app
 from vapo.settings import Settings, is_loopback, load_settings
+from vapo.settings.presets import DEMO
 
 OLDEST, NEWEST = "1.31", "1.37"
 """Kubernetes releases: the first in which all that is used is stable, and the newest known."""
@@ -198,7 +198,7 @@ def test_the_demo_overlay_has_the_demos_settings(tmp_path: Path) -> None:
     objects = rendering.overlay("cpu")
     settings = settings_of(objects, "trainer", tmp_path)
     shown: dict[str, Any] = settings.model_dump(mode="json")
-    for section, fields in demo_base().items():
+    for section, fields in DEMO.items():
         assert {name: shown[section][name] for name in fields} == fields
 
 
@@ -221,7 +221,7 @@ def test_mounts_have_volumes_and_cover_the_files_that_settings_name(
         folders = [one["mountPath"] for one in container(part_templates(objects)[part])["volumeMounts"]]
         assert str(settings.redis.password_file).startswith(tuple(folders))
         if part != "verifier":
-            inside_image = settings.model.path.is_relative_to(Path(demo_base()["model"]["path"]))
+            inside_image = settings.model.path.is_relative_to(Settings().model.path)
             assert inside_image or str(settings.model.path).startswith("/models/")
             assert inside_image or "/models" in folders
 

@@ -15,7 +15,7 @@ from services.gateway.rows.row import Row
 from tests.integration.cli.test_client_commands import waiting, write_jsonl
 from tests.support.running_gateway import RunningGateway
 from vapo.cli import main
-from vapo.demo.settings import BASE_MODEL
+from vapo.settings import Settings
 
 LONG = "1" * 449
 """One token too many for the model's context."""
@@ -196,7 +196,7 @@ def test_a_dry_run_shows_prompts_and_refusals_and_sends_nothing(
     if local:
         words += [
             "--model",
-            str(BASE_MODEL),
+            str(Settings().model.path),
             "--set",
             "model.max_context_tokens=512",
             "--set",

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from vapo.demo.chain.splits import Split, split_of
 from vapo.demo.problems import as_jsonl, held_out_rows, training_rows
-from vapo.demo.settings import BASE_MODEL, DemoOptions, demo_base
+from vapo.demo.settings import DemoOptions
 from vapo.settings import load_settings
+from vapo.settings.presets import DEMO
 
 OPTIONS = DemoOptions(train_problems=300, held_out_problems=100)
 
@@ -33,8 +34,8 @@ def test_jsonl_has_a_row_a_line() -> None:
 
 
 def test_demo_settings_are_valid_and_leave_room_for_every_prompt() -> None:
-    settings = load_settings(base=demo_base(), environment={})
+    settings = load_settings(base=DEMO, environment={})
     room = settings.model.max_context_tokens - settings.sampling.max_new_tokens
-    assert settings.model.path == BASE_MODEL
+    assert settings.model.path.name == "chain-base"
     assert max(len(row["prompt"]) for row in training_rows(OPTIONS)) < room
     assert DemoOptions().held_out_problems >= 200

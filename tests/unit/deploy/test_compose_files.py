@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from vapo.demo.settings import demo_base
 from vapo.local.environment import CPU_DEFAULTS, OFFLINE_DEFAULTS
 from vapo.settings import ENVIRONMENT_PREFIX, Settings, load_settings
+from vapo.settings.presets import DEMO
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
@@ -186,9 +186,9 @@ def test_all_that_another_host_runs_can_be_told_where_redis_is() -> None:
 @pytest.mark.parametrize(
     ("file", "base"),
     [
-        ("deploy/demo.env", demo_base()),
-        ("tests/compose/test.env", demo_base()),
-        ("tests/compose/hosts.env", demo_base() | {"weights": {"transport": "http"}}),
+        ("deploy/demo.env", DEMO),
+        ("tests/compose/test.env", DEMO),
+        ("tests/compose/hosts.env", DEMO | {"weights": {"transport": "http"}}),
         ("deploy/gpu.env.example", {}),
     ],
 )

@@ -20,8 +20,9 @@ from services.verifier.judgement.verdicts import Outcome
 from vapo.demo.chain.chain import parse_problem
 from vapo.demo.chain.splits import Split
 from vapo.demo.problems import training_rows
-from vapo.demo.settings import BASE_MODEL, DemoOptions, demo_base
-from vapo.settings import AlgorithmSettings
+from vapo.demo.settings import DemoOptions
+from vapo.settings import AlgorithmSettings, Settings
+from vapo.settings.presets import DEMO as DEMO_PRESET
 
 DEMO = REGIMES["demo"]
 
@@ -55,7 +56,7 @@ def test_the_verdict_is_the_verifiers() -> None:
 
 
 def test_the_regime_has_the_demos_settings() -> None:
-    settings = demo_base()
+    settings = DEMO_PRESET
     trainer, sampling = settings["trainer"], settings["sampling"]
     assert DEMO.actor_learning_rate == trainer["actor_learning_rate"]
     assert DEMO.critic_learning_rate == trainer["critic_learning_rate"]
@@ -67,7 +68,7 @@ def test_the_regime_has_the_demos_settings() -> None:
     options = Configuration("vapo", 0, DEMO).algorithm_settings()
     assert options.alpha == settings["algorithm"]["alpha"]
     assert options.correction == AlgorithmSettings().correction
-    assert (BASE_MODEL.name, DemoOptions().held_out_problems) == (DemoTask().base, DEMO.held_out_problems)
+    assert (Settings().model.path.name, DemoOptions().held_out_problems) == (DemoTask().base, DEMO.held_out_problems)
 
 
 def test_its_configuration_survives_the_json_form() -> None:

@@ -85,5 +85,7 @@ def test_the_command_shows_differences_of_a_preset_and_the_tree_otherwise(capsys
     assert "20480" in shown
     assert main(["config", "--preset", "dapo", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["algorithm"]["estimator"] == "group"
+    assert main(["config", "--preset", "demo"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"]["name"] == "demo"
     assert main(["config"]) == 0
     assert json.loads(capsys.readouterr().out)["algorithm"]["estimator"] == "gae"

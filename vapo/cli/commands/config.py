@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vapo.cli.output.table import aligned
-from vapo.cli.settings_options import add_settings_options, settings_from
-from vapo.demo.settings import demo_base
+from vapo.cli.settings_options import add_demo_option, add_settings_options, method_from, settings_from
 from vapo.settings import dump_settings, load_settings
 from vapo.settings.papers import Difference, differences_from_paper, notes
 from vapo.settings.presets import preset
@@ -18,7 +17,7 @@ from vapo.settings.presets import preset
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     add_settings_options(parser)
-    parser.add_argument("--demo", action="store_true", help="start from the demo's settings")
+    add_demo_option(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--paper",
@@ -30,12 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the tree as JSON, or the differences from the paper as a table."""
-    settings = settings_from(arguments, demo_base() if arguments.demo else None)
+    settings = settings_from(arguments)
     tree = dump_settings(settings)
-    if arguments.json or not (arguments.paper or arguments.preset):
+    method = method_from(arguments)
+    if arguments.json or not (arguments.paper or method):
         print(json.dumps(tree, indent=2))
         return 0
-    name = arguments.preset or "vapo"
+    name = method or "vapo"
     alone = dump_settings(load_settings(base=preset(name), environment={}))
     found = list(differences_from_paper(name, tree, alone))
     print(f"Preset {name}. Other than in the paper:\n")

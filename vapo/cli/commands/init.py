@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 
 from vapo.cli.errors import CommandError
-from vapo.cli.settings_options import add_settings_options, settings_from
-from vapo.demo.settings import demo_base
+from vapo.cli.settings_options import add_demo_option, add_settings_options, settings_from
 from vapo.local.container_files import write_shared_files
 from vapo.model.folder.contents import check_model_description
 from vapo.option_types import path
@@ -20,7 +19,7 @@ from vapo.startup import file_trouble
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     add_settings_options(parser)
-    parser.add_argument("--demo", action="store_true", help="start from the demo's settings")
+    add_demo_option(parser)
     parser.add_argument(
         "--directory",
         type=path,
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files, and say where they are."""
-    settings = settings_from(arguments, demo_base() if arguments.demo else None)
+    settings = settings_from(arguments)
     check_model_that_is_here(settings)
     try:
         write_shared_files(settings, arguments.directory)
