@@ -6,27 +6,26 @@ import logging
 import signal
 from datetime import timedelta
 from types import FrameType
-from typing import Any
 
 import torch
 from redis.exceptions import RedisError
 from transformers.utils.logging import disable_progress_bar
 
-from trainer.app import build_app
 from trainer.assembly import build_loop
 from trainer.checkpoint import CheckpointError
 from trainer.intake.ingest import BatchDeadline
+from trainer.part import TrainerPart
 from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks, share_number
 from trainer.records.course import Course
 from trainer.records.mismatch import MismatchError
 from trainer.records.status import Requests, Status
+from trainer.routes import add_routes
 from trainer.run_lock import run_lock
 from trainer.start_checks import check_folders, check_models
 from vapo.ledger.connection import wait_for_redis
-from vapo.ledger.fleet import Member
 from vapo.ledger.run_memory import open_ledger, remember
 from vapo.ledger.trouble import explain
-from vapo.service import BackgroundServer, Heartbeat, bind, bound_url, member_name
+from vapo.service import BackgroundServer, app_of, take_place
 from vapo.settings import Settings
 from vapo.startup import UnavailableError
 
@@ -73,18 +72,15 @@ def _run(settings: Settings, ranks: Ranks, requests: Requests) -> int:
 
 
 def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> None:
-    """Train, with HTTP and heartbeat beside it."""
-    listener = bind(settings.trainer.host, settings.trainer.port)
+    """Train, with HTTP and heartbeat beside it: unlike other parts, whose server has the main thread."""
+    listener, place = take_place("trainer", settings)
     wait_for_redis(settings.redis)
     status = Status(max_steps=settings.trainer.max_steps, step=0, version=0)
     longest = settings.redis.refusal_seconds
     ledger = open_ledger(settings, lambda: 0.0 if requests.stopping else longest)
-    app = build_app(settings, requests, status, ledger.watch.reason)
-    server = BackgroundServer(app, listener)
-    name, url = member_name("trainer"), bound_url(listener, settings.network.advertise_host)
-    heartbeat = Heartbeat(ledger.watch, lambda: _describe(name, url, status), settings.ledger.heartbeat_seconds)
+    part = TrainerPart(settings, place, ledger.watch, requests, status)
+    server = BackgroundServer(app_of(part, add_routes), listener)
     server.start()
-    heartbeat.start()
     course = Course(ledger)
     try:
         loop = build_loop(settings, ranks, requests, status, ledger)
@@ -102,16 +98,7 @@ def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> Non
         course.failed(status.snapshot()["step"], reason)
         raise
     finally:
-        heartbeat.stop()
         server.stop()
-
-
-def _describe(name: str, url: str, status: Status) -> Member:
-    fields = status.snapshot()
-    shown = ("phase", "step", "max_steps", "pretraining_step")
-    details: dict[str, Any] = {name: fields[name] for name in shown if name in fields}
-    state = "STALE" if fields["phase"] == "starting" else "READY"
-    return Member(name, "trainer", url, state, fields["version"], details)
 
 
 def _stop_on_signals(requests: Requests) -> None:

@@ -1,33 +1,22 @@
 """``python -P -m services.gateway --config FILE [--set section.key=value]``.
 
-Invariant: without the packages that the part needs it ends with one line that says so.
+Serves the REST front until it is told to stop.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-from vapo.installation import check_installed
-from vapo.service import parse_arguments
-from vapo.startup import run_part
-from vapo.telemetry import configure_logging
+from vapo.service import main
+from vapo.settings import Settings
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until told to stop. Returns the exit status (`vapo.startup`)."""
-    configure_logging()
-    return run_part("services.gateway", lambda: work(argv))
-
-
-def work(argv: Sequence[str] | None) -> int:
+def work(settings: Settings) -> int:
     """The part's work, imported only where it can be."""
-    settings = parse_arguments("services.gateway", argv)
-    check_installed(["gateway"])
     from services.gateway.process import run
 
     return run(settings)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("services.gateway", work))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -21,12 +21,9 @@ from vapo.ledger import Ledger
 from vapo.ledger.patience import REQUEST_SECONDS
 from vapo.ledger.run_memory import open_ledger, remember
 from vapo.ledger.trouble import Kind
-from vapo.model.folder.contents import check_model_description
-from vapo.model.text.tokenizer import PromptTokenizer, policy_tokenizer
-from vapo.model.text.tokenizer_files import NO_TEMPLATE
+from vapo.model.text.tokenizer import PromptTokenizer
 from vapo.service.problem_details import Problem
 from vapo.settings import Settings
-from vapo.startup import check_writable
 from vapo.weights import WeightChannel
 
 logger = logging.getLogger(__name__)
@@ -34,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Gateway:
-    """The gateway's parts."""
+    """The objects that all routes share."""
 
     settings: Settings
     ledger: Ledger
@@ -51,28 +48,20 @@ class Gateway:
     proxy: ChatProxy
 
     @classmethod
-    def make(cls, settings: Settings) -> Gateway:
+    def make(cls, settings: Settings, tokenizer: PromptTokenizer) -> Gateway:
         """Connect everything and check that the run uses this tokenizer.
 
         Raises:
-            ModelFolderError, ModelFormError: the model cannot be used.
-            TokenizerError: the model folder has no usable tokenizer.
             DisagreementError: the run was started with another tokenizer.
-            StartupError: data sets cannot be kept under ``run.directory``; Redis has lost the run.
+            StartupError: Redis has lost the run.
         """
-        datasets = settings.run.directory / "datasets"
-        check_writable("run.directory", datasets)
         for_threads = open_ledger(settings)
-        check_model_description(settings.model.path, context_tokens=settings.model.max_context_tokens)
-        tokenizer = policy_tokenizer(settings.model)
-        if tokenizer.render is None:
-            logger.warning("%s: %s", settings.model.path, NO_TEMPLATE)
         for_threads.control.agree("tokenizer", tokenizer.fingerprint, settings.model.path)
         for_requests = for_threads.briefly(REQUEST_SECONDS)
         verifiers = VerifierNames(lambda: for_requests.fleet.alive("verifier"))
         builder = TaskBuilder(settings, tokenizer, verifiers)
         remember(for_threads)
-        store = DatasetStore(datasets, builder.check, settings.gateway.max_dataset_bytes)
+        store = DatasetStore(datasets_directory(settings), builder.check, settings.gateway.max_dataset_bytes)
         return cls(
             settings,
             for_requests,
@@ -87,17 +76,10 @@ class Gateway:
             ChatProxy(settings, for_requests),
         )
 
-    def start(self) -> None:
-        """Start the threads."""
-        self.events.start()
-        self.feeder.start()
-        self.housekeeping.start()
 
-    async def stop(self) -> None:
-        """End the threads and let go of the connections."""
-        threads = (self.events, self.feeder, self.housekeeping)
-        await asyncio.gather(*(asyncio.to_thread(thread.stop) for thread in threads))
-        await self.proxy.close()
+def datasets_directory(settings: Settings) -> Path:
+    """Where uploaded data sets are kept."""
+    return settings.run.directory / "datasets"
 
 
 def _gateway(request: Request) -> Gateway:

@@ -12,14 +12,13 @@ from redis.exceptions import RedisError
 
 from vapo.ledger import Ledger
 from vapo.ledger.keys import TASK_STAGES
-from vapo.telemetry import MappingCollector, new_registry
+from vapo.telemetry import MappingCollector
 
 logger = logging.getLogger(__name__)
 
 
-def gateway_registry(ledger: Ledger) -> CollectorRegistry:
-    """A registry that reads the ledger on each scrape; without Redis it shows the process only."""
-    registry = new_registry()
+def add_gauges(registry: CollectorRegistry, ledger: Ledger) -> None:
+    """Have the ledger read on each scrape; without Redis there are no gauges."""
     for prefix, documentation, read in (
         ("vapo_queue_length", "Ids waiting or leased", ledger.depths),
         ("vapo_generation", "Work for generators", lambda: generation_work(ledger.depths())),
@@ -27,7 +26,6 @@ def gateway_registry(ledger: Ledger) -> CollectorRegistry:
         ("vapo_training", "Newest training step", lambda: _newest_step(ledger)),
     ):
         registry.register(MappingCollector(prefix, documentation, _forgiving(read)))
-    return registry
 
 
 def generation_work(depths: Mapping[str, int]) -> dict[str, int]:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from services.gateway.app import gateway_app
-from services.gateway.context import Gateway
-from vapo.ledger.connection import wait_for_redis
-from vapo.ledger.fleet import Member
-from vapo.service import Heartbeat, bind, bound_url, member_name, serve
+import logging
+
+from services.gateway.context import Gateway, datasets_directory
+from services.gateway.part import GatewayPart
+from services.gateway.routes import add_routes
+from vapo.model.folder.contents import check_model_description
+from vapo.model.text.tokenizer import policy_tokenizer
+from vapo.model.text.tokenizer_files import NO_TEMPLATE
+from vapo.service import serve_part
 from vapo.settings import Settings
+from vapo.startup import check_writable
+
+logger = logging.getLogger("services.gateway")
 
 
 def run(settings: Settings) -> int:
-    """Serve with ``settings``."""
-    wait_for_redis(settings.redis)
-    gateway = Gateway.make(settings)
-    listener = bind(settings.gateway.host, settings.gateway.port)
-    name, url = member_name("gateway"), bound_url(listener, settings.network.advertise_host)
-    heartbeat = Heartbeat(
-        gateway.ledger.watch, lambda: Member(name, "gateway", url, "READY"), settings.ledger.heartbeat_seconds
+    """Look at folder and model, then serve with ``settings``; returns the exit status.
+
+    Raises:
+        StartupError: data sets cannot be kept under ``run.directory``, the model cannot be used, or
+            its folder has no usable tokenizer.
+    """
+    check_writable("run.directory", datasets_directory(settings))
+    check_model_description(settings.model.path, context_tokens=settings.model.max_context_tokens)
+    tokenizer = policy_tokenizer(settings.model)
+    if tokenizer.render is None:
+        logger.warning("%s: %s", settings.model.path, NO_TEMPLATE)
+    return serve_part(
+        "gateway", settings, lambda place: GatewayPart(Gateway.make(settings, tokenizer), place), add_routes
     )
-    heartbeat.start()
-    try:
-        serve(gateway_app(gateway), listener)
-    finally:
-        heartbeat.stop()
-    return 0

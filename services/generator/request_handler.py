@@ -13,21 +13,19 @@ from typing import Any
 
 from services.generator.engine.samples import Completion, Sampling, newest_version
 from services.generator.engine.vllm_engine import (
-    Engine,
     EngineError,
     GenerationInterrupted,
     RequestFailed,
     RequestRefused,
     WeightsNotReady,
 )
+from services.generator.part import GeneratorPart
 from services.generator.prompts import PromptError, check_prompt
 from services.generator.request_bodies import GenerateRequest, sampling_of
-from services.generator.runtime import Runtime
 from services.generator.state import State
 from vapo.model.served_names import listed_name
-from vapo.model.text.tokenizer import PromptTokenizer, TokenizerError
+from vapo.model.text.tokenizer import TokenizerError
 from vapo.service.problem_details import Problem
-from vapo.settings import Settings
 
 RETRY_LATER = {"Retry-After": "1"}
 Asked = tuple[Sequence[int], Sampling]
@@ -38,10 +36,9 @@ FAILURES = (WeightsNotReady, GenerationInterrupted, EngineError, RequestRefused,
 class RequestHandler:
     """What all calls that generate share, and ``/v1/generate`` itself."""
 
-    def __init__(self, runtime: Runtime, tokenizer: PromptTokenizer) -> None:
-        self.runtime, self.tokenizer = runtime, tokenizer
-        self.engine: Engine = runtime.engine
-        self.settings: Settings = runtime.settings
+    def __init__(self, part: GeneratorPart) -> None:
+        self.engine, self.tokenizer, self.settings = part.engine, part.tokenizer, part.settings
+        self._state = part.state
 
     async def generate(self, body: GenerateRequest) -> dict[str, Any]:
         """Answer ``/v1/generate``; ``weight_version`` is the newest that any token was sampled under."""
@@ -106,7 +103,7 @@ class RequestHandler:
 
     def check_open(self) -> None:
         """Raise Problem 503 or 429 unless requests are taken now."""
-        state = self.runtime.state
+        state = self._state
         if state.state not in (State.READY, State.LOADING):
             raise Problem(503, f"{state.state}: {state.reason}", RETRY_LATER)
         limit = 2 * self.settings.generator.max_concurrent_sequences

@@ -19,7 +19,6 @@ from services.verifier.pool import Pool
 from services.verifier.reward import verdict
 from vapo.messages import Verdict
 from vapo.settings import VerifierSettings
-from vapo.telemetry import MappingCollector
 
 BOX_REQUIRED = ("boxed",)
 WITHOUT_BOX = ("boxed", "hashes", "answer_phrase", "last_value")
@@ -51,7 +50,6 @@ class VerifierService:
         self._seconds = Histogram(
             "vapo_verifier_judgement_seconds", "Time of one judgement", ["path"], registry=metrics, buckets=_SECONDS
         )
-        metrics.register(MappingCollector("vapo_verifier", "Worker processes", self._pool_metrics))
 
     def judge_cheaply(self, name: str, response: str, reference: str) -> Verdict | None:
         """The verdict if it needs no worker process, else None.
@@ -108,6 +106,3 @@ class VerifierService:
         self._seconds.labels(path).observe(time.perf_counter() - started)
         self._verdicts.labels(str(judgement.outcome), str(judgement.fault)).inc()
         return verdict(judgement, self._settings, well_formed)
-
-    def _pool_metrics(self) -> dict[str, float]:
-        return {"idle_workers": self.pool.ready_workers, "replaced_workers": self.pool.replaced}

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import uvicorn
 
-from services.gateway.app import gateway_app
 from services.gateway.context import Gateway
+from services.gateway.part import GatewayPart
+from services.gateway.routes import add_routes
 from tests.support.ledger_records import settings_for
 from vapo.ledger import Ledger
-from vapo.service import bind, bound_url
+from vapo.model.text.tokenizer import policy_tokenizer
+from vapo.service import Place, app_of, bind
 from vapo.service.http_clients import http_client
 from vapo.settings import RedisSettings, Settings
 
@@ -46,11 +48,13 @@ class RunningGateway:
         return self
 
     def _serve(self, port: int) -> None:
-        self.gateway = Gateway.make(self.settings)
+        self.gateway = Gateway.make(self.settings, policy_tokenizer(self.settings.model))
         self.ledger: Ledger = self.gateway.ledger
         listener = bind("127.0.0.1", port)
-        self.url = bound_url(listener)
-        config = uvicorn.Config(gateway_app(self.gateway), log_config=None, lifespan="on", timeout_graceful_shutdown=2)
+        place = Place.at(listener, "gateway", self.settings)
+        self.url = place.url
+        app = app_of(GatewayPart(self.gateway, place), add_routes, in_fleet=False)
+        config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, daemon=True)
         listener.listen()

@@ -45,25 +45,32 @@ TRIM_PER_CALL = 200
 class Ledger(Leases):
     """All that the parts do with Redis, for one run."""
 
-    def __init__(self, redis: RedisClient, settings: Settings, watch: RunWatch | None = None) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, watch: RunWatch) -> None:
+        """Over a connection to a run that has begun; see :meth:`open`."""
         super().__init__(redis, settings)
         self.dead_letters = DeadLetters(redis, self.keys, self._scripts)
         self.fleet = Fleet(redis, self.keys, settings.ledger.heartbeat_seconds)
         self.journal = Journal(redis, self.keys)
         self.control = Control(redis, self.keys)
-        self.watch = watch or RunWatch(settings)
-        if watch is None:
-            self.watch.begin(redis)
-            self.make_groups()
+        self.watch = watch
 
     @classmethod
     def open(
-        cls, settings: Settings, patience_seconds: float | None = None, refusal_seconds: Seconds = no_seconds
+        cls,
+        settings: Settings,
+        patience_seconds: float | None = None,
+        refusal_seconds: Seconds = no_seconds,
+        watch: RunWatch | None = None,
     ) -> Ledger:
-        """Connect to the Redis the settings name; calls wait that long for one that restarts (by
-        default ``redis.patience_seconds``), and ``refusal_seconds`` for one that takes no writes.
+        """Connect to the Redis the settings name, and begin the run if nothing has.
+
+        Calls wait that long for a Redis that restarts (by default ``redis.patience_seconds``), and
+        ``refusal_seconds`` for one that takes no writes. ``watch``: a look at the run to share.
         """
-        return cls(connect(settings.redis, patience_seconds, refusal_seconds), settings)
+        ledger = cls(connect(settings.redis, patience_seconds, refusal_seconds), settings, watch or RunWatch(settings))
+        ledger.watch.begin(ledger.redis)
+        ledger.make_groups()
+        return ledger
 
     def briefly(self, seconds: float) -> Ledger:
         """The same ledger for calls that wait that long for a Redis that restarts: each ends within

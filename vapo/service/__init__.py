@@ -1,10 +1,12 @@
-"""The shell of an HTTP part: app, tokens, problem documents, heartbeat, server."""
+"""The shell of an HTTP part: the part itself, its process, app, tokens, problem documents, server."""
 
 from __future__ import annotations
 
-from vapo.service.app import Readiness, create_app
+from vapo.service.app import create_app
 from vapo.service.arguments import parse_arguments
-from vapo.service.heartbeat import Heartbeat, member_name
+from vapo.service.heartbeat import Heartbeat
+from vapo.service.part import Part, Place, app_of
+from vapo.service.process import main, serve_part, take_place
 from vapo.service.server import BackgroundServer, bind, bound_url, serve
 from vapo.service.tokens import ADMIN, SERVICE, USER, require, service_headers
 
@@ -14,13 +16,17 @@ __all__ = [
     "USER",
     "BackgroundServer",
     "Heartbeat",
-    "Readiness",
+    "Part",
+    "Place",
+    "app_of",
     "bind",
     "bound_url",
     "create_app",
-    "member_name",
+    "main",
     "parse_arguments",
     "require",
     "serve",
+    "serve_part",
     "service_headers",
+    "take_place",
 ]

@@ -7,10 +7,7 @@ that leaves takes its entry along.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -90,8 +87,3 @@ def _with_trouble(member: Member, trouble: Trouble | None) -> Member:
         return member
     state = UNREADY if member.state == READY else member.state
     return replace(member, state=state, reason=trouble.text)
-
-
-def member_name(part: str) -> str:
-    """A name no other process of the fleet has."""
-    return f"{part}-{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"

@@ -56,7 +56,7 @@ def test_redis_gone_is_a_503_within_seconds(own_redis: RunningRedis, tmp_path: P
 
 
 def test_another_tokenizer_is_refused_at_the_start(redis_server: PrivateRedis, tmp_path: Path) -> None:
-    settings = gateway_settings(redis_server.settings, tmp_path / "run")
+    settings = gateway_settings(redis_server.settings, tmp_path / "run", "gateway.port=0")
     ledger = Ledger.open(settings)
     ledger.control.agree("tokenizer", "that of another model", Path("/models/first"))
     close(ledger)
@@ -83,6 +83,7 @@ def test_a_model_folder_without_tokenizer_is_refused_at_the_start(redis_server: 
     words = [
         f"redis.url={redis_server.settings.url}",
         f"model.path={tmp_path / 'model'}",
+        "gateway.port=0",
         f"redis.password_file={redis_server.settings.password_file}",
     ]
     sets = [word for one in words for word in ("--set", one)]

@@ -39,7 +39,7 @@ def make_scored(ledger: Ledger, task_id: str = "a", samples: int = 1) -> list[Le
 def test_without_a_critic_a_verdict_sends_a_rollout_straight_to_the_trainer(ledger: Ledger) -> None:
     algorithm = ledger.settings.algorithm.model_copy(update={"estimator": "group"})
     settings = ledger.settings.model_copy(update={"algorithm": algorithm})
-    without_critic = Ledger(ledger.redis, settings)
+    without_critic = Ledger(ledger.redis, settings, ledger.watch)
     make_generated(without_critic)
     lease = take_one(without_critic, Stage.GENERATED)
     assert without_critic.record_verdicts([(lease, without_critic.rollout(lease.id), CORRECT)])

@@ -13,11 +13,11 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from services.generator.runtime import Runtime as GeneratorRuntime
+from services.generator.part import GeneratorPart
 from services.generator.state import State
 from services.generator.worker import Totals
-from services.relay.runtime import Runtime as RelayRuntime
-from services.value.runtime import Runtime as ValueRuntime
+from services.relay.part import RelayPart
+from services.value.part import ValuePart
 from vapo.ledger.keys import Stage
 from vapo.settings import Settings
 from vapo.telemetry import MappingCollector
@@ -57,7 +57,7 @@ def generator_metrics() -> set[str]:
         state=SimpleNamespace(state=State.READY, version=1),
         engine=SimpleNamespace(in_flight=0, interruptions=0),
     )
-    return shown("vapo_generator", GeneratorRuntime.metrics(generator))  # type: ignore[arg-type]
+    return shown("vapo_generator", GeneratorPart.numbers(generator))  # type: ignore[arg-type]
 
 
 def value_metrics() -> set[str]:
@@ -66,13 +66,13 @@ def value_metrics() -> set[str]:
         scorer=SimpleNamespace(scored_responses=1, scored_tokens=1),
         _calibration=SimpleNamespace(read=dict),
     )
-    return shown("vapo_value", ValueRuntime.numbers(value))  # type: ignore[arg-type]
+    return shown("vapo_value", ValuePart.numbers(value))  # type: ignore[arg-type]
 
 
 def relay_metrics() -> set[str]:
     cache = SimpleNamespace(versions=lambda: [1], bytes_fetched=1)
     relay = SimpleNamespace(_cache=cache, served=SimpleNamespace(total=1))
-    return shown("vapo_relay", RelayRuntime.numbers(relay))  # type: ignore[arg-type]
+    return shown("vapo_relay", RelayPart.numbers(relay))  # type: ignore[arg-type]
 
 
 def queue_metrics() -> set[str]:
@@ -99,14 +99,14 @@ def training_metrics() -> set[str]:
 
 def trainer_metrics() -> set[str]:
     return (
-        {f"vapo_trainer_{name}" for name in text_constants("trainer/process.py")}
+        {f"vapo_trainer_{name}" for name in text_constants("trainer/part.py", "trainer/process.py")}
         | {"vapo_trainer_version"}
-        | {f"vapo_weights_{name}" for name in text_constants("trainer/app.py")}
+        | {f"vapo_weights_{name}" for name in text_constants("trainer/routes.py")}
     )
 
 
 def verifier_metrics() -> set[str]:
-    named = text_constants("services/verifier/service.py")
+    named = text_constants("services/verifier/service.py", "services/verifier/part.py")
     workers = {f"vapo_verifier_{name}" for name in named}
     return workers | {f"{name}{end}" for name in named for end in ("_total", "_bucket")}
 

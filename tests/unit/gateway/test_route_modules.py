@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.gateway.app import ROUTES
+from services.gateway.routes import ROUTES
 
 
 def test_every_module_of_calls_is_served() -> None:

@@ -7,11 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
-from trainer.app import build_app
+from trainer.part import TrainerPart
 from trainer.records.status import Requests, Status
+from trainer.routes import add_routes
+from vapo.ledger.run_watch import RunWatch
+from vapo.service import Place, app_of
 from vapo.settings import Settings
 from vapo.weights import ACTOR, Manifest, version_folder, write_version
 from vapo.weights.partial_file import PartialFile
@@ -27,6 +31,11 @@ def published(tmp_path: Path) -> Manifest:
     return write_version(tmp_path / "weights", 3, 6, {ACTOR: lambda path: path.write_bytes(BYTES)})
 
 
+def trainer_app(settings: Settings) -> FastAPI:
+    place = Place("trainer", "trainer-1", "http://127.0.0.1:1")
+    return app_of(TrainerPart(settings, place, RunWatch(settings), Requests(), Status()), add_routes)
+
+
 @pytest.fixture
 def client(tmp_path: Path) -> TestClient:
     """The trainer's app over ``tmp_path``."""
@@ -34,7 +43,7 @@ def client(tmp_path: Path) -> TestClient:
     settings = Settings.model_validate(
         {"run": {"directory": tmp_path}, "security": security, "weights": {"transport": "http"}}
     )
-    return TestClient(build_app(settings, Requests(), Status()), headers=HEADERS)
+    return TestClient(trainer_app(settings), headers=HEADERS)
 
 
 def test_whole_file_and_manifest(client: TestClient, published: Manifest) -> None:
@@ -115,7 +124,7 @@ def test_a_version_that_goes_is_a_clear_404(
 
 def test_without_the_http_transport_no_weights_are_served(tmp_path: Path) -> None:
     settings = Settings.model_validate({"run": {"directory": tmp_path}})
-    client = TestClient(build_app(settings, Requests(), Status()))
+    client = TestClient(trainer_app(settings))
     assert client.get("/v1/weights/3/manifest.json").status_code == 404
 
 

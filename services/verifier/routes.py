@@ -6,25 +6,23 @@ a request changes nothing in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.verifier.part import VerifierPart
 from services.verifier.pool import PoolError
 from services.verifier.registry import UnknownVerifier, names
 from services.verifier.service import VerifierService
 from vapo.messages import Verdict
-from vapo.service import USER, Readiness, create_app, require
+from vapo.service import USER, require
+from vapo.service.item_batch import ItemBatch, items_of
 from vapo.service.problem_details import Problem
 from vapo.service.waiting_room import WaitingRoom
-from vapo.settings import Settings
 
-MAXIMUM_ITEMS = 1024
 RETRY_LATER = {"Retry-After": "1"}
 
 
@@ -38,12 +36,8 @@ class ResponseToJudge(BaseModel):
     verifier: str = Field("", max_length=200, description="Name of the verifier; default math.")
 
 
-class ResponsesToJudge(BaseModel):
+class ResponsesToJudge(ItemBatch[ResponseToJudge]):
     """Several responses to judge."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    items: list[ResponseToJudge] = Field(min_length=1, max_length=MAXIMUM_ITEMS)
 
 
 class Answer(BaseModel):
@@ -61,25 +55,16 @@ class Answers(BaseModel):
     verdicts: list[Answer]
 
 
-@dataclass(frozen=True)
-class Hooks:
-    """What the process does around serving."""
-
-    readiness: Readiness
-    on_start: Callable[[], None]
-    on_stop: Callable[[], None]
-
-
-def build_app(settings: Settings, service: VerifierService, metrics: CollectorRegistry, hooks: Hooks) -> FastAPI:
-    """The verifier's HTTP app."""
-    app = create_app("verifier", settings, hooks.readiness, metrics, on_start=hooks.on_start, on_stop=hooks.on_stop)
-    room = WaitingRoom(settings.verifier.queue_limit, "verifier.queue_limit")
-    threads = ThreadPoolExecutor(settings.verifier.workers, thread_name_prefix="judge")
+def add_routes(app: FastAPI, part: VerifierPart) -> None:
+    """Judge, and tell what judges."""
+    service, settings = part.service, part.settings.verifier
+    room = WaitingRoom(settings.queue_limit, "verifier.queue_limit")
+    threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="judge")
 
     @app.post("/v1/verify", dependencies=[require(USER)], tags=["verifier"])
     def verify(request: ResponseToJudge | ResponsesToJudge) -> Answers:
         """Judge one response, or several: verdicts come in the order of the items."""
-        items = request.items if isinstance(request, ResponsesToJudge) else [request]
+        items = items_of(request)
         with room.enter(len(items)):
             verdicts = judge_all(service, threads, items)
         return Answers(verdicts=[Answer(**asdict(verdict)) for verdict in verdicts])
@@ -87,9 +72,7 @@ def build_app(settings: Settings, service: VerifierService, metrics: CollectorRe
     @app.get("/v1/verifiers", dependencies=[require(USER)], tags=["verifier"])
     def verifiers() -> dict[str, Any]:
         """Names of the verifiers that a task may choose."""
-        return {"verifiers": names(), "default": settings.verifier.default}
-
-    return app
+        return {"verifiers": names(), "default": settings.default}
 
 
 def judge_all(service: VerifierService, threads: ThreadPoolExecutor, items: list[ResponseToJudge]) -> list[Verdict]:

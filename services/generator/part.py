@@ -1,6 +1,6 @@
-"""What runs beside the HTTP app: weights, queue, heartbeat, and a watch on the engine.
+"""What runs beside the HTTP app: weights, queue, and a watch on the engine.
 
-Invariants: the engine is started before the event loop and ended after it; when the engine fails
+Invariants: the engine is started before the event loop, and ended in it, last; when the engine fails
 the process ends with an error, so that whoever supervises it starts a clean one.
 """
 
@@ -16,8 +16,6 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from services.generator.engine.vllm_engine import Engine, EngineError
 from services.generator.state import GeneratorState, State
 from services.generator.weight_follower import WeightFollower
@@ -28,11 +26,9 @@ from vapo.ledger.fleet import MISSED_HEARTBEATS, Member
 from vapo.ledger.patience import LOOP_CALL_SECONDS
 from vapo.ledger.patient_loop import patiently
 from vapo.ledger.run_watch import RunWatch
-from vapo.ledger.trouble import trouble_of
 from vapo.model.text.tokenizer import PromptTokenizer
-from vapo.service import Heartbeat
+from vapo.service import Part, Place
 from vapo.settings import Settings
-from vapo.telemetry.quiet_log import QuietLog
 from vapo.weights import WeightChannel
 from vapo.weights.from_settings import transport_for
 
@@ -41,20 +37,16 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.5
 
 
-class Runtime:
-    """The generator's background work, between :meth:`start` and :meth:`stop`."""
+class GeneratorPart(Part):
+    """One engine, its weights, and its work on the queue."""
 
-    def __init__(self, engine: Engine, settings: Settings, tokenizer: PromptTokenizer, name: str, url: str) -> None:
-        self.engine, self.settings, self.name, self.url = engine, settings, name, url
-        self._tokenizer = tokenizer
-        heartbeat = settings.ledger.heartbeat_seconds
-        self.state = GeneratorState(time.monotonic, MISSED_HEARTBEATS * heartbeat)
+    def __init__(self, settings: Settings, place: Place, engine: Engine, tokenizer: PromptTokenizer) -> None:
+        super().__init__(settings, place, RunWatch(settings))
+        self.engine, self.tokenizer = engine, tokenizer
+        self.state = GeneratorState(time.monotonic, MISSED_HEARTBEATS * settings.ledger.heartbeat_seconds)
         self._transport = transport_for(settings)
         self.follower = WeightFollower(engine, self.state, self._transport, base_shapes(settings.model.path))
         self.worker: GenerationWorker | None = None
-        self._heartbeat: Heartbeat | None = None
-        self._watch: RunWatch | None = None
-        self._waiting = QuietLog(logger)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -64,25 +56,30 @@ class Runtime:
         ]
 
     async def stop(self) -> None:
-        """Give leases back, leave the fleet and end the engine."""
+        """Give leases back and end what was begun."""
         self._transport.close()
         if self.worker:
             await self.worker.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._heartbeat:
-            await asyncio.to_thread(self._heartbeat.stop)
+
+    def close(self) -> None:
+        """End the engine."""
         self.engine.shutdown()
+
+    def exit_status(self) -> int:
+        """1 when the engine failed."""
+        return int(self.state.engine_failure is not None)
 
     def unready_reason(self) -> str | None:
         """Why no request should come here now; None when it may."""
         if self.state.state is State.READY:
-            return self._watch.reason() if self._watch else None
+            return self.watch.reason()
         return f"{self.state.state}: {self.state.reason}"
 
-    def describe(self) -> Member:
-        """This generator's entry in the fleet."""
+    def member(self) -> Member:
+        """How its weights stand, and what it has done."""
         details = {
             "in_flight": self.engine.in_flight,
             "slots": self.settings.generator.max_concurrent_sequences,
@@ -94,12 +91,10 @@ class Runtime:
         if self.worker:
             details |= asdict(self.worker.totals)
         reason = "" if self.state.state is State.READY else self.state.reason
-        return Member(
-            self.name, "generator", self.url, str(self.state.state), self.state.version, details, reason=reason
-        )
+        return self.place.member(str(self.state.state), self.state.version, details, reason)
 
-    def metrics(self) -> dict[str, float]:
-        """Numbers for Prometheus."""
+    def numbers(self) -> dict[str, float]:
+        """Engine, weights and queue."""
         proof, totals = self.follower.proof, self.worker.totals if self.worker else None
         numbers = {
             "ready": float(self.state.state is State.READY),
@@ -132,21 +127,15 @@ class Runtime:
         }
 
     async def _serve_the_queue(self) -> None:
-        ledger = await patiently(self._tell, "the queue waits", Ledger.open, self.settings, LOOP_CALL_SECONDS)
-        await asyncio.to_thread(
-            ledger.control.agree, "tokenizer", self._tokenizer.fingerprint, self.settings.model.path
-        )
-        self._watch = ledger.watch
-        self._heartbeat = Heartbeat(ledger.watch, self.describe, self.settings.ledger.heartbeat_seconds)
-        self._heartbeat.start()
-        self.worker = GenerationWorker(self.engine, self.state, ledger, self._tokenizer, self.name)
+        ledger = await patiently(self.watch.failed, "the queue waits", self._open_ledger)
+        await asyncio.to_thread(ledger.control.agree, "tokenizer", self.tokenizer.fingerprint, self.settings.model.path)
+        self.worker = GenerationWorker(self.engine, self.state, ledger, self.tokenizer, self.place.name)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.follower.run(WeightChannel(ledger.redis, ledger.keys)))
             group.create_task(self.worker.run())
 
-    def _tell(self, waits: str, error: RedisError) -> None:
-        trouble = trouble_of(error)
-        self._waiting.warn(trouble.kind, f"{waits}: {trouble.text}")
+    def _open_ledger(self) -> Ledger:
+        return Ledger.open(self.settings, LOOP_CALL_SECONDS, watch=self.watch)
 
     async def _watch_engine(self) -> None:
         while not self.engine.failed and self.state.engine_failure is None:

@@ -13,11 +13,9 @@ from typing import Annotated
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, FastAPI, Header, Response
 
-from services.relay.runtime import Runtime
-from vapo.service import SERVICE, create_app, require
+from services.relay.part import RelayPart
+from vapo.service import SERVICE, require
 from vapo.service.problem_details import Problem, problem_response
-from vapo.settings import Settings
-from vapo.telemetry import MappingCollector, new_registry
 from vapo.weights.download import FileDownload
 from vapo.weights.errors import SupersededError, WeightsError
 from vapo.weights.file_response import WeightFileResponse
@@ -35,23 +33,16 @@ ONE_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})")
 RETRY_SOON = {"Retry-After": "1"}
 
 
-def build_app(settings: Settings, runtime: Runtime) -> FastAPI:
-    """The HTTP app of the relay."""
-    registry = new_registry()
-    registry.register(MappingCollector("vapo_relay", "Relay of weights", runtime.numbers))
-    app = create_app("relay", settings, runtime.unready_reason, registry, on_start=runtime.start, on_stop=runtime.stop)
-    app.include_router(_routes(runtime, SHARE_OF_STALL * settings.weights.stall_seconds))
-    return app
-
-
-def _routes(runtime: Runtime, patience: float) -> APIRouter:
+def add_routes(app: FastAPI, relay: RelayPart) -> None:
+    """Files and manifests of the announced versions."""
     router = APIRouter(prefix="/v1/weights", tags=["weights"], dependencies=[require(SERVICE)])
+    patience = SHARE_OF_STALL * relay.settings.weights.stall_seconds
     threads = CapacityLimiter(MOST_WAITING)
 
     @router.get(f"/{{version}}/{MANIFEST}")
     async def read_version_manifest(version: VersionNumber) -> Response:
         """What the version holds."""
-        dumped = await to_thread.run_sync(_manifest, runtime, version, limiter=threads)
+        dumped = await to_thread.run_sync(_manifest, relay, version, limiter=threads)
         return Response(dumped, media_type=JSON)
 
     @router.get("/{version}/{name}", response_class=Response)
@@ -59,35 +50,35 @@ def _routes(runtime: Runtime, patience: float) -> APIRouter:
         version: VersionNumber, name: str, asked: Annotated[str, Header(alias="Range")] = ""
     ) -> Response:
         """One file of the version, or a range of it."""
-        return await to_thread.run_sync(_file, runtime, version, name, asked, patience, limiter=threads)
+        return await to_thread.run_sync(_file, relay, version, name, asked, patience, limiter=threads)
 
-    return router
+    app.include_router(router)
 
 
-def _manifest(runtime: Runtime, version: int) -> str:
+def _manifest(relay: RelayPart, version: int) -> str:
     try:
-        return runtime.manifest(version).dump()
+        return relay.manifest(version).dump()
     except WeightsError as error:
         raise _problem(error) from None
 
 
-def _file(runtime: Runtime, version: int, name: str, asked: str, patience: float) -> Response:
+def _file(relay: RelayPart, version: int, name: str, asked: str, patience: float) -> Response:
     try:
-        download = runtime.download(version, name)
+        download = relay.download(version, name)
         if download is None:
             raise Problem(404, f"version {version} has no file {name!r}")
         if not download.wait_for(wanted_range(asked, download.entry.bytes), patience):
             raise Problem(503, f"{name} of version {version} is still on its way", RETRY_SOON)
-        return _response(runtime, download)
+        return _response(relay, download)
     except WeightsError as error:
         raise _problem(error) from None
 
 
-def _response(runtime: Runtime, download: FileDownload) -> Response:
+def _response(relay: RelayPart, download: FileDownload) -> Response:
     # A file that has just got its name is found under it by the next request.
     moved = problem_response(503, "the file has just become complete; ask again", RETRY_SOON)
     try:
-        return WeightFileResponse(download.path, download.entry, runtime.limiter, runtime.served, moved)
+        return WeightFileResponse(download.path, download.entry, relay.limiter, relay.served, moved)
     except FileNotFoundError:
         return moved
 

@@ -7,24 +7,21 @@ items; all values of a request come from one critic version.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.value.part import ValuePart
 from services.value.replica import UnfitTokens
 from services.value.scorer import Scored, Scorer, ScorerClosed
 from vapo.messages import token_array
 from vapo.model.packing import TokenSequence
-from vapo.service import USER, Readiness, create_app, require
+from vapo.service import USER, require
+from vapo.service.item_batch import ItemBatch, items_of
 from vapo.service.problem_details import Problem
 from vapo.service.waiting_room import WaitingRoom
-from vapo.settings import Settings
 
-MAXIMUM_ITEMS = 1024
 DEADLINE_SECONDS = 120.0
 RETRY_LATER = {"Retry-After": "1"}
 
@@ -42,12 +39,8 @@ class ResponseToScore(BaseModel):
     )
 
 
-class ResponsesToScore(BaseModel):
+class ResponsesToScore(ItemBatch[ResponseToScore]):
     """Several responses to score."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    items: list[ResponseToScore] = Field(min_length=1, max_length=MAXIMUM_ITEMS)
 
 
 class Scores(BaseModel):
@@ -60,35 +53,22 @@ class Scores(BaseModel):
     )
 
 
-@dataclass(frozen=True)
-class Hooks:
-    """What the process does around serving."""
-
-    readiness: Readiness
-    on_start: Callable[[], None]
-    on_stop: Callable[[], None]
-    weights: Callable[[], dict[str, Any]]
-
-
-def build_app(settings: Settings, scorer: Scorer, metrics: CollectorRegistry, hooks: Hooks) -> FastAPI:
-    """The value service's HTTP app."""
-    app = create_app("value", settings, hooks.readiness, metrics, on_start=hooks.on_start, on_stop=hooks.on_stop)
-    room = WaitingRoom(settings.value.queue_limit, "value.queue_limit")
+def add_routes(app: FastAPI, part: ValuePart) -> None:
+    """Score, and tell with which critic."""
+    room = WaitingRoom(part.settings.value.queue_limit, "value.queue_limit")
 
     @app.post("/v1/values", dependencies=[require(USER)], tags=["value"])
     async def values(request: ResponseToScore | ResponsesToScore) -> Scores:
         """Score one response, or several under the same critic version."""
-        items = request.items if isinstance(request, ResponsesToScore) else [request]
+        items = items_of(request)
         with room.enter(len(items)):
-            scored = await score(scorer, [_sequence(item) for item in items])
+            scored = await score(part.scorer, [_sequence(item) for item in items])
         return Scores(critic_version=scored.critic_version, values=[array.tolist() for array in scored.values])
 
     @app.get("/v1/weights", dependencies=[require(USER)], tags=["value"])
     def weights() -> dict[str, Any]:
         """Version, step, SHA-256 and state of the critic in use."""
-        return hooks.weights()
-
-    return app
+        return part.weights()
 
 
 async def score(scorer: Scorer, sequences: list[TokenSequence]) -> Scored:

@@ -12,27 +12,16 @@ from fastapi import APIRouter, FastAPI
 
 from services.generator.openai.openai_bodies import ChatRequest, CompletionRequest
 from services.generator.openai.openai_handler import OpenAIHandler
+from services.generator.part import GeneratorPart
 from services.generator.request_bodies import GenerateRequest
 from services.generator.request_handler import RequestHandler
-from services.generator.runtime import Runtime
-from vapo.model.text.tokenizer import PromptTokenizer
-from vapo.service import USER, create_app, require
-from vapo.telemetry import MappingCollector, new_registry
+from vapo.service import USER, require
 
 
-def build_app(runtime: Runtime, tokenizer: PromptTokenizer) -> FastAPI:
-    """The HTTP app; ``runtime`` starts and stops with it."""
-    registry = new_registry()
-    registry.register(MappingCollector("vapo_generator", "Generator", runtime.metrics))
-    app = create_app(
-        "generator", runtime.settings, runtime.unready_reason, registry, on_start=runtime.start, on_stop=runtime.stop
-    )
-    app.include_router(_routes(RequestHandler(runtime, tokenizer)), dependencies=[require(USER)])
-    return app
-
-
-def _routes(handler: RequestHandler) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["generation"])
+def add_routes(app: FastAPI, part: GeneratorPart) -> None:
+    """Generate, and tell under which weights."""
+    router = APIRouter(prefix="/v1", tags=["generation"], dependencies=[require(USER)])
+    handler = RequestHandler(part)
     openai = OpenAIHandler(handler)
 
     @router.post("/generate")
@@ -53,6 +42,6 @@ def _routes(handler: RequestHandler) -> APIRouter:
     @router.get("/weights")
     async def weights() -> dict[str, Any]:
         """Version, state, and the last load's proof: checksum, canary log-probs, timings."""
-        return handler.runtime.weights()
+        return part.weights()
 
-    return router
+    app.include_router(router)

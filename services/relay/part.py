@@ -10,7 +10,7 @@ from vapo.ledger.connection import connect
 from vapo.ledger.fleet import Member
 from vapo.ledger.patience import LOOP_CALL_SECONDS
 from vapo.ledger.run_watch import RunWatch
-from vapo.service import Heartbeat, member_name
+from vapo.service import Part, Place
 from vapo.settings import Settings
 from vapo.weights.download import FileDownload
 from vapo.weights.file_response import ServedBytes
@@ -19,33 +19,21 @@ from vapo.weights.manifest import Manifest
 from vapo.weights.rate_limit import TokenBucket
 
 
-class Runtime:
-    """Starts and stops with the HTTP server."""
+class RelayPart(Part):
+    """One host's copy of the announced weights; it needs Redis to know what was announced."""
 
-    def __init__(self, settings: Settings, url: str) -> None:
-        self._url, self._name = url, member_name("relay")
-        self._redis = connect(settings.redis, LOOP_CALL_SECONDS)
-        self._source = open_source(settings, self._redis, relay_url=None)
-        self._cache = open_cache(settings, self._redis, self._source, settings.relay_directory)
+    def __init__(self, settings: Settings, place: Place) -> None:
+        super().__init__(settings, place, RunWatch(settings))
+        redis = connect(settings.redis, LOOP_CALL_SECONDS)
+        self._source = open_source(settings, redis, relay_url=None)
+        self._cache = open_cache(settings, redis, self._source, settings.relay_directory)
         self.limiter = TokenBucket(settings.relay.serve_limit_bytes_per_second)
         self.served = ServedBytes()
-        seconds = settings.ledger.heartbeat_seconds
-        self._watch = RunWatch(settings)
-        self._heartbeat = Heartbeat(self._watch, self._member, seconds)
-
-    def start(self) -> None:
-        """Be seen in the fleet."""
-        self._heartbeat.start()
 
     def stop(self) -> None:
         """Give up what is being fetched; it is resumed by the next start."""
         self._cache.close()
         self._source.close()
-        self._heartbeat.stop()
-
-    def unready_reason(self) -> str | None:
-        """Why it should get no traffic, or None: it needs Redis to know what was announced."""
-        return self._watch.reason()
 
     def manifest(self, version: int) -> Manifest:
         """The announced manifest of a version (:meth:`vapo.weights.cache.WeightCache.manifest`)."""
@@ -68,6 +56,7 @@ class Runtime:
             "newest_version": max(versions, default=0),
         }
 
-    def _member(self) -> Member:
+    def member(self) -> Member:
+        """READY, at the newest version it has."""
         numbers = self.numbers()
-        return Member(self._name, "relay", self._url, "READY", int(numbers["newest_version"]), numbers)
+        return self.place.member("READY", int(numbers["newest_version"]), numbers)

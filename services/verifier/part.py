@@ -1,0 +1,44 @@
+"""What runs in a verifier process beside the HTTP server: the queue worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from services.verifier.registry import names
+from services.verifier.service import VerifierService
+from services.verifier.worker import VerifierWorker
+from vapo.ledger import Ledger
+from vapo.ledger.fleet import Member
+from vapo.service import Part, Place
+from vapo.settings import Settings
+from vapo.telemetry import new_registry
+
+
+class VerifierPart(Part):
+    """The queue's judgements; it is ready when Redis holds the run and takes its writes."""
+
+    def __init__(self, settings: Settings, place: Place) -> None:
+        metrics = new_registry()
+        self.service = VerifierService(settings.verifier, metrics)
+        ledger = Ledger.open(settings)
+        super().__init__(settings, place, ledger.watch, metrics)
+        self._worker = VerifierWorker(self.service, ledger, place.name, settings.verifier.workers)
+
+    def start(self) -> None:
+        """Begin to work on the queue."""
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Finish quick work, end the worker processes."""
+        self._worker.stop()
+        self.service.close()
+        self._worker.join()
+
+    def member(self) -> Member:
+        """READY, with the verifiers that a task may name."""
+        return self.place.member("READY", details={"verifiers": names()})
+
+    def numbers(self) -> Mapping[str, float]:
+        """The worker processes."""
+        pool = self.service.pool
+        return {"idle_workers": pool.ready_workers, "replaced_workers": pool.replaced}
