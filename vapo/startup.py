@@ -44,12 +44,12 @@ class UnavailableError(StartupError):
     status = os.EX_UNAVAILABLE
 
 
-def run_part(part: str, work: Callable[[], int]) -> int:
+def exit_status_of(program: str, work: Callable[[], int]) -> int:
     """The exit status of ``work``, or of the `StartupError` that ended it, told on stderr."""
     try:
         return work()
     except StartupError as error:
-        print(f"{part}: {one_line(error)}", file=sys.stderr)
+        print(f"{program}: {one_line(error)}", file=sys.stderr)
         return error.status
 
 

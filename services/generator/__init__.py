@@ -7,5 +7,5 @@ Invariants:
 - an engine process never outlives the generator.
 
 Start reading at :mod:`services.generator.engine.vllm_engine`; the queue side is
-:mod:`services.generator.worker`.
+:mod:`services.generator.queue_sampler`.
 """

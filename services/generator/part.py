@@ -17,10 +17,10 @@ from dataclasses import asdict
 from typing import Any
 
 from services.generator.engine.vllm_engine import Engine, EngineError
+from services.generator.queue_sampler import QueueSampler
 from services.generator.state import GeneratorState, State
 from services.generator.weight_follower import WeightFollower
 from services.generator.weight_shapes import base_shapes
-from services.generator.worker import GenerationWorker
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import MISSED_HEARTBEATS, Member
 from vapo.ledger.patience import LOOP_CALL_SECONDS
@@ -46,7 +46,7 @@ class GeneratorPart(Part):
         self.state = GeneratorState(time.monotonic, MISSED_HEARTBEATS * settings.ledger.heartbeat_seconds)
         self._transport = transport_for(settings)
         self.follower = WeightFollower(engine, self.state, self._transport, base_shapes(settings.model.path))
-        self.worker: GenerationWorker | None = None
+        self.sampler: QueueSampler | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -58,8 +58,8 @@ class GeneratorPart(Part):
     async def stop(self) -> None:
         """Give leases back and end what was begun."""
         self._transport.close()
-        if self.worker:
-            await self.worker.stop()
+        if self.sampler:
+            await self.sampler.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -88,14 +88,14 @@ class GeneratorPart(Part):
         }
         if self.follower.proof:
             details["canary_difference"] = self.follower.proof.trainer_difference
-        if self.worker:
-            details |= asdict(self.worker.totals)
+        if self.sampler:
+            details |= asdict(self.sampler.totals)
         reason = "" if self.state.state is State.READY else self.state.reason
         return self.place.member(str(self.state.state), self.state.version, details, reason)
 
     def numbers(self) -> dict[str, float]:
         """Engine, weights and queue."""
-        proof, totals = self.follower.proof, self.worker.totals if self.worker else None
+        proof, totals = self.follower.proof, self.sampler.totals if self.sampler else None
         numbers = {
             "ready": float(self.state.state is State.READY),
             "weight_version": self.state.version,
@@ -129,10 +129,10 @@ class GeneratorPart(Part):
     async def _serve_the_queue(self) -> None:
         ledger = await patiently(self.watch.failed, "the queue waits", self._open_ledger)
         await asyncio.to_thread(ledger.control.agree, "tokenizer", self.tokenizer.fingerprint, self.settings.model.path)
-        self.worker = GenerationWorker(self.engine, self.state, ledger, self.tokenizer, self.place.name)
+        self.sampler = QueueSampler(self.engine, self.state, ledger, self.tokenizer, self.place.name)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.follower.run(WeightChannel(ledger.redis, ledger.keys)))
-            group.create_task(self.worker.run())
+            group.create_task(self.sampler.run())
 
     def _open_ledger(self) -> Ledger:
         return Ledger.open(self.settings, LOOP_CALL_SECONDS, watch=self.watch)

@@ -6,9 +6,9 @@ from typing import Any
 
 from services.value.calibration import Calibration
 from services.value.critic_follower import CriticFollower
+from services.value.queue_scorer import QueueScorer
 from services.value.replica import Replica
 from services.value.scorer import Scorer
-from services.value.worker import ValueWorker
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
 from vapo.service import Part, Place
@@ -28,17 +28,17 @@ class ValuePart(Part):
         self.scorer = Scorer(replica, settings.value.token_budget)
         self._transport = transport_for(settings)
         self._follower = CriticFollower(WeightChannel(ledger.redis, ledger.keys), self._transport, self.scorer)
-        self._worker = ValueWorker(self.scorer, ledger, place.name, self._calibration, self._follower.caught_up)
+        self._queue = QueueScorer(self.scorer, ledger, place.name, self._calibration, self._follower.caught_up)
 
     def start(self) -> None:
         """Score over HTTP at once, and from the queue once the newest critic is in use."""
         self.scorer.start()
         self._follower.start()
-        self._worker.start()
+        self._queue.start()
 
     def stop(self) -> None:
         """Finish the batch in hand."""
-        self._worker.stop()
+        self._queue.stop()
         self.scorer.stop()
         self._transport.close()
         self._follower.stop()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.verifier.queue_judge import QueueJudge
 from services.verifier.registry import names
 from services.verifier.service import VerifierService
-from services.verifier.worker import VerifierWorker
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
 from vapo.service import Part, Place
@@ -22,17 +22,17 @@ class VerifierPart(Part):
         self.service = VerifierService(settings.verifier, metrics)
         ledger = Ledger.open(settings)
         super().__init__(settings, place, ledger.watch, metrics)
-        self._worker = VerifierWorker(self.service, ledger, place.name, settings.verifier.workers)
+        self._queue = QueueJudge(self.service, ledger, place.name, settings.verifier.workers)
 
     def start(self) -> None:
         """Begin to work on the queue."""
-        self._worker.start()
+        self._queue.start()
 
     def stop(self) -> None:
         """Finish quick work, end the worker processes."""
-        self._worker.stop()
+        self._queue.stop()
         self.service.close()
-        self._worker.join()
+        self._queue.join()
 
     def member(self) -> Member:
         """READY, with the verifiers that a task may name."""

@@ -33,7 +33,7 @@ class Heartbeat:
     def __init__(self, watch: RunWatch, describe: Callable[[], Member], seconds: float) -> None:
         self._watch, self._describe, self._seconds = watch, describe, seconds
         self._fleet = Fleet(watch.redis, watch.keys, seconds)
-        self._due = 0.0
+        self._due, self._seen = 0.0, False
         self._told: Member | None = None
         self._loop = PatientLoop("heartbeat", self._round, watch.failed, "heartbeat missed")
 
@@ -42,9 +42,11 @@ class Heartbeat:
         self._loop.start()
 
     def stop(self) -> None:
-        """Leave the fleet."""
+        """Leave the fleet; one that was never seen there has nothing to leave, nor to wait for."""
         self._loop.stop()
         self._loop.join(self._seconds + 1)
+        if not self._seen:
+            return
         try:
             self._fleet.leave(self._describe().name)
         except RedisError as error:
@@ -63,7 +65,7 @@ class Heartbeat:
         try:
             told = self._describe()
             self._fleet.beat(_with_trouble(told, trouble))
-            self._told = told
+            self._told, self._seen = told, True
         except RedisError:
             raise
         except Exception:

@@ -18,7 +18,7 @@ from vapo.service.arguments import parse_arguments
 from vapo.service.part import AddRoutes, AnyPart, Place, app_of
 from vapo.service.server import bind, serve
 from vapo.settings import Settings
-from vapo.startup import run_part
+from vapo.startup import exit_status_of
 from vapo.telemetry import configure_logging
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def main(program: str, work: Callable[[Settings], int], argv: Sequence[str] | No
         return work(settings)
 
     configure_logging()
-    return run_part(program, checked)
+    return exit_status_of(program, checked)
 
 
 def serve_part(

@@ -19,7 +19,7 @@ from vapo.data_files.reader import rows_of_text
 from vapo.model.text.tokenizer import policy_tokenizer
 from vapo.option_types import path
 from vapo.settings import Settings, load_settings
-from vapo.startup import run_part
+from vapo.startup import exit_status_of
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("purpose", choices=("dataset", "prompts"))
     parser.add_argument("most", type=int, help="errors to list")
     parser.add_argument("--skip-too-long", action="store_true")
-    return run_part("--model", lambda: report(parser.parse_args()))
+    return exit_status_of("--model", lambda: report(parser.parse_args()))
 
 
 def report(arguments: argparse.Namespace) -> int:

@@ -14,8 +14,8 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from services.generator.part import GeneratorPart
+from services.generator.queue_sampler import Totals
 from services.generator.state import State
-from services.generator.worker import Totals
 from services.relay.part import RelayPart
 from services.value.part import ValuePart
 from vapo.ledger.keys import Stage
@@ -53,7 +53,7 @@ def generator_metrics() -> set[str]:
     proof = SimpleNamespace(timings=SimpleNamespace(standstill=0.1, prove=0.1), fetch_seconds=0.1)
     generator = SimpleNamespace(
         follower=SimpleNamespace(proof=proof, loads=1, failures=0),
-        worker=SimpleNamespace(totals=Totals()),
+        sampler=SimpleNamespace(totals=Totals()),
         state=SimpleNamespace(state=State.READY, version=1),
         engine=SimpleNamespace(in_flight=0, interruptions=0),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vapo.model.folder.contents import INDEX, ModelFolderError, check_model_folder
-from vapo.startup import StartupError, UnavailableError, check_writable, run_part
+from vapo.startup import StartupError, UnavailableError, check_writable, exit_status_of
 
 MODEL = Path(__file__).parents[3] / "vapo" / "assets" / "chain-base"
 
@@ -23,18 +23,18 @@ def raising(error: Exception) -> int:
     ("error", "status"), [(StartupError("a\n  b"), os.EX_CONFIG), (UnavailableError("a b"), os.EX_UNAVAILABLE)]
 )
 def test_an_expected_error_is_one_line(capsys: pytest.CaptureFixture[str], error: StartupError, status: int) -> None:
-    assert run_part("part", lambda: raising(error)) == status
+    assert exit_status_of("part", lambda: raising(error)) == status
     assert capsys.readouterr().err == "part: a b\n"
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), ValueError("fault"), RuntimeError("fault")])
 def test_an_unexpected_error_stays_what_it_is(error: Exception) -> None:
     with pytest.raises(type(error)):
-        run_part("part", lambda: raising(error))
+        exit_status_of("part", lambda: raising(error))
 
 
 def test_a_status_is_passed_on() -> None:
-    assert run_part("part", lambda: 143) == 143
+    assert exit_status_of("part", lambda: 143) == 143
 
 
 def test_a_folder_that_can_be_written_is_made_and_left_empty(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ SCORE_SECONDS = 120.0
 JOIN_SECONDS = 3.0
 
 
-class ValueWorker:
+class QueueScorer:
     """A thread that feeds the scorer from the ledger."""
 
     def __init__(

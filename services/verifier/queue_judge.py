@@ -23,7 +23,7 @@ JOIN_SECONDS = 2.0
 logger = logging.getLogger(__name__)
 
 
-class VerifierWorker:
+class QueueJudge:
     """Threads that feed the verifier from the ledger.
 
     There is one more of them than worker processes: while each process is busy with a slow

@@ -12,8 +12,8 @@ import pytest
 
 from services.generator.engine.samples import Completion, Sampling
 from services.generator.engine.vllm_engine import EngineError, RequestRefused, WeightsNotReady
+from services.generator.queue_sampler import QueueSampler
 from services.generator.state import GeneratorState, State
-from services.generator.worker import GenerationWorker
 from tests.support.ledger_records import task
 from tests.support.running_redis import RunningRedis
 from vapo.ledger import Ledger
@@ -63,9 +63,9 @@ def ready() -> GeneratorState:
 @asynccontextmanager
 async def working(
     engine: ScriptedEngine, ledger: Ledger, tokenizer: PromptTokenizer, state: GeneratorState | None = None
-) -> AsyncIterator[GenerationWorker]:
+) -> AsyncIterator[QueueSampler]:
     """A running worker; given up without goodbye at the end."""
-    worker = GenerationWorker(engine, state or ready(), ledger, tokenizer, "worker-1")  # type: ignore[arg-type]
+    worker = QueueSampler(engine, state or ready(), ledger, tokenizer, "worker-1")  # type: ignore[arg-type]
     running = asyncio.create_task(worker.run())
     try:
         yield worker

@@ -61,7 +61,7 @@ class Totals:
     refused: int = 0
 
 
-class GenerationWorker:
+class QueueSampler:
     """Serves the ledger with one engine."""
 
     def __init__(
