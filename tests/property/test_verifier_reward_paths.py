@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from services.verifier.app import Item, judge_all
+from services.verifier.queue_judge import QueueJudge
+from services.verifier.routes import ResponseToJudge, judge_all
 from services.verifier.service import VerifierService
-from services.verifier.worker import VerifierWorker
 from tests.support.ledger_records import generated, task
 from vapo.ledger import Ledger
 from vapo.ledger.leases import Lease
@@ -38,16 +38,13 @@ class Recorder:
     """The parts of a ledger that the worker writes to."""
 
     settings = SimpleNamespace(ledger=SimpleNamespace(lease_seconds=1.0))
-    watch = None
+    watch = SimpleNamespace(failed=lambda what, error: None)
 
     def __init__(self) -> None:
         self.verdicts: list[Verdict] = []
 
-    def record_all_verdicts(self, judged: list[tuple[Lease, Rollout, Verdict]]) -> None:
+    def record_verdicts(self, judged: list[tuple[Lease, Rollout, Verdict]]) -> None:
         self.verdicts += [verdict for _, _, verdict in judged]
-
-    def record_verdict(self, lease: Lease, rollout: Rollout, verdict: Verdict) -> None:
-        self.verdicts.append(verdict)
 
 
 @pytest.fixture(scope="module", params=SHAPES)
@@ -65,7 +62,7 @@ def test_http_and_the_queue_give_the_same_reward(
 ) -> None:
     ledger = Recorder()
     rollout = Rollout("t.0", replace(task("t"), answer=reference), 0, "generated", generated(tokens, text=response))
-    VerifierWorker(service, cast(Ledger, ledger), "verifier", 1).verify([(cast(Lease, None), rollout)])
+    QueueJudge(service, cast(Ledger, ledger), "verifier", 1).verify([(cast(Lease, None), rollout)])
     with ThreadPoolExecutor(1) as threads:
-        asked = judge_all(service, threads, [Item(response=response, reference=reference)])
+        asked = judge_all(service, threads, [ResponseToJudge(response=response, reference=reference)])
     assert asked == ledger.verdicts
