@@ -79,6 +79,9 @@ ALLOWED = {
 }
 """What each room may import, lower rooms first. `lab` may import all of the product besides."""
 
+BESIDE = ("deploy", "docs", "examples", "scripts", "tests")
+"""Folders of the tree in docs/architecture.md that are no rooms."""
+
 ARROWS = [(found, room(found.importer), room(found.imported)) for found in imports()]
 
 
@@ -138,7 +141,7 @@ def test_the_tree_in_the_docs_names_every_room_and_no_other() -> None:
     for indent, name in lines:
         path = [*path[: len(indent) // 2], name]
         tree.append("/".join(path))
-    assert sorted(tree) == rooms(), "docs/architecture.md, Rooms: one line for each room"
+    assert sorted(tree) == sorted([*rooms(), *BESIDE]), "docs/architecture.md, Rooms: one line for each room"
 
 
 def test_no_circle_between_rooms() -> None:
