@@ -45,7 +45,7 @@ def _step_rows(plan: Plan) -> list[tuple[str, str]]:
             "staleness",
             f"mean {outcome.staleness_mean:.2f}, most {outcome.staleness_max} "
             f"(max_staleness {plan.work.max_staleness}); "
-            f"{outcome.dropped_fraction:.1%} made in vain",
+            f"{outcome.dropped_fraction:.1%} dropped as stale",
         ),
     ]
 
