@@ -14,6 +14,9 @@ from vapo.local.supervision.managed_process import ManagedProcess, ProcessSpec
 from vapo.local.supervision.readiness import Awaited, wait_ready
 from vapo.settings import Settings, dump_settings
 
+GRACE_SECONDS = 60.0
+"""A trainer on a busy machine takes its time to finish a step and to write its checkpoint."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -53,7 +56,7 @@ class Parts:
         command += [word for one in sets for word in ("--set", one)]
         log_file, pid_file = self._folder / f"{name}.log", self._folder / f"{name}.pid"
         environment = part_environment(os.environ, on_gpu=False)
-        process = ManagedProcess(ProcessSpec(name, tuple(command), log_file, pid_file, environment))
+        process = ManagedProcess(ProcessSpec(name, tuple(command), log_file, pid_file, environment, GRACE_SECONDS))
         self._started.append(process)
         return Part(process, f"http://127.0.0.1:{port}")
 
