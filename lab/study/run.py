@@ -1,7 +1,4 @@
-"""One run of the study: warm-up excepted, everything from the base model to the measured policy.
-
-The algorithm is the platform's own: :func:`trainer.learning.update.update` and
-:func:`trainer.learning.value_pretraining.pretrain`. Only rollouts are made here, in this process.
+"""One run of a study: what it adds to ``lab.one_process`` is a budget, a regime's models, and staleness.
 
 Invariants:
 - rollouts of step s come from the weights of step max(0, s - staleness), with the log-probs they
@@ -16,21 +13,21 @@ from __future__ import annotations
 import copy
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from lab.one_process import OneProcess
 from lab.study.base import BaseRecipe, load_base, tokenizer
 from lab.study.configuration import Configuration
-from lab.study.sampler import Response, sample
 from trainer.algorithm.diagnostics import explained_variance
-from trainer.learning.batch import RolloutBatch, TrainingRow
+from trainer.learning.batch import RolloutBatch
 from trainer.learning.learner import Learner
 from trainer.learning.optimiser import Optimiser
 from trainer.learning.policy import Policy
@@ -39,12 +36,13 @@ from trainer.learning.update import update
 from trainer.learning.value_pretraining import pretrain
 from trainer.ranks.parallel import Ranks
 from vapo.demo.chain.splits import Split
-from vapo.messages import VersionSpan
+from vapo.messages import Verdict
 from vapo.model.critic import Critic
 from vapo.settings import TrainerSettings, ValuePretrainingSettings
 
 TOKENS_PER_MICRO_BATCH = 8192
 HELD_OUT_SEED = 0
+RIGHT, WRONG = Verdict("correct", 1.0, None, ""), Verdict("wrong", -1.0, None, "")
 Row = dict[str, float | int | str | None]
 """What is kept of one rollout step."""
 
@@ -81,15 +79,20 @@ def run(configuration: Configuration, bases: Path, report: Callable[[Row], None]
 
 
 class _Session:
-    """Models, data and random generators of one run."""
+    """One process, its problems, and the actors it had."""
 
     def __init__(self, configuration: Configuration, bases: Path) -> None:
         self.configuration, self.regime = configuration, configuration.regime
-        self.words = tokenizer()
-        self.learner = _learner(configuration, bases)
-        self.problems = self.regime.task.prompts(Split.TRAIN, configuration.seed)
-        self.generator = torch.Generator().manual_seed(configuration.seed)
-        self.past: deque[Any] = deque(maxlen=self.regime.staleness + 1)
+        self.learner, task = _learner(configuration, bases), self.regime.task
+        self.process = OneProcess(
+            self.learner,
+            self.learner.policy.causal_lm,
+            tokenizer(),
+            lambda prompt, text: RIGHT if task.is_correct(prompt, text) else WRONG,
+            torch.Generator().manual_seed(configuration.seed),
+        )
+        self.problems = task.prompts(Split.TRAIN, configuration.seed)
+        self.past: deque[PreTrainedModel] = deque(maxlen=self.regime.staleness + 1)
         self.timer = StepTimer()
 
     def steps(self) -> Iterator[Row]:
@@ -100,50 +103,32 @@ class _Session:
 
     def held_out_accuracy(self) -> float:
         """Mean over held-out problems and samples; the same problems for every run of a task."""
+        self.process.actor = self.learner.policy.causal_lm
         stream = self.regime.task.prompts(Split.HELD_OUT, HELD_OUT_SEED)
-        prompts = list(islice(stream, self.regime.held_out_problems))
-        prompts = prompts * self.regime.held_out_samples
-        rows = self._roll_out(prompts, self.learner.policy.causal_lm)
-        return float(np.mean([row.correct for row in rows]))
+        return self.process.accuracy([*islice(stream, self.regime.held_out_problems)] * self.regime.held_out_samples)
 
     def _pretrain(self, step: int) -> Row:
-        batch = RolloutBatch(self._rollouts(self.learner.policy.causal_lm))
+        batch = self._roll_out()
         settings = ValuePretrainingSettings(epochs=self.regime.pretraining_epochs)
         result = pretrain(self.learner, batch, settings, StepTimer())
         return _row(step, "value pretraining", batch, result.explained_variance, result.metrics)
 
     def _train(self, step: int) -> Row:
-        self.past.append(self._snapshot())
+        actor = self.learner.policy.causal_lm
+        self.past.append(copy.deepcopy(actor) if self.regime.staleness else actor)
+        self.process.actor = self.past[0]
         with self.timer.measure("sampling"):
-            batch = RolloutBatch(self._rollouts(self.past[0]))
+            batch = self._roll_out()
         result = update(self.learner, batch, self.timer)
         explained = None
         if self.learner.algorithm.estimator == "gae":
             explained = explained_variance(result.values, result.signal.returns)
         return _row(step, "reinforcement learning", batch, explained, result.metrics)
 
-    def _snapshot(self) -> Any:
-        policy = self.learner.policy.causal_lm
-        return copy.deepcopy(policy) if self.regime.staleness else policy
-
-    def _rollouts(self, model: Any) -> list[TrainingRow]:
+    def _roll_out(self) -> RolloutBatch:
         samples = self.regime.samples_per_prompt
         prompts = islice(self.problems, self.regime.rollouts_per_step // samples)
-        return self._roll_out([prompt for prompt in prompts for _ in range(samples)], model)
-
-    def _roll_out(self, prompts: Sequence[str], model: Any) -> list[TrainingRow]:
-        token_ids = self.words(list(prompts))["input_ids"]
-        responses = sample(
-            model, token_ids, self.regime.max_new_tokens, cast(int, self.words.eos_token_id), self.generator
-        )
-        texts = self.words.batch_decode([response.token_ids for response in responses], skip_special_tokens=True)
-        task = self.regime.task
-        return [
-            _training_row(number, prompt, ids, response, task.is_correct(prompt, text))
-            for number, (prompt, ids, response, text) in enumerate(
-                zip(prompts, token_ids, responses, texts, strict=True)
-            )
-        ]
+        return RolloutBatch(self.process.roll_out([prompt for prompt in prompts for _ in range(samples)]))
 
 
 def _learner(configuration: Configuration, bases: Path) -> Learner:
@@ -170,21 +155,6 @@ def _learner(configuration: Configuration, bases: Path) -> Learner:
         regime.max_new_tokens,
         Ranks(0, 1, torch.device("cpu")),
         np.random.default_rng(configuration.seed),
-    )
-
-
-def _training_row(number: int, prompt: str, prompt_ids: list[int], response: Response, correct: bool) -> TrainingRow:
-    length = len(response.token_ids)
-    return TrainingRow(
-        rollout_id=str(number),
-        task_id=prompt,
-        prompt_token_ids=np.array(prompt_ids, np.int32),
-        response_token_ids=np.array(response.token_ids, np.int32),
-        behaviour_log_probs=np.array(response.log_probs, np.float32),
-        version_spans=(VersionSpan(0, 0, length),),
-        reward=1.0 if correct else -1.0,
-        correct=correct,
-        truncated=response.truncated,
     )
 
 

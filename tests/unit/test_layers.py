@@ -74,7 +74,7 @@ ALLOWED = {
     "vapo/model/folder vapo/model/text vapo/service vapo/settings vapo/telemetry vapo/weights",
     "lab": "",
     "lab/base_model": "",
-    "lab/study": "lab/base_model",
+    "lab/study": "lab lab/base_model",
     "lab/benchmarks": "",
 }
 """What each room may import, lower rooms first. `lab` may import all of the product besides."""

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from lab.sampler import sample
 from lab.study import execution
 from lab.study.__main__ import main
 from lab.study.command import UNFINISHED
 from lab.study.configuration import Configuration, from_json, to_json
 from lab.study.run import RunResult, run
-from lab.study.sampler import sample
 from lab.study.store import ARCHIVE, RAW, Runs, run_name, save
 from lab.study.studies import STUDIES
 from lab.study.variants import COMBINED, VARIANTS, configure
