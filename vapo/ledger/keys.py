@@ -4,7 +4,8 @@ Invariants:
 - every key starts with ``vapo:{run}:``. The braces are a Redis Cluster hash tag, so all keys of one
   run live in one slot and one script may touch any of them;
 - each name exists here and nowhere else; the Lua scripts write ``Key.BACKLOG`` as Python does, and
-  get its text when they are loaded (:mod:`vapo.ledger.scripts`).
+  get its text when they are loaded (:mod:`vapo.ledger.scripts`). Fields, keys and totals are plain
+  texts, since each is looked up many times for every rollout.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class State(StrEnum):
     """What the results of an evaluation call a response that became a dead letter."""
 
 
-class Field(StrEnum):
+class Field:
     """Fields of the hashes, and of the entries of streams."""
 
     STATE = "state"
@@ -86,7 +87,7 @@ class Field(StrEnum):
     STOP = "stop"
 
 
-class Total(StrEnum):
+class Total:
     """Totals since the run began, in the hash ``counters``; beside these, each verdict and each
     critic's values are counted under the name of their field.
     """
@@ -104,7 +105,7 @@ class Total(StrEnum):
     SAMPLES_OF_REMOVED_TASKS = "samples_of_removed_tasks"
 
 
-class Key(StrEnum):
+class Key:
     """Keys of a run, without its prefix; those that end in a colon are followed by an id."""
 
     TASK = "task:"

@@ -245,7 +245,7 @@ class Ledger(Leases):
             return "drop", self._leaving(lease, reason, 0, time.time(), Field.VERDICT, body)
         return "advance", self._advanced(lease, to, Field.VERDICT, body)
 
-    def _advanced(self, lease: Lease, to: Place, field: Field, body: bytes) -> Move:
+    def _advanced(self, lease: Lease, to: Place, field: str, body: bytes) -> Move:
         return self._leaving(lease, to, int(isinstance(to, Stage)), field, body, time.time())
 
     def _leaving(self, lease: Lease, *arguments: Any) -> Move:

@@ -52,7 +52,11 @@ NAMES = (
 RELEASING = frozenset({"finish_lease", "advance", "drop", "bury"})
 """Moves that end a lease; ``release.lua`` is put before them."""
 VOCABULARIES: dict[str, Mapping[str, str]] = {
-    **{kind.__name__: {one.name: one.value for one in kind} for kind in (Field, Key, Stage, State, Total)},
+    **{kind.__name__: {one.name: one.value for one in kind} for kind in (Stage, State)},
+    **{
+        kind.__name__: {name: text for name, text in vars(kind).items() if name.isupper()}
+        for kind in (Field, Key, Total)
+    },
     "Purpose": {purpose.upper(): purpose for purpose in get_args(Purpose)},
 }
 NAME = re.compile(rf"\b({'|'.join(VOCABULARIES)}|Before|After)\.([A-Z_]+)\b")
