@@ -11,6 +11,7 @@ from trainer.part import TrainerPart
 from trainer.records.status import Requests, Status
 from vapo.service import ADMIN, USER, require
 from vapo.settings import Settings
+from vapo.settings.transports import TRANSPORTS
 from vapo.telemetry import MappingCollector
 from vapo.weights.file_response import ServedBytes
 from vapo.weights.serving import weights_router
@@ -19,7 +20,7 @@ from vapo.weights.serving import weights_router
 def add_routes(app: FastAPI, part: TrainerPart) -> None:
     """Control of the run; with ``weights.transport=http`` its weights too."""
     app.include_router(_control(part.requests, part.status))
-    if part.settings.weights.transport == "http":
+    if TRANSPORTS[part.settings.weights.transport].is_served:
         _serve_weights(app, part.settings, part.metrics)
 
 

@@ -6,6 +6,7 @@ from services.relay.part import RelayPart
 from services.relay.routes import add_routes
 from vapo.service import serve_part
 from vapo.settings import Settings, SettingsError
+from vapo.settings.transports import TRANSPORTS
 from vapo.startup import check_writable
 
 
@@ -15,9 +16,10 @@ def run(settings: Settings) -> int:
     Raises:
         SettingsError: they name no transport that a relay could serve.
     """
-    if settings.weights.transport != "http":
+    if not TRANSPORTS[settings.weights.transport].is_served:
         raise SettingsError(
-            "weights.transport=file shares a folder and has no use for a relay; set weights.transport=http"
+            f"weights.transport={settings.weights.transport} shares a folder and has no use for a relay; "
+            "set weights.transport=http"
         )
     check_writable("relay.directory", settings.relay_directory)
     return serve_part("relay", settings, lambda place: RelayPart(settings, place), add_routes, needs_redis=False)
