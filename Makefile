@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python
 
 help:
 	@echo "make demo       train the small model on this machine and show what it learnt"
-	@echo "make test       the whole test suite"
+	@echo "make test       the whole test suite, in several processes (ARGS='-n0 -x tests/e2e': in one, a part of it)"
 	@echo "make test-unit  the quick part of it: no processes"
 	@echo "make fuzz       the verifier against random and hostile answers (ARGS='--minutes 30')"
 	@echo "make compose-test  images, docker compose, scaling, kills; needs a Docker engine (docs/operations.md)"
@@ -22,7 +22,7 @@ demo: $(STAMP)
 	@exec $(RUN) -P -m vapo.cli demo $(ARGS)
 
 test: $(STAMP)
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-unit: $(STAMP)
 	$(RUN) -m pytest tests/unit tests/property -m "not slow" $(ARGS)
