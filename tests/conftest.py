@@ -6,6 +6,7 @@ Invariant: whatever a fixture starts is gone when the test session ends, also wh
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,15 @@ for _name, _value in {**CPU_DEFAULTS, **OFFLINE_DEFAULTS}.items():
 hypothesis.settings.register_profile("vapo", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "vapo"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What killed processes leave among temporary files lies with pytest's own, which are removed later."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("t")))  # short: the names of sockets are bounded
+        patch.setattr(tempfile, "tempdir", None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from vapo.local.supervision.managed_process import ManagedProcess, ProcessSpec
 from vapo.local.supervision.readiness import Awaited, wait_ready
 from vapo.settings import Settings, dump_settings
 
-GRACE_SECONDS = 60.0
-"""A trainer on a busy machine takes its time to finish a step and to write its checkpoint."""
+START_SECONDS, GRACE_SECONDS = 240.0, 60.0
+"""On a busy machine an engine takes its time to start, a trainer to finish a step and to write its checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Parts:
         folder.mkdir(parents=True)
         self._config.write_text(json.dumps(dump_settings(settings, reveal_secrets=True)))
 
-    def start(self, module: str, *assignments: str, deadline_seconds: float = 120.0) -> Part:
+    def start(self, module: str, *assignments: str, deadline_seconds: float = START_SECONDS) -> Part:
         """Run `python -m module` on a free port and return once it is ready.
 
         Args:

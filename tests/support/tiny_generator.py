@@ -53,7 +53,7 @@ class TinyGenerator:
 
     def start(self, *assignments: str) -> Part:
         """Start the process and wait until it is ready."""
-        self.part = self.parts.start("services.generator", *assignments, deadline_seconds=90)
+        self.part = self.parts.start("services.generator", *assignments)
         return self.part
 
     def stop(self) -> None:
