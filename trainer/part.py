@@ -10,7 +10,7 @@ from typing import Any
 from trainer.records.status import Requests, Status
 from vapo.ledger.fleet import Member
 from vapo.ledger.run_watch import RunWatch
-from vapo.service import Part, Place
+from vapo.service import Endpoint, Part
 from vapo.settings import Settings
 
 SHOWN_IN_FLEET = ("phase", "step", "max_steps", "pretraining_step")
@@ -21,8 +21,10 @@ class TrainerPart(Part):
     process does that around it (:mod:`trainer.process`).
     """
 
-    def __init__(self, settings: Settings, place: Place, watch: RunWatch, requests: Requests, status: Status) -> None:
-        super().__init__(settings, place, watch)
+    def __init__(
+        self, settings: Settings, endpoint: Endpoint, watch: RunWatch, requests: Requests, status: Status
+    ) -> None:
+        super().__init__(settings, endpoint, watch)
         self.requests, self.status = requests, status
 
     def unready_reason(self) -> str | None:
@@ -36,7 +38,7 @@ class TrainerPart(Part):
         """Its phase and step, at the version it has published."""
         fields = self.status.snapshot()
         details: dict[str, Any] = {name: fields[name] for name in SHOWN_IN_FLEET if name in fields}
-        return self.place.member("STALE" if fields["phase"] == "starting" else "READY", fields["version"], details)
+        return self.endpoint.member("STALE" if fields["phase"] == "starting" else "READY", fields["version"], details)
 
     def numbers(self) -> dict[str, float]:
         """All numbers of the status and of the last metrics row."""

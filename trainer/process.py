@@ -25,7 +25,7 @@ from trainer.start_checks import check_folders, check_models
 from vapo.ledger.connection import wait_for_redis
 from vapo.ledger.run_memory import open_ledger, remember
 from vapo.ledger.trouble import explain
-from vapo.service import BackgroundServer, app_of, take_place
+from vapo.service import BackgroundServer, app_of, take_endpoint
 from vapo.settings import Settings
 from vapo.startup import UnavailableError
 
@@ -73,12 +73,12 @@ def _run(settings: Settings, ranks: Ranks, requests: Requests) -> int:
 
 def _run_first_rank(settings: Settings, ranks: Ranks, requests: Requests) -> None:
     """Train, with HTTP and heartbeat beside it: unlike other parts, whose server has the main thread."""
-    listener, place = take_place("trainer", settings)
+    listener, endpoint = take_endpoint("trainer", settings)
     wait_for_redis(settings.redis)
     status = Status(max_steps=settings.trainer.max_steps, step=0, version=0)
     longest = settings.redis.refusal_seconds
     ledger = open_ledger(settings, lambda: 0.0 if requests.stopping else longest)
-    part = TrainerPart(settings, place, ledger.watch, requests, status)
+    part = TrainerPart(settings, endpoint, ledger.watch, requests, status)
     server = BackgroundServer(app_of(part, add_routes), listener)
     server.start()
     course = Course(ledger)

@@ -1,4 +1,4 @@
-"""The demo with several seeds: the table in the README.
+"""The demo with several seeds: the table in docs/results.md.
 
     python -m lab.benchmarks.demo_seeds [--seeds 0 1 2] [--runs FOLDER]
 

@@ -2,7 +2,7 @@
 
     python -m lab.study.critic_schedules --seeds 2 --out runs/critic
 
-Equal rollouts, by the study runner, on the ``demo`` regime of the staleness benchmark. An
+Equal rollouts, by the study runner, on the ``demo`` regime of the staleness study. An
 interrupted comparison goes on where it was: each finished run is a JSON file under ``--out``.
 
 Explained variance is against Monte-Carlo returns, of values read before the critic learns from the
@@ -50,7 +50,7 @@ Records = dict[str, dict[int, Record]]
 
 def configuration(name: str, seed: int, regime: Regime) -> Configuration:
     """One run. It names the default correction, so that the reference is the very run that the
-    staleness benchmark has at staleness 0, and its file can be taken from there."""
+    staleness study has at staleness 0, and its file can be taken from there."""
     vapo = configure("vapo", seed, replace(regime, **SCHEDULES[name]))
     return vapo.with_algorithm(correction="none")
 

@@ -1,6 +1,6 @@
-"""The regimes of the staleness benchmark: a task, its base model, rates and the budget of a run.
+"""The regimes of the staleness study: a task, its base model, rates and the budget of a run.
 
-Invariant: staleness is left at 0 here; the benchmark sets it.
+Invariant: staleness is left at 0 here; the study sets it.
 """
 
 from __future__ import annotations

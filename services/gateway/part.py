@@ -7,14 +7,14 @@ import asyncio
 from services.gateway.context import Gateway
 from services.gateway.gauges import add_gauges
 from vapo.ledger.fleet import Member
-from vapo.service import Part, Place
+from vapo.service import Endpoint, Part
 
 
 class GatewayPart(Part):
     """The threads of a gateway."""
 
-    def __init__(self, gateway: Gateway, place: Place) -> None:
-        super().__init__(gateway.settings, place, gateway.ledger.watch)
+    def __init__(self, gateway: Gateway, endpoint: Endpoint) -> None:
+        super().__init__(gateway.settings, endpoint, gateway.ledger.watch)
         self.gateway = gateway
         self._threads = (gateway.events, gateway.feeder, gateway.housekeeping)
         limits = gateway.settings.gateway
@@ -34,4 +34,4 @@ class GatewayPart(Part):
 
     def member(self) -> Member:
         """READY as long as it serves."""
-        return self.place.member("READY")
+        return self.endpoint.member("READY")

@@ -30,5 +30,5 @@ def run(settings: Settings) -> int:
     if tokenizer.render is None:
         logger.warning("%s: %s", settings.model.path, NO_TEMPLATE)
     return serve_part(
-        "gateway", settings, lambda place: GatewayPart(Gateway.make(settings, tokenizer), place), add_routes
+        "gateway", settings, lambda endpoint: GatewayPart(Gateway.make(settings, tokenizer), endpoint), add_routes
     )

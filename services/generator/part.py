@@ -27,7 +27,7 @@ from vapo.ledger.patience import LOOP_CALL_SECONDS
 from vapo.ledger.patient_loop import patiently
 from vapo.ledger.run_watch import RunWatch
 from vapo.model.text.tokenizer import PromptTokenizer
-from vapo.service import Part, Place
+from vapo.service import Endpoint, Part
 from vapo.settings import Settings
 from vapo.weights import WeightChannel
 from vapo.weights.from_settings import transport_for
@@ -40,8 +40,8 @@ WATCH_SECONDS = 0.5
 class GeneratorPart(Part):
     """One engine, its weights, and its work on the queue."""
 
-    def __init__(self, settings: Settings, place: Place, engine: Engine, tokenizer: PromptTokenizer) -> None:
-        super().__init__(settings, place, RunWatch(settings))
+    def __init__(self, settings: Settings, endpoint: Endpoint, engine: Engine, tokenizer: PromptTokenizer) -> None:
+        super().__init__(settings, endpoint, RunWatch(settings))
         self.engine, self.tokenizer = engine, tokenizer
         self.state = GeneratorState(time.monotonic, MISSED_HEARTBEATS * settings.ledger.heartbeat_seconds)
         self._transport = transport_for(settings)
@@ -91,7 +91,7 @@ class GeneratorPart(Part):
         if self.sampler:
             details |= asdict(self.sampler.totals)
         reason = "" if self.state.state is State.READY else self.state.reason
-        return self.place.member(str(self.state.state), self.state.version, details, reason)
+        return self.endpoint.member(str(self.state.state), self.state.version, details, reason)
 
     def numbers(self) -> dict[str, float]:
         """Engine, weights and queue."""
@@ -129,7 +129,7 @@ class GeneratorPart(Part):
     async def _serve_the_queue(self) -> None:
         ledger = await patiently(self.watch.failed, "the queue waits", self._open_ledger)
         await asyncio.to_thread(ledger.control.agree, "tokenizer", self.tokenizer.fingerprint, self.settings.model.path)
-        self.sampler = QueueSampler(self.engine, self.state, ledger, self.tokenizer, self.place.name)
+        self.sampler = QueueSampler(self.engine, self.state, ledger, self.tokenizer, self.endpoint.name)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.follower.run(WeightChannel(ledger.redis, ledger.keys)))
             group.create_task(self.sampler.run())

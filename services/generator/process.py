@@ -11,7 +11,7 @@ from services.generator.part import GeneratorPart
 from services.generator.routes import add_routes
 from vapo.model.folder.contents import check_model_folder
 from vapo.model.text.tokenizer import policy_tokenizer
-from vapo.service import Place, serve_part
+from vapo.service import Endpoint, serve_part
 from vapo.settings import Settings
 from vapo.weights.from_settings import check_cache
 
@@ -27,10 +27,10 @@ def run(settings: Settings) -> int:
     check_cache(settings)
     tokenizer = policy_tokenizer(settings.model)
 
-    def build(place: Place) -> GeneratorPart:
+    def build(endpoint: Endpoint) -> GeneratorPart:
         # vLLM and torch, which read the environment when they are imported, are so only now.
         engine_options.prepare_environment(on_cpu=engine_options.is_cpu_build())
-        return GeneratorPart(settings, place, Engine.start(settings), tokenizer)
+        return GeneratorPart(settings, endpoint, Engine.start(settings), tokenizer)
 
     with socket_folder():
         return serve_part("generator", settings, build, add_routes, needs_redis=False)

@@ -10,7 +10,7 @@ from vapo.ledger.connection import connect
 from vapo.ledger.fleet import Member
 from vapo.ledger.patience import LOOP_CALL_SECONDS
 from vapo.ledger.run_watch import RunWatch
-from vapo.service import Part, Place
+from vapo.service import Endpoint, Part
 from vapo.settings import Settings
 from vapo.weights.download import FileDownload
 from vapo.weights.file_response import ServedBytes
@@ -22,8 +22,8 @@ from vapo.weights.rate_limit import TokenBucket
 class RelayPart(Part):
     """One host's copy of the announced weights; it needs Redis to know what was announced."""
 
-    def __init__(self, settings: Settings, place: Place) -> None:
-        super().__init__(settings, place, RunWatch(settings))
+    def __init__(self, settings: Settings, endpoint: Endpoint) -> None:
+        super().__init__(settings, endpoint, RunWatch(settings))
         redis = connect(settings.redis, LOOP_CALL_SECONDS)
         self._source = open_source(settings, redis, relay_url=None)
         self._cache = open_cache(settings, redis, self._source, settings.relay_directory)
@@ -59,4 +59,4 @@ class RelayPart(Part):
     def member(self) -> Member:
         """READY, at the newest version it has."""
         numbers = self.numbers()
-        return self.place.member("READY", int(numbers["newest_version"]), numbers)
+        return self.endpoint.member("READY", int(numbers["newest_version"]), numbers)

@@ -22,4 +22,4 @@ def run(settings: Settings) -> int:
             "set weights.transport=http"
         )
     check_writable("relay.directory", settings.relay_directory)
-    return serve_part("relay", settings, lambda place: RelayPart(settings, place), add_routes, needs_redis=False)
+    return serve_part("relay", settings, lambda endpoint: RelayPart(settings, endpoint), add_routes, needs_redis=False)

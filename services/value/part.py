@@ -11,7 +11,7 @@ from services.value.replica import Replica
 from services.value.scorer import Scorer
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
-from vapo.service import Part, Place
+from vapo.service import Endpoint, Part
 from vapo.settings import Settings
 from vapo.weights import WeightChannel
 from vapo.weights.from_settings import transport_for
@@ -20,15 +20,15 @@ from vapo.weights.from_settings import transport_for
 class ValuePart(Part):
     """The critic's replica and what feeds it."""
 
-    def __init__(self, settings: Settings, place: Place, replica: Replica) -> None:
+    def __init__(self, settings: Settings, endpoint: Endpoint, replica: Replica) -> None:
         ledger = Ledger.open(settings)
-        super().__init__(settings, place, ledger.watch)
+        super().__init__(settings, endpoint, ledger.watch)
         self._replica = replica
         self._calibration = Calibration()
         self.scorer = Scorer(replica, settings.value.token_budget)
         self._transport = transport_for(settings)
         self._follower = CriticFollower(WeightChannel(ledger.redis, ledger.keys), self._transport, self.scorer)
-        self._queue = QueueScorer(self.scorer, ledger, place.name, self._calibration, self._follower.caught_up)
+        self._queue = QueueScorer(self.scorer, ledger, endpoint.name, self._calibration, self._follower.caught_up)
 
     def start(self) -> None:
         """Score over HTTP at once, and from the queue once the newest critic is in use."""
@@ -75,4 +75,4 @@ class ValuePart(Part):
         """How its critic stands to the newest one."""
         follower = self._follower
         version = self._replica.version.version
-        return self.place.member(str(follower.state), version, self.numbers(), reason=follower.failure or "")
+        return self.endpoint.member(str(follower.state), version, self.numbers(), reason=follower.failure or "")

@@ -9,7 +9,7 @@ from services.value.replica import Replica
 from services.value.routes import add_routes
 from vapo.model.devices import choose_device
 from vapo.model.folder.contents import check_model_folder
-from vapo.service import Place, serve_part
+from vapo.service import Endpoint, serve_part
 from vapo.settings import Settings
 from vapo.weights.from_settings import check_cache
 
@@ -22,7 +22,7 @@ def run(settings: Settings) -> int:
     check_model_folder(model.path, context_tokens=model.max_context_tokens)
     check_cache(settings)
 
-    def build(place: Place) -> ValuePart:
-        return ValuePart(settings, place, Replica(model.path, value.token_budget, model.value_bounds, device))
+    def build(endpoint: Endpoint) -> ValuePart:
+        return ValuePart(settings, endpoint, Replica(model.path, value.token_budget, model.value_bounds, device))
 
     return serve_part("value", settings, build, add_routes)

@@ -9,7 +9,7 @@ from services.verifier.registry import names
 from services.verifier.service import VerifierService
 from vapo.ledger import Ledger
 from vapo.ledger.fleet import Member
-from vapo.service import Part, Place
+from vapo.service import Endpoint, Part
 from vapo.settings import Settings
 from vapo.telemetry import new_registry
 
@@ -17,12 +17,12 @@ from vapo.telemetry import new_registry
 class VerifierPart(Part):
     """The queue's judgements; it is ready when Redis holds the run and takes its writes."""
 
-    def __init__(self, settings: Settings, place: Place) -> None:
+    def __init__(self, settings: Settings, endpoint: Endpoint) -> None:
         metrics = new_registry()
         self.service = VerifierService(settings.verifier, metrics)
         ledger = Ledger.open(settings)
-        super().__init__(settings, place, ledger.watch, metrics)
-        self._queue = QueueJudge(self.service, ledger, place.name, settings.verifier.workers)
+        super().__init__(settings, endpoint, ledger.watch, metrics)
+        self._queue = QueueJudge(self.service, ledger, endpoint.name, settings.verifier.workers)
 
     def start(self) -> None:
         """Begin to work on the queue."""
@@ -36,7 +36,7 @@ class VerifierPart(Part):
 
     def member(self) -> Member:
         """READY, with the verifiers that a task may name."""
-        return self.place.member("READY", details={"verifiers": names()})
+        return self.endpoint.member("READY", details={"verifiers": names()})
 
     def numbers(self) -> Mapping[str, float]:
         """The worker processes."""

@@ -10,4 +10,4 @@ from vapo.settings import Settings
 
 def run(settings: Settings) -> int:
     """Serve with ``settings``; returns the exit status."""
-    return serve_part("verifier", settings, lambda place: VerifierPart(settings, place), add_routes)
+    return serve_part("verifier", settings, lambda endpoint: VerifierPart(settings, endpoint), add_routes)

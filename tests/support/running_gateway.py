@@ -14,7 +14,7 @@ from services.gateway.routes import add_routes
 from tests.support.ledger_records import settings_for
 from vapo.ledger import Ledger
 from vapo.model.text.tokenizer import policy_tokenizer
-from vapo.service import Place, app_of, bind
+from vapo.service import Endpoint, app_of, bind
 from vapo.service.http_clients import http_client
 from vapo.settings import RedisSettings, Settings
 
@@ -51,9 +51,9 @@ class RunningGateway:
         self.gateway = Gateway.make(self.settings, policy_tokenizer(self.settings.model))
         self.ledger: Ledger = self.gateway.ledger
         listener = bind("127.0.0.1", port)
-        place = Place.at(listener, "gateway", self.settings)
-        self.url = place.url
-        app = app_of(GatewayPart(self.gateway, place), add_routes, in_fleet=False)
+        endpoint = Endpoint.at(listener, "gateway", self.settings)
+        self.url = endpoint.url
+        app = app_of(GatewayPart(self.gateway, endpoint), add_routes, in_fleet=False)
         config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -25,7 +25,7 @@ from trainer.learning.values import batch_values, scored_rows
 
 @dataclass(frozen=True)
 class UpdateResult:
-    """RunOutcome of one rollout batch."""
+    """What came of one rollout batch."""
 
     signal: LearningSignal
     values: Tensor

@@ -41,7 +41,7 @@ MONTE_CARLO = {
 
 @dataclass(frozen=True)
 class PretrainingResult:
-    """RunOutcome of one rollout batch of value pretraining."""
+    """What came of one rollout batch of value pretraining."""
 
     explained_variance: float | None
     """Of the values before this batch was learnt from; None when all returns are equal."""

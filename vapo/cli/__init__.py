@@ -1,6 +1,6 @@
 """The `vapo` command line.
 
-Each command is one module of this package, named in `vapo.cli.registry`; only the module of the
+Each command is one module, named in `vapo.cli.registry`; only the module of the
 command that is called gets imported, so that `vapo --help` answers at once.
 """
 

@@ -75,7 +75,7 @@ class Progress(Protocol):
         """Something else will be printed."""
 
 
-class Silence:
+class NoProgress:
     """No progress is shown."""
 
     def begin(self, what: str) -> None:
@@ -116,7 +116,7 @@ class GatewayClient:
         self.url, self._patience = checked(url).rstrip("/"), patience_seconds
         timeout = httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
         self._http = http_client(base_url=self.url, headers=headers, timeout=timeout)
-        self.progress: Progress = progress or Silence()
+        self.progress: Progress = progress or NoProgress()
         self._expected = expected
         self.doing: str | None = None
         """What the next requests are part of, for whoever is shown the progress."""

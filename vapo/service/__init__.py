@@ -5,8 +5,8 @@ from __future__ import annotations
 from vapo.service.app import create_app
 from vapo.service.arguments import parse_arguments
 from vapo.service.heartbeat import Heartbeat
-from vapo.service.part import Part, Place, app_of
-from vapo.service.process import main, serve_part, take_place
+from vapo.service.part import Endpoint, Part, app_of
+from vapo.service.process import main, serve_part, take_endpoint
 from vapo.service.server import BackgroundServer, bind, bound_url, serve
 from vapo.service.tokens import ADMIN, SERVICE, USER, require, service_headers
 
@@ -15,9 +15,9 @@ __all__ = [
     "SERVICE",
     "USER",
     "BackgroundServer",
+    "Endpoint",
     "Heartbeat",
     "Part",
-    "Place",
     "app_of",
     "bind",
     "bound_url",
@@ -28,5 +28,5 @@ __all__ = [
     "serve",
     "serve_part",
     "service_headers",
-    "take_place",
+    "take_endpoint",
 ]

@@ -29,8 +29,8 @@ from vapo.telemetry import MappingCollector, new_registry
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where one part stands in the fleet."""
+class Endpoint:
+    """One part as the others know it: what it is, its name in the fleet, and where it listens."""
 
     part: str
     """What it is: a section of the settings has this name, and its metrics begin with it."""
@@ -40,15 +40,15 @@ class Place:
     """At which the other parts reach it."""
 
     @classmethod
-    def at(cls, listener: socket.socket, part: str, settings: Settings) -> Place:
-        """The place of a part that listens there, under a name no other process of the fleet has."""
+    def at(cls, listener: socket.socket, part: str, settings: Settings) -> Endpoint:
+        """Of a part that listens there, under a name no other process of the fleet has."""
         name = f"{part}-{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         return cls(part, name, bound_url(listener, settings.network.advertise_host))
 
     def member(
         self, state: str, version: int | None = None, details: Mapping[str, Any] | None = None, reason: str = ""
     ) -> Member:
-        """The fleet's entry of the part that stands here."""
+        """Its entry in the fleet."""
         return Member(self.name, self.part, self.url, state, version, dict(details or {}), reason=reason)
 
 
@@ -61,10 +61,10 @@ class Part(ABC):
     """The same for single paths."""
 
     def __init__(
-        self, settings: Settings, place: Place, watch: RunWatch, metrics: CollectorRegistry | None = None
+        self, settings: Settings, endpoint: Endpoint, watch: RunWatch, metrics: CollectorRegistry | None = None
     ) -> None:
         """``watch`` is the part's look at its run; ``metrics`` holds what :meth:`numbers` cannot tell."""
-        self.settings, self.place, self.watch = settings, place, watch
+        self.settings, self.endpoint, self.watch = settings, endpoint, watch
         self.metrics = metrics or new_registry()
 
     @abstractmethod
@@ -116,7 +116,7 @@ def app_of(part: AnyPart, add_routes: AddRoutes[AnyPart], in_fleet: bool = True)
             await to_thread.run_sync(heartbeat.stop)
         part.close()
 
-    name = part.place.part
+    name = part.endpoint.part
     part.metrics.register(MappingCollector(f"vapo_{name}", name.capitalize(), part.numbers))
     app = create_app(
         name, part.settings, part.unready_reason, part.metrics, part.body_limit, part.body_limits, start, stop

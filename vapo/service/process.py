@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from vapo.installation import check_installed
 from vapo.ledger.connection import trouble_at, wait_for_redis
 from vapo.service.arguments import parse_arguments
-from vapo.service.part import AddRoutes, AnyPart, Place, app_of
+from vapo.service.part import AddRoutes, AnyPart, Endpoint, app_of
 from vapo.service.server import bind, serve
 from vapo.settings import Settings
 from vapo.startup import exit_status_of
@@ -47,7 +47,7 @@ def main(program: str, work: Callable[[Settings], int], argv: Sequence[str] | No
 def serve_part(
     name: str,
     settings: Settings,
-    build: Callable[[Place], AnyPart],
+    build: Callable[[Endpoint], AnyPart],
     add_routes: AddRoutes[AnyPart],
     needs_redis: bool = True,
 ) -> int:
@@ -63,22 +63,22 @@ def serve_part(
     Raises:
         StartupError: it cannot be served as it is configured, or not now.
     """
-    listener, place = take_place(name, settings)
+    listener, endpoint = take_endpoint(name, settings)
     if needs_redis:
         wait_for_redis(settings.redis)
     elif trouble := trouble_at(settings.redis):
         logger.warning("redis.url=%s: %s; it is asked again when needed", settings.redis.url, trouble.text)
-    part = build(place)
+    part = build(endpoint)
     serve(app_of(part, add_routes), listener)
     return part.exit_status()
 
 
-def take_place(name: str, settings: Settings) -> tuple[socket.socket, Place]:
-    """The socket and the place of the part that the section ``name`` of the settings describes.
+def take_endpoint(name: str, settings: Settings) -> tuple[socket.socket, Endpoint]:
+    """The socket and the endpoint of the part that the section ``name`` of the settings describes.
 
     Raises:
         StartupError: its address cannot be had.
     """
     section = getattr(settings, name)
     listener = bind(section.host, section.port)
-    return listener, Place.at(listener, name, settings)
+    return listener, Endpoint.at(listener, name, settings)

@@ -35,7 +35,7 @@ PROXYLESS = {"vapo/service/healthcheck.py": "http.client"}
 def _sources() -> list[Path]:
     return [
         path
-        for folder in ("vapo", "services", "trainer", "benchmarks", "scripts", "lab")
+        for folder in ("vapo", "services", "trainer", "scripts", "lab")
         for path in sorted((ROOT / folder).rglob("*.py"))
     ]
 

@@ -12,11 +12,11 @@ from fastapi.testclient import TestClient
 
 from vapo.ledger.fleet import Member
 from vapo.ledger.run_watch import RunWatch
-from vapo.service import Part, Place, app_of, main
+from vapo.service import Endpoint, Part, app_of, main
 from vapo.settings import Settings
 
 ROOT = Path(__file__).parents[3]
-PLACE = Place("relay", "relay-1", "http://127.0.0.1:1")
+ENDPOINT = Endpoint("relay", "relay-1", "http://127.0.0.1:1")
 HOMES = ("services/gateway", "services/generator", "services/verifier", "services/value", "services/relay", "trainer")
 
 
@@ -26,7 +26,7 @@ class Described(Part):
     body_limit = 10
 
     def __init__(self) -> None:
-        super().__init__(Settings(), PLACE, RunWatch(Settings()))
+        super().__init__(Settings(), ENDPOINT, RunWatch(Settings()))
         self.course: list[str] = []
 
     async def start(self) -> None:
@@ -42,7 +42,7 @@ class Described(Part):
         return None if self.course else "not begun"
 
     def member(self) -> Member:
-        return self.place.member("READY", 3, {"size": 1})
+        return self.endpoint.member("READY", 3, {"size": 1})
 
     def numbers(self) -> dict[str, float]:
         return {"answers": 42.0}
@@ -96,7 +96,7 @@ def test_an_app_tells_what_its_part_knows(part: Described) -> None:
 
 
 def test_a_member_stands_at_its_place() -> None:
-    assert PLACE.member("STALE", reason="loading") == Member(
+    assert ENDPOINT.member("STALE", reason="loading") == Member(
         "relay-1", "relay", "http://127.0.0.1:1", "STALE", reason="loading"
     )
 

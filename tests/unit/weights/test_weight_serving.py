@@ -15,7 +15,7 @@ from trainer.part import TrainerPart
 from trainer.records.status import Requests, Status
 from trainer.routes import add_routes
 from vapo.ledger.run_watch import RunWatch
-from vapo.service import Place, app_of
+from vapo.service import Endpoint, app_of
 from vapo.settings import Settings
 from vapo.weights import ACTOR, Manifest, version_folder, write_version
 from vapo.weights.partial_file import PartialFile
@@ -32,8 +32,8 @@ def published(tmp_path: Path) -> Manifest:
 
 
 def trainer_app(settings: Settings) -> FastAPI:
-    place = Place("trainer", "trainer-1", "http://127.0.0.1:1")
-    return app_of(TrainerPart(settings, place, RunWatch(settings), Requests(), Status()), add_routes)
+    endpoint = Endpoint("trainer", "trainer-1", "http://127.0.0.1:1")
+    return app_of(TrainerPart(settings, endpoint, RunWatch(settings), Requests(), Status()), add_routes)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The staleness benchmark: which runs make the grid, and what its tables say."""
+"""The staleness study: which runs make the grid, and what its tables say."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_schedules_differ_in_the_critic_alone() -> None:
     assert [run.seed for _, run in jobs(tuple(SCHEDULES), 2, REGIME)] == [seed for seed in (0, 1) for _ in SCHEDULES]
 
 
-def test_the_reference_is_the_staleness_benchmarks_run() -> None:
+def test_the_reference_is_the_staleness_studys_run() -> None:
     assert configuration(REFERENCE, 1, REGIME) == staleness_configuration("none", 0, 1, REGIME)
 
 
