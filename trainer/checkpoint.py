@@ -39,6 +39,7 @@ from trainer.learning.state_dicts import (
 )
 from trainer.ranks.parallel import Ranks, broadcast_bytes, share_number
 from trainer.ranks.shared_file import SharedFile
+from trainer.records.position import RunPosition
 from vapo.durable import durable_folder
 from vapo.weights import FileEntry, sha256_of
 
@@ -57,26 +58,6 @@ class CheckpointError(RuntimeError):
 
 class CheckpointFormatError(CheckpointError):
     """A checkpoint of another release. Never passed over: the run would begin anew, unasked."""
-
-
-@dataclass(frozen=True)
-class RunPosition:
-    """Where a run stands."""
-
-    step: int = 0
-    """Rollout batches the policy was trained on."""
-    pretraining_steps: int = 0
-    """Rollout batches the critic alone was trained on."""
-    pretrained: bool = False
-    """Value pretraining is over."""
-    version: int = 0
-    """Weight version published last."""
-    oldest_usable_critic: int = 0
-    """Values of older critics (before value pretraining) are never used."""
-    tokens: int = 0
-    """Response tokens trained on."""
-    unacknowledged: tuple[tuple[str, str], ...] = ()
-    """(stream entry, rollout id) of rollouts whose effect this checkpoint is the first to hold."""
 
 
 @dataclass(frozen=True)

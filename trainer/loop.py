@@ -17,7 +17,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from trainer.checkpoint import RunPosition, resume_newest, save_checkpoint
+from trainer.checkpoint import resume_newest, save_checkpoint
 from trainer.intake.coordinator import Coordinator
 from trainer.intake.order import Action, Order, share_order
 from trainer.learning.batch import RolloutBatch
@@ -28,6 +28,7 @@ from trainer.learning.value_pretraining import pretrain, save_pretrained_critic
 from trainer.publish import Publisher, published_dtype
 from trainer.records import report
 from trainer.records.mismatch import MismatchWatch
+from trainer.records.position import RunPosition
 from vapo.settings import Settings, dump_settings
 
 logger = logging.getLogger(__name__)

@@ -30,6 +30,7 @@ from services.verifier.judge_file import ANY_ANSWER, WHOLE_RESPONSE
 from services.verifier.judgement import MathVerifier
 from services.verifier.judgement.verdicts import Judgement, Outcome
 from services.verifier.pool import Pool
+from services.verifier.registry import MAKER
 from vapo.settings import VerifierSettings
 
 _TITLES = ("agreement", "precision", "recall", "math-verify")
@@ -80,7 +81,7 @@ def main(arguments: list[str]) -> None:
     cases = [case for case in read(options.cases) if not wanted or case["kind"] in wanted]
     scores: defaultdict[str, Score] = defaultdict(Score)
     seconds = 0.0
-    with Pool(VerifierSettings(workers=1)) as pool:
+    with Pool(VerifierSettings(workers=1), MAKER) as pool:
         for case in cases:
             started = time.perf_counter()
             judgement = judge(pool, case)

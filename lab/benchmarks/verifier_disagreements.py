@@ -17,6 +17,7 @@ from typing import Any
 
 from lab.benchmarks.verifier_accuracy import judge, read
 from services.verifier.pool import Pool
+from services.verifier.registry import MAKER
 from vapo.settings import VerifierSettings
 
 KNOWN = Path(__file__).parents[2] / "tests" / "data" / "verifier_disagreements.jsonl"
@@ -40,7 +41,7 @@ def main(files: Sequence[str]) -> int:
 
 def disagreements(files: Iterable[Path]) -> Iterable[dict[str, Any]]:
     """The cases whose label differs from the verdict, with the ``verdict``."""
-    with Pool(VerifierSettings(workers=1)) as pool:
+    with Pool(VerifierSettings(workers=1), MAKER) as pool:
         for file in files:
             for case in read(file):
                 verdict = str(judge(pool, case).outcome)

@@ -30,6 +30,7 @@ from services.verifier.judge_file import ANY_ANSWER
 from services.verifier.judgement.math_answer import judge_cheaply
 from services.verifier.judgement.verdicts import Outcome
 from services.verifier.pool import Pool
+from services.verifier.registry import MAKER
 from tests.support import verifier_properties as properties
 from tests.support.formula_pieces import FORMULAS
 from tests.support.hostile_answers import hostile_answers
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     deadline = time.monotonic() + 60 * options.minutes
     failures: dict[str, str] = {}
     rounds: Counter[str] = Counter()
-    with Pool(VerifierSettings(workers=1, time_limit_seconds=TIME_LIMIT_SECONDS)) as pool:
+    with Pool(VerifierSettings(workers=1, time_limit_seconds=TIME_LIMIT_SECONDS), MAKER) as pool:
         while time.monotonic() < deadline:
             for name, check in _checks(number, pool):
                 rounds[name] += 1

@@ -32,6 +32,7 @@ import psutil
 
 from services.verifier.judgement import MathVerifier
 from services.verifier.pool import Pool
+from services.verifier.registry import MAKER
 from tests.support.hostile_answers import hostile_answers
 from vapo.settings import VerifierSettings
 
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     generator = random.Random(7)
     references = _references(options, generator)
     rows = list(mix(references, generator))
-    with Pool(VerifierSettings(workers=1)) as pool:
+    with Pool(VerifierSettings(workers=1), MAKER) as pool:
         judge = _judge(pool)
         pool.judge("math", RULES, r"\boxed{x+y}", "y+x-z")  # until the worker is ready
         common_case(judge, options.repeats)

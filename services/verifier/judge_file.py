@@ -66,7 +66,7 @@ def _judge_all(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> C
     counts: Counter[str] = Counter()
     settings = VerifierSettings(workers=options.workers, time_limit_seconds=options.time_limit)
     output = nullcontext(sys.stdout) if options.output is None else options.output.open("w")
-    with output as file, Pool(settings) as pool:
+    with output as file, Pool(settings, registry.MAKER) as pool:
         for row in judged(pool, rows, options.verifier, RULES[options.rules], options.workers):
             counts[str(row["verdict"])] += 1
             file.write(json.dumps(row) + "\n")

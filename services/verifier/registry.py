@@ -1,44 +1,27 @@
 """Verifiers by name: the built-in ones, and those that installed packages offer.
 
 A package offers one through the entry point group ``vapo.verifiers``; the entry point is called
-with the options of the service (a mapping) and returns a :class:`Verifier`. A task chooses by name.
+with the options of the service (a mapping) and returns a ``verdicts.Verifier``. A task chooses by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from services.verifier.exact_match import ExactMatch
 from services.verifier.judgement import MathVerifier
-from services.verifier.judgement.verdicts import Judgement
+from services.verifier.judgement.verdicts import Verifier
 from vapo.startup import StartupError
 
 ENTRY_POINT_GROUP = "vapo.verifiers"
+MAKER = f"{__name__}:create"
+"""What a worker process of the pool is told to make its verifiers with."""
 
 
 class UnknownVerifier(StartupError, ValueError):
     """No verifier of that name is installed; the text lists those that are."""
-
-
-class Verifier(Protocol):
-    """Judges one response against its reference."""
-
-    def judge_cheaply(self, response: str, reference: str) -> Judgement | None:
-        """The judgement if it can be had in bounded time, else None. Runs in the service
-        process.
-        """
-
-    def check_reference(self, reference: str) -> None:
-        """Work on the reference alone; a hang or crash in it is the task's fault.
-
-        Raises:
-            ReferenceFault: the reference cannot be judged against.
-        """
-
-    def judge(self, response: str, reference: str) -> Judgement:
-        """The judgement. Runs in a worker process with a time and a memory limit."""
 
 
 BUILT_IN: dict[str, Callable[[tuple[str, ...]], Verifier]] = {"math": MathVerifier, "exact": ExactMatch}

@@ -14,7 +14,7 @@ from functools import lru_cache
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.verifier import registry
-from services.verifier.judgement.verdicts import Judgement
+from services.verifier.judgement.verdicts import Judgement, Verifier
 from services.verifier.pool import Pool
 from services.verifier.reward import verdict
 from vapo.messages import Verdict
@@ -40,7 +40,7 @@ class VerifierService:
         self._default = settings.default
         self._verifier = lru_cache(maxsize=64)(self._create)
         self._verifier(self._default)
-        self.pool = Pool(settings)
+        self.pool = Pool(settings, registry.MAKER)
         self._verdicts = Counter("vapo_verifier_verdicts", "Verdicts", ["verdict", "fault"], registry=metrics)
         self._unmatched = Counter(
             "vapo_verifier_format_timeouts",
@@ -99,7 +99,7 @@ class VerifierService:
             self._unmatched.inc()
         return bool(found)
 
-    def _create(self, name: str) -> registry.Verifier:
+    def _create(self, name: str) -> Verifier:
         return registry.create(name, {"rules": self._rules})
 
     def _verdict(self, judgement: Judgement, well_formed: bool, path: str, started: float) -> Verdict:

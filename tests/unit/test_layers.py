@@ -60,7 +60,7 @@ ALLOWED = {
     "services/generator": "services/generator/engine services/generator/openai vapo vapo/ledger vapo/model "
     "vapo/model/folder vapo/model/text vapo/service vapo/settings vapo/telemetry vapo/weights",
     "services/verifier/judgement": "",
-    "services/verifier/pool": "services/verifier services/verifier/judgement vapo/processes vapo/settings",
+    "services/verifier/pool": "services/verifier/judgement vapo/processes vapo/settings",
     "services/verifier": "services/verifier/judgement services/verifier/pool vapo vapo/ledger vapo/service "
     "vapo/settings vapo/telemetry",
     "services/value": "vapo vapo/ledger vapo/model vapo/model/folder vapo/service vapo/settings vapo/weights",
@@ -69,7 +69,7 @@ ALLOWED = {
     "trainer/ranks": "vapo/model",
     "trainer/learning": "trainer/algorithm trainer/ranks vapo vapo/model vapo/model/folder vapo/settings",
     "trainer/records": "trainer/algorithm trainer/learning vapo/ledger vapo/local/run_folders",
-    "trainer/intake": "trainer trainer/learning trainer/ranks trainer/records vapo vapo/ledger vapo/weights",
+    "trainer/intake": "trainer/learning trainer/ranks trainer/records vapo vapo/ledger vapo/weights",
     "trainer": "trainer/intake trainer/learning trainer/ranks trainer/records vapo vapo/ledger vapo/model "
     "vapo/model/folder vapo/model/text vapo/service vapo/settings vapo/telemetry vapo/weights",
     "lab": "",

@@ -15,7 +15,6 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from trainer.checkpoint import RunPosition
 from trainer.intake.dynamic_sampling import Discarded
 from trainer.intake.ingest import Arrival, BatchDeadline, Ingest
 from trainer.intake.order import Action, Order
@@ -23,6 +22,7 @@ from trainer.learning.batch import RolloutBatch
 from trainer.learning.timer import StepTimer
 from trainer.learning.update import UpdateResult
 from trainer.records.metrics_file import MetricsFile
+from trainer.records.position import RunPosition
 from trainer.records.status import Requests, Status
 from vapo.ledger import Ledger
 from vapo.ledger.patience import PAUSE_SECONDS

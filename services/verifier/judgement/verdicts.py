@@ -1,4 +1,4 @@
-"""What a verifier says about one response.
+"""What a verifier is, and what it says about one response.
 
 Invariants:
 - a judgement says what was found and whose fault a failure is; what it is worth is decided
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 SHOWN_CHARACTERS = 500
 """How much of an answer or a reason a judgement carries."""
@@ -73,6 +74,25 @@ class Judgement:
             extracted=fields["extracted"],
             fault=Fault(fields["fault"] or ""),
         )
+
+
+class Verifier(Protocol):
+    """Judges one response against its reference."""
+
+    def judge_cheaply(self, response: str, reference: str) -> Judgement | None:
+        """The judgement if it can be had in bounded time, else None. Runs in the service
+        process.
+        """
+
+    def check_reference(self, reference: str) -> None:
+        """Work on the reference alone; a hang or crash in it is the task's fault.
+
+        Raises:
+            ReferenceFault: the reference cannot be judged against.
+        """
+
+    def judge(self, response: str, reference: str) -> Judgement:
+        """The judgement. Runs in a worker process with a time and a memory limit."""
 
 
 def _showable(text: str) -> str:

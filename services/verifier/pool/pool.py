@@ -73,9 +73,14 @@ class WorkerDied(WorkerFailure):
 class Pool:
     """A fixed number of worker processes. Thread-safe; use as a context manager."""
 
-    def __init__(self, settings: VerifierSettings) -> None:
-        """Start ``settings.workers`` in the background: judgements wait for the first that is ready."""
-        self._settings = settings
+    def __init__(self, settings: VerifierSettings, maker: str) -> None:
+        """Start ``settings.workers`` in the background: judgements wait for the first that is ready.
+
+        Args:
+            settings: how many workers, and their limits.
+            maker: ``module:function`` that makes a verifier of a name and options; the workers import it.
+        """
+        self._settings, self._maker = settings, maker
         self._idle: queue.Queue[_Worker] = queue.Queue()
         self._orders: queue.Queue[bool] = queue.Queue()
         self._workers: set[_Worker] = set()
@@ -201,7 +206,7 @@ class Pool:
 
     def _start_workers(self) -> None:
         while self._orders.get() and not self._closed.is_set():
-            worker = _Worker(self._settings)
+            worker = _Worker(self._settings, self._maker)
             with self._lock:
                 self._workers.add(worker)
             threading.Thread(target=self._welcome, args=(worker,), daemon=True).start()
@@ -220,7 +225,7 @@ class Pool:
 class _Worker:
     """One worker process and its pipes."""
 
-    def __init__(self, settings: VerifierSettings) -> None:
+    def __init__(self, settings: VerifierSettings, maker: str) -> None:
         self.process = subprocess.Popen(
             [
                 sys.executable,
@@ -229,6 +234,7 @@ class _Worker:
                 str(os.getpid()),
                 str(settings.memory_limit_mib),
                 str(SOFT_SHARE * settings.time_limit_seconds),
+                maker,
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,7 +1,8 @@
-"""A worker: ``python -m services.verifier.pool.worker_process PARENT_PID MEMORY_MIB SECONDS``.
+"""A worker: ``python -m services.verifier.pool.worker_process PARENT_PID MEMORY_MIB SECONDS MAKER``.
 
 Judges one message after the other on stdin, or looks for a pattern in a text, and answers on stdout
-until stdin ends. It is started and killed by :mod:`services.verifier.pool.pool`.
+until stdin ends. MAKER (``module:function``) makes a verifier of a name and options. The worker is
+started and killed by :mod:`services.verifier.pool.pool`.
 
 Invariants:
 - it dies with its parent, also while it computes;
@@ -18,11 +19,11 @@ import os
 import re
 import sys
 from functools import lru_cache
-from typing import Any, BinaryIO
+from pkgutil import resolve_name
+from typing import Any, BinaryIO, cast
 
-from services.verifier import registry
 from services.verifier.judgement import MathVerifier
-from services.verifier.judgement.verdicts import Fault, Judgement, Outcome, ReferenceFault, reference_fault
+from services.verifier.judgement.verdicts import Fault, Judgement, Outcome, ReferenceFault, Verifier, reference_fault
 from services.verifier.pool import pipe_messages
 from services.verifier.pool.confinement import confine
 from services.verifier.pool.soft_limit import OutOfTime, limited
@@ -31,12 +32,13 @@ from vapo.processes.child import belong_to, limit_resources, silence
 
 def main(arguments: list[str]) -> int:
     """Serve until the parent closes the pipe."""
-    parent, memory_mib, seconds = int(arguments[0]), int(arguments[1]), float(arguments[2])
+    parent, memory_mib, seconds, maker = int(arguments[0]), int(arguments[1]), float(arguments[2]), arguments[3]
     belong_to(parent)
     # Results leave by a private descriptor: a stray print must not break the protocol.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _warm_up()
+    resolve_name(maker)
     limit_resources(memory_mib)
     silence()
     confine()
@@ -45,7 +47,7 @@ def main(arguments: list[str]) -> int:
         if "pattern" in message:
             _send(replies, {"found": _search(message, seconds)})
         else:
-            _send(replies, {"judgement": _judge(message, replies, seconds).as_dict()})
+            _send(replies, {"judgement": _judge(message, maker, replies, seconds).as_dict()})
     return 0
 
 
@@ -63,13 +65,13 @@ def _search(message: dict[str, Any], seconds: float) -> bool | None:
         return None
 
 
-def _judge(message: dict[str, Any], replies: BinaryIO, seconds: float) -> Judgement:
+def _judge(message: dict[str, Any], maker: str, replies: BinaryIO, seconds: float) -> Judgement:
     """The judgement within ``seconds``, and whose fault it is if there is none."""
     fault = Fault.REFERENCE
 
     def work() -> Judgement:
         nonlocal fault
-        verifier = _verifier(str(message["verifier"]), tuple(message["rules"]))
+        verifier = _verifier(maker, str(message["verifier"]), tuple(message["rules"]))
         verifier.check_reference(str(message["reference"]))
         fault = Fault.RESPONSE
         _send(replies, {"reference": "ok"})
@@ -91,8 +93,8 @@ def _judge(message: dict[str, Any], replies: BinaryIO, seconds: float) -> Judgem
 
 
 @lru_cache(maxsize=16)
-def _verifier(name: str, rules: tuple[str, ...]) -> registry.Verifier:
-    return registry.create(name, {"rules": rules})
+def _verifier(maker: str, name: str, rules: tuple[str, ...]) -> Verifier:
+    return cast(Verifier, resolve_name(maker)(name, {"rules": rules}))
 
 
 def _receive(stream: BinaryIO) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ from tests.support.trainer_cases import (
     tiny_policy,
     trainer_settings,
 )
-from trainer.checkpoint import RunPosition, resume_newest, save_checkpoint
+from trainer.checkpoint import resume_newest, save_checkpoint
 from trainer.learning.batch import RolloutBatch
 from trainer.learning.learner import Learner
 from trainer.learning.policy import enable_gradient_checkpointing
@@ -37,6 +37,7 @@ from trainer.learning.update import update
 from trainer.ranks.parallel import Ranks, join_ranks, leave_ranks
 from trainer.ranks.rank_exit import exit_rank
 from trainer.records.mismatch import measure_past_mismatch
+from trainer.records.position import RunPosition
 from trainer.records.report import update_metrics
 from vapo.settings import AlgorithmSettings
 

@@ -16,6 +16,7 @@ import pytest
 from services.verifier.judgement.verdicts import Fault, Outcome
 from services.verifier.pool import Pool, PoolError
 from services.verifier.pool.pool import MAXIMUM_SEARCHED_CHARACTERS
+from services.verifier.registry import MAKER
 from tests.support.liveness import alive
 from vapo.settings import VerifierSettings
 
@@ -76,7 +77,7 @@ def create(options):
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
     settings = VerifierSettings(workers=1, time_limit_seconds=TIME_LIMIT, memory_limit_mib=512)
-    with Pool(settings) as running:
+    with Pool(settings, MAKER) as running:
         running.judge("math", BOX, r"\boxed{x}", "x+0")
         yield running
 
@@ -139,7 +140,7 @@ def test_a_worker_killed_from_outside_harms_no_judgement(pool: Pool) -> None:
 
 def test_a_slow_judgement_does_not_hold_up_another_worker() -> None:
     settings = VerifierSettings(workers=2, time_limit_seconds=3.0, memory_limit_mib=512)
-    with Pool(settings) as pool, ThreadPoolExecutor(2) as threads:
+    with Pool(settings, MAKER) as pool, ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda _: pool.judge("math", BOX, r"\boxed{x}", "x+0"), range(2)))
         slow = threads.submit(pool.judge, "math", BOX, SLOW_ANSWERS[0], r"\sqrt{3}")
         quick = [pool.judge("math", BOX, r"\boxed{1+x}", "x+1") for _ in range(5)]
@@ -161,7 +162,7 @@ def installed_verifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("installed_verifier")
 def test_an_installed_verifier_runs_under_the_memory_limit() -> None:
-    with Pool(VerifierSettings(workers=1, memory_limit_mib=256)) as pool:
+    with Pool(VerifierSettings(workers=1, memory_limit_mib=256), MAKER) as pool:
         judgement = pool.judge("greedy", BOX, "response", "fine")
         assert (judgement.outcome, judgement.reason) == (Outcome.CORRECT, "kept to its limits")
         judgement = pool.judge("greedy", BOX, "take all memory", "fine")
@@ -173,7 +174,7 @@ def test_an_installed_verifier_runs_under_the_memory_limit() -> None:
 
 @pytest.mark.usefixtures("installed_verifier")
 def test_a_worker_reaches_neither_network_nor_programs_nor_files(tmp_path: Path) -> None:
-    with Pool(VerifierSettings(workers=1)) as pool:
+    with Pool(VerifierSettings(workers=1), MAKER) as pool:
         for way in "socket", "raw call", "program", f"file {tmp_path / 'written'}":
             judgement = pool.judge("greedy", BOX, way, "fine")
             assert (judgement.outcome, judgement.fault) == (Outcome.ERROR, Fault.VERIFIER), way
@@ -190,7 +191,7 @@ def test_what_could_only_hang_is_refused_at_once(pool: Pool, response: str) -> N
 
 @pytest.mark.usefixtures("installed_verifier")
 def test_a_worker_is_killed_only_when_it_cannot_be_interrupted() -> None:
-    with Pool(VerifierSettings(workers=1, time_limit_seconds=TIME_LIMIT)) as pool:
+    with Pool(VerifierSettings(workers=1, time_limit_seconds=TIME_LIMIT), MAKER) as pool:
         assert pool.judge("math", BOX, SLOW_ANSWERS[0], r"\sqrt{3}").outcome is Outcome.TIMEOUT
         assert pool.replaced == 0
         judgement = pool.judge("greedy", BOX, "endless loop in C", "fine")
@@ -199,7 +200,7 @@ def test_a_worker_is_killed_only_when_it_cannot_be_interrupted() -> None:
 
 
 def test_closing_leaves_no_process_and_later_calls_are_refused() -> None:
-    pool = Pool(VerifierSettings(workers=1))
+    pool = Pool(VerifierSettings(workers=1), MAKER)
     pool.judge("math", BOX, r"\boxed{x}", "x+0")
     processes = [psutil.Process(process_id) for process_id in pool.process_ids()]
     assert processes
@@ -213,8 +214,9 @@ def test_workers_hold_no_secret_and_die_with_a_killed_parent() -> None:
     code = (
         "import time\n"
         "from services.verifier.pool import Pool\n"
+        "from services.verifier.registry import MAKER\n"
         "from vapo.settings import VerifierSettings\n"
-        "pool = Pool(VerifierSettings(workers=1))\n"
+        "pool = Pool(VerifierSettings(workers=1), MAKER)\n"
         "pool.judge('math', ('boxed',), r'\\boxed{x}', 'x+0')\n"
         "print(pool.process_ids()[0], flush=True)\n"
         "pool.judge('math', ('boxed',), r'\\boxed{\\int_0^9 \\sin(x^5) e^{x^7} dx}', 'x+0')\n"

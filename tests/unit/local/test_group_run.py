@@ -9,12 +9,13 @@ import torch
 
 from tests.support.trainer_cases import ALONE, random_rows, tiny_folder, tiny_learner, trainer_settings
 from trainer.assembly import build_learner
-from trainer.checkpoint import CheckpointError, RunPosition, load_checkpoint, save_checkpoint
+from trainer.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trainer.learning.batch import RolloutBatch
 from trainer.learning.learner import Learner
 from trainer.learning.timer import StepTimer
 from trainer.learning.update import update
 from trainer.publish import Publisher
+from trainer.records.position import RunPosition
 from vapo.local.run_folders.run_folder import RunFolder
 from vapo.local.stack import PARTS, Shape, parts_to_start, resolve
 from vapo.settings import AlgorithmSettings, Settings, load_settings

@@ -13,7 +13,6 @@ from trainer.checkpoint import (
     MANIFEST,
     CheckpointError,
     CheckpointFormatError,
-    RunPosition,
     load_checkpoint,
     newest_checkpoint,
     save_checkpoint,
@@ -28,6 +27,7 @@ from trainer.learning.state_dicts import (
 )
 from trainer.learning.timer import StepTimer
 from trainer.learning.update import update
+from trainer.records.position import RunPosition
 from vapo.durable import durable_folder
 
 

@@ -16,7 +16,6 @@ from tests.support.trainer_cases import random_rows, tiny_learner, tiny_policy, 
 from trainer.algorithm.denominators import Denominators
 from trainer.algorithm.diagnostics import explained_variance
 from trainer.algorithm.objective import compute_advantages_and_targets
-from trainer.checkpoint import RunPosition
 from trainer.intake.coordinator import Coordinator
 from trainer.intake.order import Action, Order, decode_order, encode_order
 from trainer.learning.batch import RolloutBatch, UntrainableError
@@ -32,6 +31,7 @@ from trainer.ranks.parallel import Ranks
 from trainer.records import report
 from trainer.records.metrics_file import MetricsFile
 from trainer.records.mismatch import MismatchError, measure_mismatch, measure_past_mismatch, require_agreement
+from trainer.records.position import RunPosition
 from trainer.records.status import Requests, Status
 from trainer.run_lock import RunLocked, run_lock
 from vapo.messages import VersionSpan
