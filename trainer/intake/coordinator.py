@@ -151,8 +151,8 @@ class Coordinator:
 
     def canary_mismatch(self) -> float | None:
         """Largest gap a living generator found when it proved its weights, nats per token."""
-        members = self._ledger.fleet.members("generator")
-        known = [member.details.get("canary_difference") for member in members if member.state != "DEAD"]
+        living = self._ledger.fleet.alive("generator")
+        known = [member.details.get("canary_difference") for member in living]
         return max((gap for gap in known if gap is not None), default=None)
 
     def note_pretrained(self, pretraining_step: int) -> None:

@@ -5,28 +5,21 @@ from __future__ import annotations
 import argparse
 
 from vapo.cli.errors import CommandError
-from vapo.option_types import path
 from vapo.settings import Settings, SettingsError, load_settings
 from vapo.settings.loader import merged
+from vapo.settings.options import add_config_and_set
 from vapo.settings.presets import Preset, preset
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, `--preset` and `--set` to a command."""
-    parser.add_argument("--config", type=path, metavar="FILE", help="settings file, TOML or JSON")
+    add_config_and_set(parser)
     parser.add_argument(
         "--preset",
         action="append",
         default=[],
         metavar="NAME",
         help="vapo (default), ppo, vanilla_ppo, grpo, dapo, bpco, sao, without_PIECE; demo may lie under one",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="one setting; may be repeated and wins over the file",
     )
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from vapo.service.app import create_app
-from vapo.service.arguments import parse_arguments
 from vapo.service.heartbeat import Heartbeat
 from vapo.service.part import Endpoint, Part, app_of
-from vapo.service.process import main, serve_part, take_endpoint
+from vapo.service.process import main, parse_arguments, serve_part, take_endpoint
 from vapo.service.server import BackgroundServer, bind, bound_url, serve
 from vapo.service.tokens import ADMIN, SERVICE, USER, require, service_headers
 

@@ -10,8 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -19,6 +18,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from redis.exceptions import RedisError
+from starlette.types import Lifespan
 
 from vapo import __version__
 from vapo.ledger.trouble import explain
@@ -33,8 +33,6 @@ READINESS_THREADS = 4
 RETRY_SOON = {"Retry-After": "2"}
 DEFAULT_BODY_LIMIT = 16 * 2**20
 
-LifespanHook = Callable[[], Awaitable[None] | None]
-
 Readiness = Callable[[], str | None]
 """None when ready, else the reason why not."""
 
@@ -46,25 +44,14 @@ def create_app(
     registry: CollectorRegistry | None = None,
     body_limit: int = DEFAULT_BODY_LIMIT,
     body_limits: Mapping[str, int] | None = None,
-    on_start: LifespanHook | None = None,
-    on_stop: LifespanHook | None = None,
+    lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """A FastAPI app with everything but the part's own routes.
 
-    ``on_start`` and ``on_stop`` run in the server's lifespan (worker threads start and end there);
-    either may return an awaitable, which is awaited. ``body_limits`` replaces ``body_limit``, in
-    bytes, for single paths. ``app.state.stopping`` is set as soon as :func:`serve` is told to stop,
-    for responses that would otherwise never end.
+    In ``lifespan`` the part's work starts and ends. ``body_limits`` replaces ``body_limit``, in bytes,
+    for single paths. ``app.state.stopping`` is set as soon as :func:`serve` is told to stop, for
+    responses that would otherwise never end.
     """
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await _called(on_start)
-        try:
-            yield
-        finally:
-            await _called(on_stop)
-
     app = FastAPI(
         title=f"vapo {title}",
         version=__version__,
@@ -81,12 +68,6 @@ def create_app(
     _add_health(app, readiness, registry or new_registry())
     add_openapi_page(app)
     return app
-
-
-async def _called(hook: LifespanHook | None) -> None:
-    done = hook() if hook else None
-    if done is not None:
-        await done
 
 
 async def _redis_in_trouble(request: Request, error: Any) -> JSONResponse:

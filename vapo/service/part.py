@@ -11,7 +11,8 @@ import os
 import socket
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -105,21 +106,23 @@ def app_of(part: AnyPart, add_routes: AddRoutes[AnyPart], in_fleet: bool = True)
     """The app of ``part``, which starts and ends with it; ``in_fleet``: and is seen there meanwhile."""
     heartbeat = Heartbeat(part.watch, part.member, part.settings.ledger.heartbeat_seconds) if in_fleet else None
 
-    async def start() -> None:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await _done(part.start())
         if heartbeat:
             heartbeat.start()
-
-    async def stop() -> None:
-        await _done(part.stop())
-        if heartbeat:
-            await to_thread.run_sync(heartbeat.stop)
-        part.close()
+        try:
+            yield
+        finally:
+            await _done(part.stop())
+            if heartbeat:
+                await to_thread.run_sync(heartbeat.stop)
+            part.close()
 
     name = part.endpoint.part
     part.metrics.register(MappingCollector(f"vapo_{name}", name.capitalize(), part.numbers))
     app = create_app(
-        name, part.settings, part.unready_reason, part.metrics, part.body_limit, part.body_limits, start, stop
+        name, part.settings, part.unready_reason, part.metrics, part.body_limit, part.body_limits, lifespan
     )
     add_routes(app, part)
     return app

@@ -8,16 +8,17 @@ Invariants:
 
 from __future__ import annotations
 
+import argparse
 import logging
 import socket
 from collections.abc import Callable, Sequence
 
 from vapo.installation import check_installed
 from vapo.ledger.connection import trouble_at, wait_for_redis
-from vapo.service.arguments import parse_arguments
 from vapo.service.part import AddRoutes, AnyPart, Endpoint, app_of
 from vapo.service.server import bind, serve
-from vapo.settings import Settings
+from vapo.settings import Settings, load_settings
+from vapo.settings.options import add_config_and_set
 from vapo.startup import exit_status_of
 from vapo.telemetry import configure_logging
 
@@ -42,6 +43,19 @@ def main(program: str, work: Callable[[Settings], int], argv: Sequence[str] | No
 
     configure_logging()
     return exit_status_of(program, checked)
+
+
+def parse_arguments(part: str, argv: Sequence[str] | None = None) -> Settings:
+    """The settings that the command line of a part names, ``--config`` and ``--set``.
+
+    Raises:
+        SettingsError: they are refused.
+        SystemExit: status 2, wrong arguments.
+    """
+    parser = argparse.ArgumentParser(prog=part, description=f"vapo {part}")
+    add_config_and_set(parser)
+    arguments = parser.parse_args(argv)
+    return load_settings(arguments.config, arguments.set)
 
 
 def serve_part(

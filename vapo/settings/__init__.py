@@ -12,6 +12,7 @@ sampling_bounds    which sampling values can be served
 corrections        facts of the off-policy corrections
 transports         facts of the weight transports
 truncation         what a response cut at the length limit means
+options            --config and --set of every command line
 loader             from files, environment and command line to the tree
 refusals           what people read when settings are refused
 renamed            settings of earlier versions

@@ -100,7 +100,7 @@ class NetworkSettings(Section):
     @classmethod
     def _is_a_host(cls, host: str | None) -> str | None:
         named = host is None or re.fullmatch(r"[A-Za-z0-9_][\w.-]*", host, re.ASCII)
-        if not (named or _is_address(str(host))):
+        if not (named or _address(str(host))):
             raise ValueError(f"{host!r} is no host name or address; give it without scheme or port")
         return host
 
@@ -149,17 +149,12 @@ class LedgerSettings(Section):
 
 def is_loopback(host: str) -> bool:
     """Whether ``host`` only accepts connections from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None

@@ -30,13 +30,20 @@ def _not_empty(text: str) -> str:
     return text
 
 
+def training_refusal(temperature: float | None) -> str | None:
+    """Why a training task cannot be sampled at ``temperature``, or None; None keeps the run's."""
+    if temperature is None or temperature >= LEAST_TRAINING_TEMPERATURE:
+        return None
+    return (
+        "training needs a temperature greater than 0, from "
+        f"{LEAST_TRAINING_TEMPERATURE} to {GREATEST_TEMPERATURE:g}, got "
+        f"{temperature:g}; only evaluations and chat may be greedy (0)"
+    )
+
+
 def _greedy_is_no_training(temperature: float) -> float:
-    if temperature < LEAST_TRAINING_TEMPERATURE:
-        raise ValueError(
-            "training needs a temperature greater than 0, from "
-            f"{LEAST_TRAINING_TEMPERATURE} to {GREATEST_TEMPERATURE:g}, got "
-            f"{temperature:g}; only evaluations and chat may be greedy (0)"
-        )
+    if refusal := training_refusal(temperature):
+        raise ValueError(refusal)
     return temperature
 
 
@@ -51,16 +58,6 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 RunSeed = Annotated[int, Field(ge=0, le=MAX_RUN_SEED)]
 StopString = Annotated[str, AfterValidator(_not_empty)]
 StopStrings = Annotated[list[StopString], Field(max_length=MAX_STOPS)]
-
-
-def training_refusal(temperature: float | None) -> str | None:
-    """Why a training task cannot be sampled at ``temperature``, or None; None keeps the run's."""
-    try:
-        if temperature is not None:
-            _greedy_is_no_training(temperature)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def greedy_refusal(temperature: float, samples: int) -> str | None:

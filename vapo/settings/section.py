@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Section(BaseModel):
@@ -25,3 +25,14 @@ class Section(BaseModel):
             return value.expanduser()
         except RuntimeError:
             raise ValueError(f"{value} names no home folder here") from None
+
+
+Port = Annotated[int, Field(ge=0, le=65535, description="Port to bind; 0 picks a free one.")]
+
+
+class PartSection(Section):
+    """Base of the sections of parts that are served over HTTP; each has a ``port`` of its own."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; beyond loopback all security tokens are required."""
+    port: Port

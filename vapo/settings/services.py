@@ -7,16 +7,13 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from vapo.settings.section import Section
+from vapo.settings.section import PartSection, Port
 
 
-class GatewaySettings(Section):
+class GatewaySettings(PartSection):
     """The REST front."""
 
-    host: str = "127.0.0.1"
-    """Address to bind; beyond loopback all security tokens are required."""
-    port: int = Field(8000, ge=0, le=65535)
-    """Port to bind."""
+    port: Port = 8000
     max_body_bytes: int = Field(16 * 2**20, ge=1024)
     """Largest request body; larger ones get 413."""
     max_dataset_bytes: int = Field(256 * 2**20, ge=1024)
@@ -29,13 +26,10 @@ class GatewaySettings(Section):
     """Trainer for control calls; by default the one in the fleet."""
 
 
-class GeneratorSettings(Section):
+class GeneratorSettings(PartSection):
     """One vLLM engine."""
 
-    host: str = "127.0.0.1"
-    """Address to bind."""
-    port: int = Field(8001, ge=0, le=65535)
-    """Port to bind; 0 picks a free one."""
+    port: Port = 8001
     max_concurrent_sequences: int = Field(256, ge=1)
     """Sequences decoded together (vLLM ``max_num_seqs``)."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -54,13 +48,10 @@ class GeneratorSettings(Section):
     """Deadline of one in-flight weight update."""
 
 
-class VerifierSettings(Section):
+class VerifierSettings(PartSection):
     """Judgement of math answers and its reward."""
 
-    host: str = "127.0.0.1"
-    """Address to bind."""
-    port: int = Field(8002, ge=0, le=65535)
-    """Port to bind; 0 picks a free one."""
+    port: Port = 8002
     default: str = "math"
     """Verifier of tasks that name none."""
     workers: int = Field(2, ge=1)
@@ -92,13 +83,10 @@ class VerifierSettings(Section):
         return pattern
 
 
-class ValueSettings(Section):
+class ValueSettings(PartSection):
     """A replica of the critic."""
 
-    host: str = "127.0.0.1"
-    """Address to bind."""
-    port: int = Field(8003, ge=0, le=65535)
-    """Port to bind; 0 picks a free one."""
+    port: Port = 8003
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it computes, as ``trainer.device``."""
     token_budget: int = Field(4096, ge=16)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from vapo.settings.section import Section
+from vapo.settings.section import PartSection, Port, Section
 
 
 class ValuePretrainingSettings(Section):
@@ -25,13 +25,10 @@ class ValuePretrainingSettings(Section):
     """Folder of an already pretrained critic; when set, pretraining is skipped."""
 
 
-class TrainerSettings(Section):
+class TrainerSettings(PartSection):
     """Optimisation of actor and critic."""
 
-    host: str = "127.0.0.1"
-    """Address rank 0 binds."""
-    port: int = Field(8004, ge=0, le=65535)
-    """Port of rank 0; 0 picks a free one."""
+    port: Port = 8004
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it computes: ``auto`` takes a GPU if torch finds one and else the CPU; ``cuda`` does
     not start without a GPU; ``cpu`` leaves a GPU alone. (vLLM's build decides for the generator.)

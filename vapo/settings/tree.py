@@ -27,7 +27,7 @@ from vapo.settings.common import (
     is_loopback,
 )
 from vapo.settings.sampling import EvaluationSettings, SamplingSettings
-from vapo.settings.section import Section
+from vapo.settings.section import PartSection, Section
 from vapo.settings.services import GatewaySettings, GeneratorSettings, ValueSettings, VerifierSettings
 from vapo.settings.training import TrainerSettings, ValuePretrainingSettings
 from vapo.settings.truncation import PUNISHING
@@ -140,6 +140,17 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _groups_can_differ(self) -> Settings:
+        if self.trains_whole_groups and self.sampling.samples_per_prompt == 1:
+            group = self.algorithm.estimator == "group"
+            key, other = ("estimator", ("group", "gae")) if group else ("drop_uniform_groups", ("true", "false"))
+            raise ValueError(
+                f"sampling.samples_per_prompt=1 leaves algorithm.{key}={other[0]} nothing to compare, so nothing would "
+                f"be learnt; set sampling.samples_per_prompt to 2 or more, or algorithm.{key}={other[1]}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _value_bounds_hold_the_rewards(self) -> Settings:
         lowest, highest = self.reward_range
         bounds = self.model.value_bounds
@@ -167,11 +178,10 @@ class Settings(Section):
     @model_validator(mode="after")
     def _open_addresses_need_tokens(self) -> Settings:
         missing = [name for name in SecuritySettings.model_fields if getattr(self.security, name) is None]
-        for part in ("gateway", "generator", "verifier", "value", "trainer", "relay"):
-            host = getattr(self, part).host
-            if missing and not is_loopback(host):
+        for name, section in self:
+            if missing and isinstance(section, PartSection) and not is_loopback(section.host):
                 raise ValueError(
-                    f"{part}.host={host} is reachable from other machines, but "
+                    f"{name}.host={section.host} is reachable from other machines, but "
                     f"security.{missing[0]} is not set; set all three tokens or bind 127.0.0.1"
                 )
         return self

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from vapo.settings.section import Section
+from vapo.settings.section import PartSection, Port, Section
 from vapo.settings.transports import TRANSPORTS
 
 HTTP_URL = r"^https?://[^/?#\s]+/?$"
@@ -65,13 +65,10 @@ class WeightsSettings(Section):
         return self
 
 
-class RelaySettings(Section):
+class RelaySettings(PartSection):
     """One host's relay of weights: fetches each file once, for all replicas of the host."""
 
-    host: str = "127.0.0.1"
-    """Address to bind; beyond loopback all security tokens are required."""
-    port: int = Field(8005, ge=0, le=65535)
-    """Port to bind; 0 picks a free one."""
+    port: Port = 8005
     directory: Path | None = None
     """Where the relay keeps versions; by default ``weights-relay`` in the run's folder."""
     serve_limit_bytes_per_second: int | None = Field(None, ge=65536)

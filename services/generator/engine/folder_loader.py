@@ -19,6 +19,7 @@ from vllm.config import ModelConfig
 from vllm.model_executor.model_loader import register_model_loader
 from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 
+from services.generator.engine.missing_parameters import missing_parameters
 from services.generator.engine.weight_plugin import LOAD_FORMAT
 from vapo.model.folder.contents import model_description, stored_tensors
 from vapo.model.folder.form import expected_tensors, is_tied
@@ -38,11 +39,9 @@ class FolderLoader(BaseModelLoader):
         """
         folder = Path(model_config.model)
         loaded = cast(Any, model).load_weights(_tensors(folder))
-        tied = is_tied(model_description(folder))
-        missing = {name for name, _ in model.named_parameters()} - set(loaded)
-        missing = {name for name in missing if not (tied and name.startswith("lm_head."))}
+        missing = missing_parameters(model, loaded, is_tied(model_description(folder)))
         if missing:
-            raise RuntimeError(f"{folder} lacks parameters of the model: {sorted(missing)[:3]}")
+            raise RuntimeError(f"{folder} lacks parameters of the model: {missing[:3]}")
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:

@@ -21,6 +21,8 @@ from vllm.distributed.weight_transfer.base import WeightTransferEngine, WeightTr
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead, VocabParallelEmbedding
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
+from services.generator.engine.missing_parameters import missing_parameters
+
 # A reload warns of every layer without checkpoint weights (rotary tables), at each update. What is
 # missing we look up ourselves, and the canary proves the rest.
 logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
@@ -75,11 +77,11 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInitInfo, FileUpdateInfo
         """
         model: Any = self.model
         loaded = model.load_weights(_tensors(update_info.path))
-        missing = self._parameters_in_files() - set(loaded)
+        missing = missing_parameters(model, loaded, self._tied)
         if missing:
             raise IncompleteWeightsError(
                 f"{update_info.path} lacks {len(missing)} parameters of the model, e.g. "
-                f"{sorted(missing)[:3]}; publish all of the actor under its Hugging Face names"
+                f"{missing[:3]}; publish all of the actor under its Hugging Face names"
             )
 
     def finish_weight_update(self) -> None:
@@ -94,10 +96,6 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInitInfo, FileUpdateInfo
     @property
     def _tied(self) -> bool:
         return bool(getattr(self.model_config.hf_text_config, "tie_word_embeddings", False))
-
-    def _parameters_in_files(self) -> set[str]:
-        names = {name for name, _ in self.model.named_parameters()}
-        return {name for name in names if not (self._tied and name.startswith("lm_head."))}
 
 
 def _tensors(path: str) -> Iterator[tuple[str, torch.Tensor]]:

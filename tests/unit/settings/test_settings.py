@@ -144,6 +144,16 @@ def test_every_field_is_documented() -> None:
             assert field.description, f"{name}.{key} has no docstring"
 
 
+@pytest.mark.parametrize("setting", ["estimator=group", "drop_uniform_groups=true"])
+def test_groups_of_one_response_are_refused_where_rewards_of_a_group_are_compared(setting: str) -> None:
+    assignments = [f"algorithm.{setting}", "sampling.samples_per_prompt=1"]
+    remedy = re.escape(f"algorithm.{setting} nothing to compare") + ".*samples_per_prompt to 2 or more"
+    with pytest.raises(SettingsError, match=remedy):
+        load_settings(assignments=assignments, environment={})
+    load_settings(assignments=[assignments[0], "sampling.samples_per_prompt=2"], environment={})
+    load_settings(assignments=assignments[1:], environment={})
+
+
 @pytest.mark.parametrize(("publish", "staleness", "steps"), [(2, 0, 300), (4, 2, 300), (9, 1, 3)])
 def test_weights_that_would_always_be_too_old_are_refused(publish: int, staleness: int, steps: int) -> None:
     assignments = [f"trainer.publish_every_steps={publish}", f"trainer.max_steps={steps}"]

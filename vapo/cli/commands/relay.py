@@ -9,23 +9,16 @@ import argparse
 import os
 
 from vapo.cli.errors import CommandError
-from vapo.option_types import path
 from vapo.processes.python_module import module_command
 from vapo.settings import SettingsError, load_settings
+from vapo.settings.options import add_config_and_set
 
 MODULE = "services.relay"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--config", type=path, metavar="FILE", help="settings of the run, as the trainer has them")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="one setting; may be repeated and wins over the file",
-    )
+    add_config_and_set(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
