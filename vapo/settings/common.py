@@ -72,8 +72,9 @@ class RedisSettings(Section):
     timeout_seconds: float = Field(10.0, gt=0)
     """Deadline of one Redis call."""
     patience_seconds: float = Field(90.0, gt=0)
-    """How long a part waits for a Redis that does not answer, at its start and later, before it
-    gives up (our choice). Calls of clients and of what can be tried again wait less."""
+    """How long a start, and the trainer later too, waits for a Redis that does not answer before it
+    gives up (our choice). The other parts go on waiting; calls of clients and of what can be tried
+    again wait less."""
     refusal_seconds: float = Field(3600.0, gt=0)
     """How long the trainer holds still while Redis answers but takes no writes (full, read-only,
     disk full), before it gives up (our choice). The other parts wait without end."""
