@@ -120,6 +120,12 @@ class Platform:
         found = self.containers(service)
         return len(found) == count and all(self.state(one)["health"] == "healthy" for one in found)
 
+    def audit(self) -> str:
+        """What ``vapo audit`` finds in the ledger, from a container of its own: its last line."""
+        entrypoint = ("--rm", "--no-deps", "-T", "--entrypoint", "python")
+        words = ("gateway", "-m", "vapo.cli", "audit", "--config", "/run/vapo/settings.json")
+        return self.compose("run", *entrypoint, *words).strip().splitlines()[-1]
+
     # REST ----------------------------------------------------------------------------------
 
     def get(self, path: str) -> Any:

@@ -261,22 +261,8 @@ def audit(platform: Platform, clock: Clock) -> None:
     step = training_step(platform)
     counters = platform.get("/v1/metrics")["counters"]
     platform.compose("stop", "trainer", "value", "generator", "verifier", "gateway")
-    told = platform.compose(
-        "run",
-        "--rm",
-        "--no-deps",
-        "-T",
-        "--entrypoint",
-        "python",
-        "gateway",
-        "-m",
-        "vapo.cli",
-        "audit",
-        "--config",
-        "/run/vapo/settings.json",
-    )
     clock.say(f"step {step}; counters: {counters}")
-    clock.say(f"audit of the ledger: {told.strip().splitlines()[-1]}")
+    clock.say(f"audit of the ledger: {platform.audit()}")
 
 
 if __name__ == "__main__":

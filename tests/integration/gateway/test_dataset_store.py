@@ -17,8 +17,9 @@ import pytest
 
 from services.gateway import dataset_store
 from services.gateway.dataset_store import DatasetStore
-from tests.integration.gateway.test_gateway_datasets import rows, upload, wait_for
+from tests.integration.gateway.test_gateway_datasets import DEADLINE_SECONDS, rows, upload
 from tests.support.running_gateway import RunningGateway
+from tests.support.waiting import wait_until
 from vapo.service.problem_details import Problem
 
 WRITERS = 8
@@ -129,7 +130,8 @@ def test_an_upload_that_breaks_off_keeps_nothing(gateway: RunningGateway, chunke
         answer = connection.recv(1000)
     assert b" 201 " not in answer
     folder = gateway.settings.run.directory / "datasets"
-    wait_for(lambda: not list(folder.glob("*")), "nothing is left of the upload")  # there may be no folder yet
+    # There may be no folder yet.
+    wait_until(lambda: not list(folder.glob("*")), DEADLINE_SECONDS, "nothing is left of the upload")
     assert gateway.client.get("/v1/datasets").json() == {"datasets": []}
 
 

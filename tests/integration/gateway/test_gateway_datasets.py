@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from services.gateway.feeder import DatasetPosition, Feeder, epoch_order
 from tests.support.running_gateway import RunningGateway, gateway_settings
+from tests.support.waiting import wait_until
 from vapo.data_files.errors import RowError
 from vapo.ledger import Ledger, Note
 from vapo.local.private_redis import PrivateRedis
@@ -29,13 +29,6 @@ def rows(count: int) -> bytes:
 
 def upload(gateway: RunningGateway, body: bytes, name: str = "sums", split: str = "train") -> Any:
     return gateway.client.post("/v1/datasets", params={"name": name, "split": split}, content=body)
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
-        time.sleep(0.02)
 
 
 def served_rows(ledger: Ledger) -> list[str]:
@@ -109,7 +102,7 @@ def test_parquet(gateway: RunningGateway, tmp_path: Path) -> None:
 def test_the_queue_is_topped_up_to_the_low_water_mark(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("gateway.backlog_low_water=10")
     upload(gateway, rows(500))
-    wait_for(lambda: gateway.ledger.depths()["backlog"] >= 10, "the queue is topped up")
+    wait_until(lambda: gateway.ledger.depths()["backlog"] >= 10, DEADLINE_SECONDS, "the queue is topped up")
     before = gateway.ledger.depths()["backlog"]
     assert before < 10 + 16
     task = gateway.ledger.task(served_rows(gateway.ledger)[0]).task
@@ -120,10 +113,10 @@ def test_the_queue_is_topped_up_to_the_low_water_mark(make_gateway: Callable[...
 def test_a_queue_smaller_than_a_step_of_feeding_is_fed(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("ledger.task_queue_limit=3")
     upload(gateway, rows(10))
-    wait_for(lambda: gateway.ledger.depths()["backlog"] == 3, "as many as may wait")
+    wait_until(lambda: gateway.ledger.depths()["backlog"] == 3, DEADLINE_SECONDS, "as many as may wait")
     first = served_rows(gateway.ledger)
     assert drain(gateway.ledger, 2) == first[:2]
-    wait_for(lambda: gateway.ledger.depths()["backlog"] == 3, "the queue is topped up")
+    wait_until(lambda: gateway.ledger.depths()["backlog"] == 3, DEADLINE_SECONDS, "the queue is topped up")
     assert len({*first, *served_rows(gateway.ledger)}) == 5
 
 
@@ -148,7 +141,7 @@ def test_data_sets_whose_every_row_is_left_out_do_not_keep_the_feeder_busy(gatew
 def test_each_epoch_serves_each_row_once_in_an_order_of_its_own(make_gateway: Callable[..., RunningGateway]) -> None:
     gateway = make_gateway("gateway.backlog_low_water=250")
     upload(gateway, rows(100))
-    wait_for(lambda: gateway.ledger.depths()["backlog"] >= 250, "two epochs and a half")
+    wait_until(lambda: gateway.ledger.depths()["backlog"] >= 250, DEADLINE_SECONDS, "two epochs and a half")
     names = served_rows(gateway.ledger)[:200]
     epochs = [names[:100], names[100:]]
     assert [{name.split("-")[2] for name in epoch} for epoch in epochs] == [{"e0"}, {"e1"}]
@@ -177,12 +170,12 @@ def test_a_restart_and_a_second_gateway_neither_lose_nor_repeat_rows(
     served: list[str] = []
     with RunningGateway(settings) as first:
         upload(first, rows(300))
-        wait_for(lambda: first.ledger.depths()["backlog"] >= 40, "first gateway feeds")
+        wait_until(lambda: first.ledger.depths()["backlog"] >= 40, DEADLINE_SECONDS, "first gateway feeds")
     for _ in range(3):
         with RunningGateway(settings) as first, RunningGateway(settings) as second:
             for gateway in (first, second):
                 served += drain(gateway.ledger, 30)
-                wait_for(lambda ledger=gateway.ledger: ledger.depths()["backlog"] >= 40, "feeding")
+                wait_until(lambda ledger=gateway.ledger: ledger.depths()["backlog"] >= 40, DEADLINE_SECONDS, "feeding")
     with RunningGateway(settings) as last:
         served += drain(last.ledger, 10**6)
         counters = last.ledger.counters()
@@ -202,12 +195,12 @@ def drain(ledger: Ledger, count: int) -> list[str]:
 def test_a_conflicting_position_is_read_again(gateway: RunningGateway) -> None:
     upload(gateway, rows(2000))
     dataset = gateway.gateway.datasets.find("sums")
-    wait_for(lambda: gateway.ledger.depths()["backlog"] >= 64, "feeding")
+    wait_until(lambda: gateway.ledger.depths()["backlog"] >= 64, DEADLINE_SECONDS, "feeding")
     field = f"sums:{dataset.sha256[:16]}"
     now = gateway.ledger.note("dataset_positions", field)
     gateway.ledger.submit([], [Note("dataset_positions", field, now, "1:1000")])
     drain(gateway.ledger, 10**6)
-    wait_for(lambda: gateway.ledger.depths()["backlog"] >= 64, "feeding goes on")
+    wait_until(lambda: gateway.ledger.depths()["backlog"] >= 64, DEADLINE_SECONDS, "feeding goes on")
     assert all("-e1-" in name for name in served_rows(gateway.ledger))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,7 @@ from tests.support.liveness import alive
 from tests.support.parts import Part
 from tests.support.running_redis import RunningRedis
 from tests.support.tiny_generator import TinyGenerator, tiny_settings
+from tests.support.waiting import wait_until
 from vapo.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
@@ -36,14 +37,6 @@ def ledger(generator: TinyGenerator) -> Iterator[Ledger]:
     ledger = Ledger.open(generator.settings)
     yield ledger
     ledger.redis.close()
-
-
-def eventually(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait until ``condition`` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.01)
 
 
 def engines_of(part: Part) -> list[psutil.Process]:
@@ -69,18 +62,18 @@ def test_a_killed_generator_loses_and_repeats_nothing(generator: TinyGenerator, 
     engines = engines_of(first)
     assert any("EngineCore" in " ".join(engine.cmdline()) for engine in engines)
     names = submit_all(ledger, "t")
-    eventually(lambda: generated(ledger) >= 20, 30)
+    wait_until(lambda: generated(ledger) >= 20, 30)
     assert first.process.pid is not None
     psutil.Process(first.process.pid).kill()
-    eventually(lambda: not any(map(alive, engines)), 5)
+    wait_until(lambda: not any(map(alive, engines)), 5)
     before = generated(ledger)
     assert before < TASKS * SAMPLES, "it had finished already; nothing was interrupted"
     generator.start()
-    eventually(lambda: all(ledger.task(name).state == "done" for name in names), 60)  # type: ignore[union-attr]
+    wait_until(lambda: all(ledger.task(name).state == "done" for name in names), 60)  # type: ignore[union-attr]
     assert generated(ledger) == TASKS * SAMPLES
     assert all(ledger.task(name).made == SAMPLES for name in names)  # type: ignore[union-attr]
     assert ledger.dead_letters.list() == []
-    eventually(lambda: ledger.depths()["tasks"] == 0, 10)
+    wait_until(lambda: ledger.depths()["tasks"] == 0, 10)
 
 
 def test_a_redis_restart_is_survived_and_a_stop_gives_the_work_back(
@@ -89,14 +82,14 @@ def test_a_redis_restart_is_survived_and_a_stop_gives_the_work_back(
     part = generator.start()
     engines = engines_of(part)
     names = submit_all(ledger, "a")
-    eventually(lambda: generated(ledger) >= 20, 30)
+    wait_until(lambda: generated(ledger) >= 20, 30)
     own_redis.kill()
     own_redis.start()
-    eventually(lambda: all(ledger.task(name).state == "done" for name in names), 60)  # type: ignore[union-attr]
+    wait_until(lambda: all(ledger.task(name).state == "done" for name in names), 60)  # type: ignore[union-attr]
     assert generated(ledger) == TASKS * SAMPLES
 
     submit_all(ledger, "b")
-    eventually(lambda: generated(ledger) >= TASKS * SAMPLES + 20, 30)
+    wait_until(lambda: generated(ledger) >= TASKS * SAMPLES + 20, 30)
     started = time.monotonic()
     part.process.request_stop()
     assert part.process.wait(10) == 0

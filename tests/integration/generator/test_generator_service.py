@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,6 +15,7 @@ import torch
 
 from tests.support.tiny_generator import CONTEXT_TOKENS, TinyGenerator, tiny_settings
 from tests.support.tiny_models import CHARACTERS, log_probs_of, tiny_tokenizer
+from tests.support.waiting import wait_until
 from vapo.ledger import Ledger
 from vapo.local.private_redis import PrivateRedis
 from vapo.messages import SamplingOverrides, Task, token_array
@@ -25,6 +26,8 @@ END = CHARACTERS.index("<eos>")
 SECOND_END = CHARACTERS.index("7")
 """An end that only ``generation_config.json`` names, as chat models have one."""
 PROMPT = [20, 30, 40]
+
+wait_soon = partial(wait_until, seconds=30)
 
 
 @pytest.fixture(scope="module")
@@ -241,14 +244,6 @@ def test_health_metrics_and_documentation(http: httpx.Client) -> None:
     assert "/v1/generate" in http.get("/openapi.json").json()["paths"]
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait until ``condition`` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-
-
 def task(task_id: str, prompt: list[int], samples: int = 4, **fields: Any) -> Task:
     """A task for the queue."""
     return Task(id=task_id, prompt_token_ids=token_array(prompt), prompt="?", answer="2", samples=samples, **fields)
@@ -259,7 +254,7 @@ def test_tasks_from_the_queue_become_rollouts(generator: TinyGenerator, ledger: 
     ledger.submit([task("own-sampling", PROMPT, sampling=SamplingOverrides(max_new_tokens=5))])
     ledger.submit([task("evaluation", PROMPT, samples=9, purpose="eval", evaluation="e1")])
     wanted = {"plain": 4, "own-sampling": 4, "evaluation": 9}
-    eventually(lambda: all(ledger.task(name).made == n for name, n in wanted.items()))  # type: ignore[union-attr]
+    wait_soon(lambda: all(ledger.task(name).made == n for name, n in wanted.items()))  # type: ignore[union-attr]
     for name, samples in wanted.items():
         rollouts = ledger.rollouts([f"{name}.{sample}" for sample in range(samples)])
         for rollout in rollouts:
@@ -270,7 +265,7 @@ def test_tasks_from_the_queue_become_rollouts(generator: TinyGenerator, ledger: 
             assert made.text == tiny_tokenizer().decode(tokens, skip_special_tokens=True)
             assert len(tokens) <= (5 if name == "own-sampling" else 64)
         assert len({tuple(rollout.generated.token_ids) for rollout in rollouts}) == samples  # type: ignore[union-attr]
-    eventually(lambda: ledger.depths()["tasks"] == ledger.depths()["eval_tasks"] == 0)
+    wait_soon(lambda: ledger.depths()["tasks"] == ledger.depths()["eval_tasks"] == 0)
 
 
 @pytest.mark.parametrize(
@@ -281,31 +276,31 @@ def test_tasks_that_cannot_be_served_become_dead_letters(
     ledger: Ledger, name: str, prompt: list[int], reason: str
 ) -> None:
     ledger.submit([task(name, prompt)])
-    eventually(lambda: any(letter.id == name for letter in ledger.dead_letters.list()))
+    wait_soon(lambda: any(letter.id == name for letter in ledger.dead_letters.list()))
     letter = next(letter for letter in ledger.dead_letters.list() if letter.id == name)
     assert reason in letter.reason
     assert letter.samples == "0,1,2,3"
     assert ledger.task(name).made == 0  # type: ignore[union-attr]
     ledger.submit([task(f"after-{name}", PROMPT)])
-    eventually(lambda: ledger.task(f"after-{name}").made == 4)  # type: ignore[union-attr]
+    wait_soon(lambda: ledger.task(f"after-{name}").made == 4)  # type: ignore[union-attr]
 
 
 def test_what_the_engine_refuses_is_a_dead_letter_with_its_reason_and_no_traceback(
     generator: TinyGenerator, ledger: Ledger
 ) -> None:
     ledger.submit([task("too-hot", PROMPT, sampling=SamplingOverrides(temperature=3.0))])
-    eventually(lambda: any(letter.id == "too-hot" for letter in ledger.dead_letters.list()))
+    wait_soon(lambda: any(letter.id == "too-hot" for letter in ledger.dead_letters.list()))
     letter = next(letter for letter in ledger.dead_letters.list() if letter.id == "too-hot")
     assert "temperature must be in [0, 2], got 3.0" in letter.reason
     assert letter.samples == "0,1,2,3"
     assert generator.part is not None
     assert "Traceback" not in generator.part.process.log_tail(1000)
     ledger.submit([task("after-too-hot", PROMPT)])
-    eventually(lambda: ledger.task("after-too-hot").made == 4)  # type: ignore[union-attr]
+    wait_soon(lambda: ledger.task("after-too-hot").made == 4)  # type: ignore[union-attr]
 
 
 def test_the_fleet_knows_it(generator: TinyGenerator, ledger: Ledger) -> None:
-    eventually(lambda: [one.state for one in ledger.fleet.members("generator")] == ["READY"])  # from the next heartbeat
+    wait_soon(lambda: [one.state for one in ledger.fleet.members("generator")] == ["READY"])  # from the next heartbeat
     (member,) = ledger.fleet.members("generator")
     assert member.weight_version == 0
     assert member.url == generator.url

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.ledger.test_ledger_moves import make_generated, make_scored, take_one
 from tests.support.ledger_records import CORRECT, close, generated, settings_for, task, values
 from tests.support.running_redis import RunningRedis
+from tests.support.waiting import wait_until
 from vapo.ledger import Ledger, Stage
 from vapo.ledger.audit import Audit, audit
 from vapo.ledger.dead_letters import PayloadGone
@@ -241,13 +242,6 @@ def working(worker: StageWorker) -> Iterator[None]:
         assert time.monotonic() - asked < DEADLINE_SECONDS
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
-        time.sleep(0.02)
-
-
 def test_a_handler_that_fails_once_sees_its_batch_again(make_ledger: MakeLedger) -> None:
     ledger = make_ledger("ledger.lease_seconds=0.2")
     make_generated(ledger, samples=3)
@@ -261,7 +255,7 @@ def test_a_handler_that_fails_once_sees_its_batch_again(make_ledger: MakeLedger)
             ledger.record_verdicts([(lease, rollout, CORRECT)])
 
     with working(StageWorker(ledger, Stage.GENERATED, "worker", handler, 8)):
-        wait_for(lambda: ledger.depths()["verified"] == 3, "all are verified")
+        wait_until(lambda: ledger.depths()["verified"] == 3, DEADLINE_SECONDS, "all are verified")
     assert len(attempts) >= 2
 
 
@@ -278,8 +272,8 @@ def test_one_rollout_that_always_fails_takes_no_other_with_it(
             ledger.record_verdicts([(lease, rollout, CORRECT)])
 
     with working(StageWorker(ledger, Stage.GENERATED, "worker", handler, 8)):
-        wait_for(lambda: ledger.depths()["dead"] >= 1, "the poison is buried")
-        wait_for(lambda: ledger.depths()["verified"] == 3, "the others are verified")
+        wait_until(lambda: ledger.depths()["dead"] >= 1, DEADLINE_SECONDS, "the poison is buried")
+        wait_until(lambda: ledger.depths()["verified"] == 3, DEADLINE_SECONDS, "the others are verified")
     [letter] = ledger.dead_letters.list()
     assert letter.id == "a.1"
     assert "failed 3 times (ledger.max_attempts=3); last: RuntimeError: poison" in letter.reason
@@ -303,7 +297,7 @@ def test_a_slow_handler_keeps_its_leases(make_ledger: MakeLedger) -> None:
         working(StageWorker(ledger, Stage.GENERATED, "one", slow, 8)),
         working(StageWorker(ledger, Stage.GENERATED, "two", slow, 8)),
     ):
-        wait_for(lambda: ledger.depths()["verified"] == 1, "it is verified")
+        wait_until(lambda: ledger.depths()["verified"] == 1, DEADLINE_SECONDS, "it is verified")
     assert seen == ["a.0"], "the other worker never got it"
 
 
@@ -346,7 +340,7 @@ def test_redis_killed_in_the_middle_loses_nothing(own_redis: RunningRedis) -> No
             time.sleep(0.15)
             own_redis.kill()
             own_redis.start()
-        wait_for(lambda: ledger.depths()["scored"] >= total, "all pass through")
+        wait_until(lambda: ledger.depths()["scored"] >= total, DEADLINE_SECONDS, "all pass through")
         done.set()
         for thread in threads:
             thread.join(timeout=DEADLINE_SECONDS)

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,12 +24,14 @@ from tests.support.ledger_records import CORRECT, close, generated, settings_for
 from tests.support.parts import Parts
 from tests.support.running_gateway import RunningGateway, gateway_settings
 from tests.support.running_redis import RunningRedis
+from tests.support.waiting import wait_until
 from vapo.ledger import Ledger, Stage
 from vapo.ledger.run_memory import FILE
 from vapo.ledger.stage_worker import StageWorker, Work
 from vapo.settings import Settings
 
 DEADLINE_SECONDS = 30
+wait_soon = partial(wait_until, seconds=DEADLINE_SECONDS)
 WATCHED_SECONDS = 5.0
 PROMPT = {"prompt": "1+1=?", "answer": "2"}
 
@@ -59,13 +62,13 @@ def fail_to_save(server: RunningRedis, redis: Redis, prefix: str) -> None:
     redis.config_set("save", "3600 1000000")
     redis.config_set("dbfilename", "taken")
     redis.bgsave()
-    wait_until(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err")
+    wait_soon(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err")
 
 
 def save_again(server: RunningRedis, redis: Redis, prefix: str) -> None:
     redis.config_set("dbfilename", "dump.rdb")
     redis.bgsave()
-    wait_until(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "ok")
+    wait_soon(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "ok")
 
 
 def renamed(key: str, gone: str) -> Harm:
@@ -110,13 +113,6 @@ def admin(server: RunningRedis) -> Redis:
     assert server.settings.password_file is not None
     password = server.settings.password_file.read_text().strip()
     return Redis.from_url(server.settings.url, password=password, decode_responses=True, socket_timeout=10)
-
-
-def wait_until(done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def readiness(client: httpx.Client) -> str:
@@ -223,7 +219,7 @@ def test_a_silent_redis_is_said_within_seconds_and_waited_for(own_redis: Running
         assert "retry-after" in late.headers
         assert gateway.client.get("/healthz").status_code == 200
     assert time.monotonic() - begun < DEADLINE_SECONDS
-    wait_until(lambda: readiness(gateway.client) == "")
+    wait_soon(lambda: readiness(gateway.client) == "")
 
 
 @contextlib.contextmanager
@@ -246,7 +242,7 @@ def test_the_log_says_it_once(
     caplog.set_level(logging.INFO)
     caplog.clear()
     redis.flushall()
-    wait_until(lambda: "Redis has lost this run" in caplog.text)
+    wait_soon(lambda: "Redis has lost this run" in caplog.text)
     time.sleep(WATCHED_SECONDS)
     assert len(caplog.records) == 1, [record.getMessage() for record in caplog.records]
     redis.close()
@@ -283,7 +279,7 @@ def test_the_log_of_a_verifier_is_not_flooded(own_redis: RunningRedis, tmp_path:
         before = verifier.process.log_tail(1000).count("\n")
         redis.flushall()
         with httpx.Client(base_url=verifier.url, trust_env=False) as client:
-            wait_until(lambda: "Redis has lost this run" in readiness(client))
+            wait_soon(lambda: "Redis has lost this run" in readiness(client))
             time.sleep(WATCHED_SECONDS)
             assert "Redis has lost this run" in readiness(client)
         told = verifier.process.log_tail(1000)
@@ -311,10 +307,10 @@ def test_work_that_cannot_be_recorded_is_not_buried(own_redis: RunningRedis) -> 
     stage = StageWorker(ledger, Stage.GENERATED, "verifier", verify, 8)
     stage.start()
     try:
-        wait_until(lambda: judged)
+        wait_soon(lambda: judged)
         time.sleep(2.0)
         redis.config_set("maxmemory", "0")
-        wait_until(lambda: ledger.states(["t.0"])[0] == ledger.states(["t.1"])[0] == "verified")
+        wait_soon(lambda: ledger.states(["t.0"])[0] == ledger.states(["t.1"])[0] == "verified")
         assert ledger.depths()["dead"] == 0
     finally:
         stage.stop()

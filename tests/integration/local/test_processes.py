@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.support.waiting import wait_until
 from vapo.local.supervision.managed_process import ManagedProcess, ProcessSpec
 from vapo.local.supervision.restarts import RestartPolicy
 from vapo.local.supervision.supervisor import Supervisor
@@ -42,13 +44,7 @@ FAMILY = (
 )
 QUICK = RestartPolicy(limit=3, first_delay_seconds=0.05, longest_delay_seconds=0.05)
 
-
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait until `condition` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
+wait_soon = partial(wait_until, seconds=10)
 
 
 def gone(pid: int) -> bool:
@@ -65,12 +61,12 @@ def spec(folder: Path, command: tuple[str, ...], grace: float = 5.0, name: str =
 
 def family_pids(one: ProcessSpec) -> list[int]:
     """The ids that a FAMILY command printed, once it has."""
-    eventually(lambda: one.log_file.exists() and one.log_file.read_text().endswith("\n"))
+    wait_soon(lambda: one.log_file.exists() and one.log_file.read_text().endswith("\n"))
     return [int(word) for word in one.log_file.read_text().split()[-2:]]
 
 
 def living_pid(process: ManagedProcess) -> int:
-    eventually(lambda: process.pid is not None)
+    wait_soon(lambda: process.pid is not None)
     assert process.pid is not None
     return process.pid
 
@@ -92,7 +88,7 @@ def test_exit_status_is_the_commands(tmp_path: Path) -> None:
 
 def test_clean_stop_takes_no_longer_than_the_command(tmp_path: Path) -> None:
     process = ManagedProcess(one := spec(tmp_path, SLEEP))
-    eventually(lambda: one.log_file.read_text() == "up\n")
+    wait_soon(lambda: one.log_file.read_text() == "up\n")
     started = time.monotonic()
     assert process.stop() == 128 + signal.SIGTERM
     assert time.monotonic() - started < 2.0
@@ -100,7 +96,7 @@ def test_clean_stop_takes_no_longer_than_the_command(tmp_path: Path) -> None:
 
 def test_a_command_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     process = ManagedProcess(one := spec(tmp_path, STUBBORN, grace=0.3))
-    eventually(lambda: one.log_file.read_text() == "up\n")
+    wait_soon(lambda: one.log_file.read_text() == "up\n")
     assert process.stop() == 128 + signal.SIGKILL
 
 
@@ -127,7 +123,7 @@ def test_killing_the_guard_takes_the_command_along(tmp_path: Path) -> None:
     assert guard is not None
     guard.kill()
     assert process.wait(10) == 128 + signal.SIGKILL
-    eventually(lambda: gone(command))
+    wait_soon(lambda: gone(command))
 
 
 def test_nothing_outlives_an_owner_killed_with_sigkill(tmp_path: Path) -> None:
@@ -143,16 +139,16 @@ def test_nothing_outlives_an_owner_killed_with_sigkill(tmp_path: Path) -> None:
     pids = [*family_pids(spec(tmp_path, FAMILY)), int((tmp_path / "part.pid").read_text())]
     owner.kill()
     owner.wait()
-    eventually(lambda: all(gone(pid) for pid in pids))
+    wait_soon(lambda: all(gone(pid) for pid in pids))
 
 
 def test_supervisor_starts_a_killed_process_again(tmp_path: Path, supervisor: Supervisor) -> None:
     supervisor.start([spec(tmp_path, SLEEP)])
-    eventually(lambda: supervisor.pids()["part"])
+    wait_soon(lambda: supervisor.pids()["part"])
     first = supervisor.pids()["part"]
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: supervisor.pids()["part"] not in (None, first))
+    wait_soon(lambda: supervisor.pids()["part"] not in (None, first))
     assert supervisor.restarts() == {"part": 1}
     assert supervisor.failure is None
     assert "part ended (killed by signal 9)" in supervisor.messages[0]  # type: ignore[attr-defined]
@@ -161,20 +157,20 @@ def test_supervisor_starts_a_killed_process_again(tmp_path: Path, supervisor: Su
 def test_supervisor_gives_up_with_the_last_log_lines_and_stops_the_rest(tmp_path: Path, supervisor: Supervisor) -> None:
     broken = (sys.executable, "-S", "-c", "print('no such model folder'); raise SystemExit(3)")
     supervisor.start([spec(tmp_path, SLEEP, name="sound"), spec(tmp_path, broken, name="broken")])
-    eventually(lambda: supervisor.pids()["sound"])
+    wait_soon(lambda: supervisor.pids()["sound"])
     sound = supervisor.pids()["sound"]
     assert sound is not None
-    eventually(lambda: supervisor.failure)
+    wait_soon(lambda: supervisor.failure)
     failure = str(supervisor.failure)
     assert "broken died 3 times within 60 s, last with exit status 3" in failure
     assert "no such model folder" in failure
-    eventually(lambda: gone(sound))
+    wait_soon(lambda: gone(sound))
 
 
 def test_a_process_that_is_misconfigured_is_not_started_again(tmp_path: Path, supervisor: Supervisor) -> None:
     code = f"print('no such model folder'); raise SystemExit({os.EX_CONFIG})"
     supervisor.start([spec(tmp_path, (sys.executable, "-S", "-c", code), name="broken")])
-    eventually(lambda: supervisor.failure)
+    wait_soon(lambda: supervisor.failure)
     assert supervisor.restarts() == {"broken": 1}
     first = str(supervisor.failure).splitlines()[0]
     assert first == "broken cannot work as it is configured: no such model folder"
@@ -195,7 +191,7 @@ def test_a_process_that_dies_of_one_cause_is_given_up_however_slowly(tmp_path: P
     supervisor = Supervisor(messages.append, replace(QUICK, window_seconds=0.0))
     broken = (sys.executable, "-S", "-c", "raise ValueError('no room at ' + str(id(object())))")
     supervisor.start([spec(tmp_path, broken)])
-    eventually(lambda: supervisor.failure)
+    wait_soon(lambda: supervisor.failure)
     supervisor.stop()
     assert supervisor.restarts() == {"part": 3}
     assert "part died 3 times of one cause" in str(supervisor.failure)

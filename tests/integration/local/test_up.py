@@ -10,8 +10,7 @@ import shutil
 import signal
 import subprocess
 import termios
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -19,11 +18,14 @@ import pytest
 
 import vapo
 from tests.support.stand_in_stack import command, environment, parts_of, read_until, started
+from tests.support.waiting import wait_until
 from vapo.local.run_folders.run_folder import RunFolder, RunFolderError
 
 RUN = ["up", "--run", "a"]
 BASE_MODEL = Path(vapo.__file__).parent / "assets" / "chain-base"
 KEPT = ("settings.json", "settings.history.jsonl")
+
+wait_soon = partial(wait_until, seconds=20)
 
 
 def ended(words: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -37,13 +39,6 @@ def ended(words: list[str], folder: Path, **variables: str) -> subprocess.Comple
         timeout=120,
         check=False,
     )
-
-
-def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.05)
 
 
 def all_gone(parts: dict[str, int]) -> bool:
@@ -133,21 +128,21 @@ def test_a_reader_that_goes_leaves_the_stack_running(tmp_path: Path) -> None:
         assert running.stdout is not None
         running.stdout.close()
         folder = tmp_path / "runs" / "a"
-        eventually(lambda: len(parts_of(folder)) == 6)
+        wait_soon(lambda: len(parts_of(folder)) == 6)
         first = parts_of(folder)["verifier"]
         os.kill(first, signal.SIGKILL)  # its death is told, and nobody listens
-        eventually(lambda: parts_of(folder).get("verifier", first) != first)
+        wait_soon(lambda: parts_of(folder).get("verifier", first) != first)
         assert running.poll() is None
         running.terminate()
         assert running.wait(30) == 130
-        eventually(lambda: all_gone(parts_of(folder)))
+        wait_soon(lambda: all_gone(parts_of(folder)))
 
 
 def test_it_runs_without_standard_streams(tmp_path: Path) -> None:
     words = f"exec {' '.join(command(*RUN))} <&- >&- 2>&-"
     running = subprocess.Popen(["sh", "-c", words], cwd=tmp_path, env=environment())
     try:
-        eventually(lambda: len(parts_of(tmp_path / "runs" / "a")) == 6)
+        wait_soon(lambda: len(parts_of(tmp_path / "runs" / "a")) == 6)
         parts = parts_of(tmp_path / "runs" / "a")
         running.terminate()
         assert running.wait(30) == 130
@@ -204,7 +199,7 @@ def test_a_start_that_was_killed_before_it_was_accepted_leaves_the_settings(tmp_
         read_until(running, "starting; logs are in")
         assert contents(folder) != accepted
         running.kill()
-    eventually(lambda: parts_of(folder) == {})
+    wait_soon(lambda: parts_of(folder) == {})
     assert "settings as at the last start" in started_once(tmp_path)
     assert json.loads(contents(folder)["settings.json"])["trainer"]["max_steps"] == 300
 

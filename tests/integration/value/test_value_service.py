@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 from tests.support.ledger_records import CORRECT, WRONG, generated, task
 from tests.support.parts import Part, Parts
 from tests.support.tiny_models import save_tiny_model
+from tests.support.waiting import wait_until
 from vapo.ledger import Ledger
 from vapo.ledger.keys import Stage
 from vapo.messages import Floats, token_array
@@ -89,13 +89,6 @@ def replica(parts: Parts) -> Part:
 def client(replica: Part) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=replica.url, timeout=60) as client:
         yield client
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "not done in time"
-        time.sleep(0.05)
 
 
 def submit(ledger: Ledger, lengths: Sequence[int]) -> list[str]:

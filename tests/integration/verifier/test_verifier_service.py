@@ -16,6 +16,7 @@ import pytest
 from tests.support.ledger_records import generated, task
 from tests.support.liveness import alive
 from tests.support.parts import Part, Parts
+from tests.support.waiting import wait_until
 from vapo.ledger import Ledger
 from vapo.ledger.keys import Stage
 
@@ -135,13 +136,6 @@ def submit(ledger: Ledger, count: int, text: Callable[[int], str], answer: str =
         ledger.record_generated(f"t{number}", 0, generated(text=text(number)))
         ids.append(f"t{number}.0")
     return ids
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "not done in time"
-        time.sleep(0.05)
 
 
 @pytest.mark.usefixtures("verifier")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.cutting_proxy import CuttingProxy
+from tests.support.waiting import wait_until
 from tests.support.weight_fetch import http_transport
 from tests.support.weight_server import WeightServer
 from vapo.settings import Settings
@@ -65,13 +65,6 @@ def same_bytes(server: WeightServer, cache: Path, version: int, name: str = ACTO
     left = [path.name for path in folder.iterdir() if path.suffix in (".partial", ".arrived")]
     published = version_folder(server.directory, version) / name
     return not left and (folder / name).read_bytes() == published.read_bytes()
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "not done in time"
-        time.sleep(0.01)
 
 
 def test_a_consumer_gets_its_own_file_and_no_other(make_server: Callable[..., WeightServer], tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ import contextlib
 import io
 import os
 import pty
-import time
-from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.waiting import wait_until
 from vapo.cli.output.eval_wait import reason_of_standstill
 from vapo.cli.output.progress_line import ERASE, ProgressLine
 from vapo.cli.output.table import figure
@@ -20,13 +20,7 @@ from vapo.cli.output.watch_alarms import REPEAT_SECONDS, UNREADY_SECONDS, Alarms
 from vapo.ledger.pace import seconds_left, words
 
 DEADLINE_SECONDS = 20.0
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    until = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.02)
+wait_soon = partial(wait_until, seconds=DEADLINE_SECONDS)
 
 
 def test_a_short_wait_shows_nothing_and_a_long_one_plain_lines_seldom() -> None:
@@ -37,7 +31,7 @@ def test_a_short_wait_shows_nothing_and_a_long_one_plain_lines_seldom() -> None:
                 pass
         assert out.getvalue() == ""
         with line.waiting("the gateway"):
-            wait_until(lambda: out.getvalue())
+            wait_soon(lambda: out.getvalue())
             line.show("1/8 responses")
     assert out.getvalue().startswith("the gateway (")
     assert len(out.getvalue().splitlines()) == 1
