@@ -4,8 +4,8 @@ Every loss is a sum over its own tokens divided by a number that belongs to the 
 step: all micro-batches of all ranks. Eq 7 and Eq 9 average over the batch's tokens, so an average
 of micro-batch averages would be a different algorithm.
 
-Invariants: additive (ranks add theirs up); counted from masks that are known before the first
-forward pass, so correction weights are not in them.
+Invariants: counted from masks that are known before the first forward pass, so correction weights
+are not in them; every rank counts all rows of the step, so no rank has to ask another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 
-import torch
 from torch import Tensor
 
 
@@ -36,18 +35,9 @@ class Denominators:
             if not (math.isfinite(count) and count >= 0):
                 raise ValueError(f"denominator {name}={count} must be a finite count, 0 or more")
 
-    def to_tensor(self, device: torch.device | str = "cpu") -> Tensor:
-        """float64[4] in field order, ready for an all-reduce with SUM."""
-        return torch.tensor(list(asdict(self).values()), dtype=torch.float64, device=device)
-
-    @classmethod
-    def from_tensor(cls, counts: Tensor) -> Denominators:
-        """Inverse of :meth:`to_tensor`."""
-        return cls(*counts.tolist())
-
 
 def add_denominators(parts: Iterable[Denominators]) -> Denominators:
-    """Sum over micro-batches or ranks."""
+    """Sum over optimiser steps: the denominators of a mean over all of them."""
     parts = list(parts)
     return Denominators(
         **{field.name: sum(getattr(part, field.name) for part in parts) for field in fields(Denominators)}

@@ -2,7 +2,7 @@
 
 1. :func:`compute_advantages_and_targets` once per rollout batch, before the critic or the actor
    learns from it (a critic that has seen a row's return is no longer its baseline);
-2. :func:`count_denominators` once per optimiser step, added up over ranks;
+2. :func:`count_denominators` once per optimiser step, over the rows of all ranks;
 3. :func:`policy_objective` and :func:`value_objective` once per micro-batch.
 
 Invariants:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.support.algorithm_cases import random_batch, random_log_probs, scored_rows
-from trainer.algorithm.denominators import Denominators
+from trainer.algorithm.denominators import Denominators, add_denominators
 from trainer.algorithm.group_advantages import group_advantages, uniform_groups
 from trainer.algorithm.objective import (
     ScoredRows,
@@ -67,9 +67,9 @@ def test_negative_denominators_are_refused() -> None:
         Denominators(-1.0, 1.0, 1.0, 1.0)
 
 
-def test_denominators_travel_as_a_tensor() -> None:
+def test_denominators_of_several_steps_add_up() -> None:
     counts = Denominators(4.0, 1.0, 3.0, 8.0)
-    assert Denominators.from_tensor(counts.to_tensor() + counts.to_tensor()) == Denominators(8.0, 2.0, 6.0, 16.0)
+    assert add_denominators([counts, counts]) == Denominators(8.0, 2.0, 6.0, 16.0)
 
 
 def test_group_advantages() -> None:
