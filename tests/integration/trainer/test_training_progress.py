@@ -182,7 +182,7 @@ class AnyHistory(RuleBasedStateMachine):
                 f"ledger.max_staleness={staleness}",
                 f"trainer.publish_every_steps={min(publish, staleness + 1)}",
                 f"trainer.prompts_per_step={prompts}",
-                f"sampling.samples_per_prompt={samples}",
+                f"sampling.samples_per_prompt={samples if kind == 'gae' else max(2, samples)}",
                 f"trainer.mini_batch_rollouts={prompts}",
                 "trainer.uniform_batches_limit=1",
                 f"algorithm.estimator={'gae' if kind == 'gae' else 'group'}",
